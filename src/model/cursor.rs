@@ -1,0 +1,227 @@
+//! Cursors: opaque places in a list or in a chat's log.
+//!
+//! A cursor is a version byte, a byte for what it is a place in, and the place, in URL-safe base 64
+//! (RFC 4648) without padding. It names the list it belongs to, so that it is refused by every other.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{ChatFilter, ChatId, ChatKind, UserId};
+
+const VERSION: u8 = 1;
+const MESSAGES: u8 = b'm';
+const PARTICIPANTS: u8 = b'p';
+const CHATS: u8 = b'c';
+const EVENTS: u8 = b'e';
+
+/// Says that a text is no cursor of the wanted kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a cursor of this kind")]
+pub struct CursorError;
+
+/// Which list a page's cursor belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListKey {
+    /// The messages of a chat.
+    Messages(ChatId),
+    /// The participants of a chat.
+    Participants(ChatId),
+    /// The chats of a viewer (by fingerprint), filtered.
+    Chats(u64, ChatFilter),
+}
+
+/// The place of an element in its list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListCursor {
+    /// A message, by its seq.
+    Message(i64),
+    /// A participant, by when they joined and who they are.
+    Participant(DateTime<Utc>, UserId),
+    /// A chat, by when it was last active and its id.
+    Chat(DateTime<Utc>, ChatId),
+}
+
+impl ListCursor {
+    /// Writes the cursor as a place in `list`.
+    #[must_use]
+    pub fn encode(&self, list: &ListKey) -> String {
+        let mut bytes = list.prefix();
+        match self {
+            Self::Message(seq) => bytes.extend(seq.to_be_bytes()),
+            Self::Participant(joined_at, user_id) => {
+                bytes.extend(joined_at.timestamp_micros().to_be_bytes());
+                bytes.extend(user_id.as_str().as_bytes());
+            }
+            Self::Chat(last_activity_at, id) => {
+                bytes.extend(last_activity_at.timestamp_micros().to_be_bytes());
+                bytes.extend(id.0.as_bytes());
+            }
+        }
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Reads a cursor of `list`.
+    ///
+    /// # Errors
+    ///
+    /// [`CursorError`] for any text that [`ListCursor::encode`] does not write for this list.
+    pub fn decode(text: &str, list: &ListKey) -> Result<Self, CursorError> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).or(Err(CursorError))?;
+        let place = bytes
+            .strip_prefix(list.prefix().as_slice())
+            .ok_or(CursorError)?;
+        let (number, rest) = place.split_first_chunk::<8>().ok_or(CursorError)?;
+        let number = i64::from_be_bytes(*number);
+        let time = || DateTime::from_timestamp_micros(number).ok_or(CursorError);
+        match list {
+            ListKey::Messages(_) if rest.is_empty() => Ok(Self::Message(number)),
+            ListKey::Messages(_) => Err(CursorError),
+            ListKey::Participants(_) => {
+                let user_id = std::str::from_utf8(rest).or(Err(CursorError))?;
+                let user_id = UserId::new(user_id).or(Err(CursorError))?;
+                Ok(Self::Participant(time()?, user_id))
+            }
+            ListKey::Chats(..) => {
+                let id = Uuid::from_slice(rest).or(Err(CursorError))?;
+                Ok(Self::Chat(time()?, ChatId(id)))
+            }
+        }
+    }
+}
+
+impl ListKey {
+    fn prefix(&self) -> Vec<u8> {
+        let mut bytes = vec![VERSION];
+        match self {
+            Self::Messages(chat_id) => {
+                bytes.push(MESSAGES);
+                bytes.extend(chat_id.0.as_bytes());
+            }
+            Self::Participants(chat_id) => {
+                bytes.push(PARTICIPANTS);
+                bytes.extend(chat_id.0.as_bytes());
+            }
+            Self::Chats(viewer, filter) => {
+                bytes.push(CHATS);
+                bytes.extend(viewer.to_be_bytes());
+                bytes.push(match filter.kind {
+                    None => b'a',
+                    Some(ChatKind::Direct) => b'd',
+                    Some(ChatKind::Group) => b'g',
+                });
+                bytes.push(u8::from(filter.include_deleted));
+            }
+        }
+        bytes
+    }
+}
+
+/// A place in a chat's log: behind the entry `seq`, or before the first for 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventCursor {
+    /// The life of the logs it belongs to; another after a restore.
+    pub epoch: Uuid,
+    /// The chat.
+    pub chat_id: ChatId,
+    /// The entry it stands behind.
+    pub seq: i64,
+}
+
+impl EventCursor {
+    /// Writes the cursor.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut bytes = [0; 42];
+        let (kind, place) = bytes.split_at_mut(2);
+        kind.copy_from_slice(&[VERSION, EVENTS]);
+        let (epoch, place) = place.split_at_mut(16);
+        epoch.copy_from_slice(self.epoch.as_bytes());
+        let (chat, seq) = place.split_at_mut(16);
+        chat.copy_from_slice(self.chat_id.0.as_bytes());
+        seq.copy_from_slice(&self.seq.to_be_bytes());
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Reads a cursor.
+    ///
+    /// # Errors
+    ///
+    /// [`CursorError`] for any text that [`EventCursor::encode`] does not write.
+    pub fn decode(text: &str) -> Result<Self, CursorError> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).or(Err(CursorError))?;
+        let place = bytes.strip_prefix(&[VERSION, EVENTS]).ok_or(CursorError)?;
+        let (epoch, place) = place.split_first_chunk::<16>().ok_or(CursorError)?;
+        let (chat, seq) = place.split_first_chunk::<16>().ok_or(CursorError)?;
+        let seq = i64::from_be_bytes(seq.try_into().or(Err(CursorError))?);
+        if seq < 0 {
+            return Err(CursorError);
+        }
+        Ok(Self {
+            epoch: Uuid::from_bytes(*epoch),
+            chat_id: ChatId(Uuid::from_bytes(*chat)),
+            seq,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn chat(n: u128) -> ChatId {
+        ChatId(Uuid::from_u128(n))
+    }
+
+    #[test]
+    fn a_cursor_works_only_for_its_own_list() {
+        let cursor = ListCursor::Message(7).encode(&ListKey::Messages(chat(1)));
+        let decode = |list| ListCursor::decode(&cursor, &list);
+        assert_eq!(decode(ListKey::Messages(chat(1))), Ok(ListCursor::Message(7)));
+        assert_eq!(decode(ListKey::Messages(chat(2))), Err(CursorError));
+        assert_eq!(decode(ListKey::Participants(chat(1))), Err(CursorError));
+        assert_eq!(EventCursor::decode(&cursor), Err(CursorError));
+    }
+
+    #[test]
+    fn the_filter_is_part_of_the_list() {
+        let all = ChatFilter::default();
+        let deleted = ChatFilter {
+            include_deleted: true,
+            ..all
+        };
+        let at = DateTime::from_timestamp_micros(1).unwrap();
+        let cursor = ListCursor::Chat(at, chat(3)).encode(&ListKey::Chats(9, all));
+        assert!(ListCursor::decode(&cursor, &ListKey::Chats(9, all)).is_ok());
+        assert!(ListCursor::decode(&cursor, &ListKey::Chats(9, deleted)).is_err());
+        assert!(ListCursor::decode(&cursor, &ListKey::Chats(8, all)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn an_event_cursor_returns(epoch: u128, id: u128, seq in 0..=i64::MAX) {
+            let cursor = EventCursor { epoch: Uuid::from_u128(epoch), chat_id: chat(id), seq };
+            prop_assert_eq!(EventCursor::decode(&cursor.encode()), Ok(cursor));
+        }
+
+        #[test]
+        fn any_text_is_a_cursor_or_an_error(text in ".{0,80}") {
+            if let Ok(cursor) = EventCursor::decode(&text) {
+                prop_assert_eq!(cursor.encode(), text);
+            }
+        }
+
+        #[test]
+        fn any_bytes_decode_to_what_encodes_to_them(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let text = URL_SAFE_NO_PAD.encode(&bytes);
+            for list in [ListKey::Messages(chat(0)), ListKey::Participants(chat(0))] {
+                if let Ok(cursor) = ListCursor::decode(&text, &list) {
+                    prop_assert_eq!(cursor.encode(&list), text.clone());
+                }
+            }
+        }
+    }
+}

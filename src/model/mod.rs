@@ -1,0 +1,26 @@
+//! What the nouns are: ids, rows, validated values, events, the permission table, pages.
+//!
+//! Pure data and pure functions. Nothing here queries, awaits or knows GraphQL.
+
+mod chat;
+mod closed_set;
+mod cursor;
+mod event;
+mod id;
+mod message;
+mod page;
+mod participant;
+mod permission;
+mod refusal;
+mod user;
+
+pub use chat::{Chat, ChatFilter, ChatKind, ChatState, TITLE_MAX_CHARS, Title};
+pub use cursor::{CursorError, EventCursor, ListCursor, ListKey};
+pub use event::{Change, Event, EventData, EventKind, NewEvent};
+pub use id::{ChatId, IdError, MessageId, NodeId, ParticipantId};
+pub use message::{BODY_MAX_CHARS, Body, IDEMPOTENCY_KEY_MAX_CHARS, IdempotencyKey, Message};
+pub use page::{PAGE_DEFAULT, PAGE_MAX, Page, PageArgs, PageError, Slice};
+pub use participant::{Participant, Role};
+pub use permission::{Action, Decision, Standing, decide};
+pub use refusal::{Refusal, RefusalCode};
+pub use user::{Profile, TenantId, USER_ID_MAX_CHARS, User, UserId};

@@ -1,0 +1,206 @@
+//! The permission table: who may do what in a chat. Pure; loading the facts is `app::access`'s part.
+
+use super::{ChatKind, Role};
+
+/// The facts a decision rests on, of someone who is in the chat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Direct or group.
+    pub kind: ChatKind,
+    /// The actor's role.
+    pub role: Role,
+    /// Whether the chat is deleted.
+    pub deleted: bool,
+}
+
+/// What an actor wants to do in a chat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// See the chat and its history.
+    Read,
+    /// Move one's own read mark.
+    MarkRead,
+    /// Send a message.
+    Send,
+    /// Edit one's own message.
+    EditOwnMessage,
+    /// Edit another's message.
+    EditOthersMessage,
+    /// Delete one's own message.
+    DeleteOwnMessage,
+    /// Delete another's message.
+    DeleteOthersMessage,
+    /// Restore a message one deleted oneself.
+    RestoreOwnDeletion,
+    /// Restore a message another deleted.
+    RestoreOthersDeletion,
+    /// Change the title.
+    Rename,
+    /// Add people as members.
+    AddMember,
+    /// Add people as admins or owners.
+    AddAboveMember,
+    /// Remove a member.
+    RemoveMember,
+    /// Remove an admin or an owner.
+    RemoveAboveMember,
+    /// Change someone's role.
+    ChangeRole,
+    /// Leave.
+    Leave,
+    /// Delete the chat.
+    DeleteChat,
+    /// Restore the chat.
+    RestoreChat,
+}
+
+impl Action {
+    /// Every action, in the order of declaration.
+    pub const ALL: &'static [Self] = &[
+        Self::Read,
+        Self::MarkRead,
+        Self::Send,
+        Self::EditOwnMessage,
+        Self::EditOthersMessage,
+        Self::DeleteOwnMessage,
+        Self::DeleteOthersMessage,
+        Self::RestoreOwnDeletion,
+        Self::RestoreOthersDeletion,
+        Self::Rename,
+        Self::AddMember,
+        Self::AddAboveMember,
+        Self::RemoveMember,
+        Self::RemoveAboveMember,
+        Self::ChangeRole,
+        Self::Leave,
+        Self::DeleteChat,
+        Self::RestoreChat,
+    ];
+}
+
+/// What the table says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Go ahead.
+    Allowed,
+    /// Visible, but not for this role.
+    Forbidden,
+    /// Not in a chat of this kind, or not while it is deleted.
+    Conflict,
+    /// The chat does not exist for this actor.
+    NotFound,
+}
+
+/// Decides whether someone with this standing may do this.
+#[must_use]
+pub fn decide(action: Action, standing: Standing) -> Decision {
+    if standing.deleted {
+        return decide_in_deleted(action, standing);
+    }
+    match standing.kind {
+        ChatKind::Direct => decide_in_direct(action),
+        ChatKind::Group => decide_in_group(action, standing.role),
+    }
+}
+
+/// A deleted chat is there only for those who can restore it, and only to be read and restored.
+fn decide_in_deleted(action: Action, standing: Standing) -> Decision {
+    let live = Standing {
+        deleted: false,
+        ..standing
+    };
+    if decide(Action::RestoreChat, live) != Decision::Allowed {
+        Decision::NotFound
+    } else if matches!(
+        action,
+        Action::Read | Action::RestoreChat | Action::DeleteChat
+    ) {
+        Decision::Allowed
+    } else {
+        Decision::Conflict
+    }
+}
+
+fn decide_in_direct(action: Action) -> Decision {
+    match action {
+        Action::Read
+        | Action::MarkRead
+        | Action::Send
+        | Action::EditOwnMessage
+        | Action::DeleteOwnMessage
+        | Action::RestoreOwnDeletion
+        | Action::DeleteChat
+        | Action::RestoreChat => Decision::Allowed,
+        Action::EditOthersMessage | Action::DeleteOthersMessage | Action::RestoreOthersDeletion => {
+            Decision::Forbidden
+        }
+        Action::Rename
+        | Action::AddMember
+        | Action::AddAboveMember
+        | Action::RemoveMember
+        | Action::RemoveAboveMember
+        | Action::ChangeRole
+        | Action::Leave => Decision::Conflict,
+    }
+}
+
+fn decide_in_group(action: Action, role: Role) -> Decision {
+    let allowed = match action {
+        Action::Read
+        | Action::MarkRead
+        | Action::Send
+        | Action::EditOwnMessage
+        | Action::DeleteOwnMessage
+        | Action::RestoreOwnDeletion
+        | Action::Leave => true,
+        Action::Rename
+        | Action::AddMember
+        | Action::RemoveMember
+        | Action::DeleteOthersMessage
+        | Action::RestoreOthersDeletion => matches!(role, Role::Admin | Role::Owner),
+        Action::AddAboveMember
+        | Action::RemoveAboveMember
+        | Action::ChangeRole
+        | Action::DeleteChat
+        | Action::RestoreChat => role == Role::Owner,
+        Action::EditOthersMessage => false,
+    };
+    if allowed {
+        Decision::Allowed
+    } else {
+        Decision::Forbidden
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    /// The whole table, for a reviewer's eyes: a change of any right shows as a change of the snapshot.
+    #[test]
+    fn the_whole_table() {
+        let columns = [
+            (ChatKind::Group, Role::Owner),
+            (ChatKind::Group, Role::Admin),
+            (ChatKind::Group, Role::Member),
+            (ChatKind::Direct, Role::Member),
+        ];
+        let mut table = String::new();
+        for deleted in [false, true] {
+            let state = if deleted { "deleted chat" } else { "live chat" };
+            writeln!(table, "{state:<22} group owner  group admin  group member  direct").unwrap();
+            for action in Action::ALL {
+                write!(table, "{:<22}", format!("{action:?}")).unwrap();
+                for (kind, role) in columns {
+                    let standing = Standing { kind, role, deleted };
+                    write!(table, " {:<12}", format!("{:?}", decide(*action, standing))).unwrap();
+                }
+                table = table.trim_end().to_owned() + "\n";
+            }
+            table.push('\n');
+        }
+        insta::assert_snapshot!(table);
+    }
+}

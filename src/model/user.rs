@@ -1,0 +1,111 @@
+//! People, and the tenants they belong to.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use diesel::{Queryable, Selectable};
+use diesel_derive_newtype::DieselNewType;
+
+use super::{NodeId, Refusal};
+use crate::schema::users;
+
+/// The most characters (Unicode scalar values) a user's id may have.
+pub const USER_ID_MAX_CHARS: usize = 255;
+
+/// A person's id: the subject of the application's own identity provider, as text.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, DieselNewType)]
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct UserId(String);
+
+impl UserId {
+    /// Takes a text of 1 to 255 characters without NUL that does not read as one of our typed ids.
+    ///
+    /// # Errors
+    ///
+    /// A refusal with code `INVALID` for any other text.
+    pub fn new(text: impl Into<String>) -> Result<Self, Refusal> {
+        let text = text.into();
+        let invalid = |why: &str| Err(Refusal::invalid(format!("A user id {why}.")));
+        match text.chars().count() {
+            0 => return invalid("cannot be empty"),
+            1..=USER_ID_MAX_CHARS => {}
+            _ => return invalid("has at most 255 characters"),
+        }
+        if text.contains('\0') {
+            return invalid("cannot contain the NUL character");
+        }
+        if NodeId::typed(&text).is_some() {
+            return invalid("cannot have the form of a chat's, message's or participant's id");
+        }
+        Ok(Self(text))
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The id of a tenant: an organisation whose chats and people no other tenant can see.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, DieselNewType)]
+pub struct TenantId(String);
+
+impl TenantId {
+    /// Takes a text of 1 to 255 characters without NUL.
+    ///
+    /// # Errors
+    ///
+    /// A refusal with code `INVALID` for any other text.
+    pub fn new(text: impl Into<String>) -> Result<Self, Refusal> {
+        let text = text.into();
+        if (1..=USER_ID_MAX_CHARS).contains(&text.chars().count()) && !text.contains('\0') {
+            Ok(Self(text))
+        } else {
+            Err(Refusal::invalid("A tenant has 1 to 255 characters, none of them NUL."))
+        }
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for TenantId {
+    /// The tenant of every token that names none.
+    fn default() -> Self {
+        Self("default".to_owned())
+    }
+}
+
+/// A person as the database knows them.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = users, check_for_backend(diesel::pg::Pg))]
+pub struct User {
+    /// The subject of the person's tokens.
+    pub id: UserId,
+    /// The name to show; null until a token brought one.
+    pub display_name: Option<String>,
+    /// The picture to show; null until a token brought one.
+    pub avatar_url: Option<String>,
+}
+
+/// What a token says of the person it stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Profile {
+    /// The name claim.
+    pub display_name: Option<String>,
+    /// The picture claim.
+    pub avatar_url: Option<String>,
+    /// When the token was issued; null where it does not say.
+    pub issued_at: Option<DateTime<Utc>>,
+}

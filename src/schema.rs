@@ -1,0 +1,160 @@
+// @generated automatically by Diesel CLI.
+
+diesel::table! {
+    /// The log of each chat but for the sends, which are the messages themselves; also the edit history and the audit trail.
+    chat_events (chat_id, seq) {
+        /// The chat, and the key by which the table can be distributed.
+        chat_id -> Uuid,
+        /// The place in the chat's log.
+        seq -> Int8,
+        /// The tenant of the chat.
+        tenant_id -> Text,
+        /// 1 message edited, 2 message deleted, 3 message restored, 4 participant added, 5 participant removed, 6 role changed, 7 chat renamed, 8 chat deleted, 9 chat restored.
+        kind -> Int2,
+        /// Who did it.
+        actor_id -> Nullable<Text>,
+        /// When it was done.
+        occurred_at -> Timestamptz,
+        /// The message it was done to, for kinds 1 to 3.
+        message_seq -> Nullable<Int8>,
+        /// What the kind needs besides: the user and role, the title, and what stood before.
+        data -> Jsonb,
+    }
+}
+
+diesel::table! {
+    /// Conversations. The row orders the chat's writers: a seq is taken under its lock.
+    chats (id) {
+        /// A version 7 UUID made by the server.
+        id -> Uuid,
+        /// The tenant the chat belongs to.
+        tenant_id -> Text,
+        /// 0 direct, 1 group.
+        kind -> Int2,
+        /// The title of a group; null for a direct chat.
+        title -> Nullable<Text>,
+        /// Who opened the chat.
+        created_by -> Nullable<Text>,
+        /// When the chat was opened.
+        created_at -> Timestamptz,
+        /// The number of the newest entry of the chat's log; the log is gapless from 1.
+        last_seq -> Int8,
+        /// When the newest message was sent, or the chat opened.
+        last_activity_at -> Timestamptz,
+        /// Grows with every change of membership, role or deletion, so that a send decided on old facts updates no row.
+        acl_version -> Int8,
+        /// When the chat was deleted; null while it is live.
+        deleted_at -> Nullable<Timestamptz>,
+        /// Who deleted the chat; null while it is live.
+        deleted_by -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    /// The one direct chat of each pair of users.
+    direct_chats (tenant_id, low_user_id, high_user_id) {
+        /// The tenant of both users.
+        tenant_id -> Text,
+        /// The user whose id sorts first by bytes.
+        low_user_id -> Text,
+        /// The user whose id sorts second by bytes.
+        high_user_id -> Text,
+        /// Their chat.
+        chat_id -> Uuid,
+    }
+}
+
+diesel::table! {
+    /// The life of this database's logs, one row. It changes when numbers could be given out a second time: after a restore.
+    epoch (id) {
+        /// Always 1.
+        id -> Int2,
+        /// Part of every event cursor: a cursor of another epoch has expired.
+        value -> Uuid,
+        /// When the epoch began.
+        started_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// Messages. A row is also the log's "message sent" entry at its seq.
+    messages (chat_id, seq) {
+        /// The chat, and the key by which the table can be distributed.
+        chat_id -> Uuid,
+        /// The place in the chat's log.
+        seq -> Int8,
+        /// A version 7 UUID made by the server.
+        id -> Uuid,
+        /// The tenant of the chat.
+        tenant_id -> Text,
+        /// The author, from the token of the send. It never changes.
+        sender_id -> Text,
+        /// The text as it is now, kept also after deletion.
+        body -> Text,
+        /// The message of the same chat that this one answers.
+        reply_to_seq -> Nullable<Int8>,
+        /// The sender's key for the send: a retry finds the first message by it, for ever.
+        idempotency_key -> Nullable<Text>,
+        /// When the message was sent; it never runs backwards within a chat.
+        created_at -> Timestamptz,
+        /// When the body last changed.
+        edited_at -> Nullable<Timestamptz>,
+        /// When the message was deleted; null while it is live.
+        deleted_at -> Nullable<Timestamptz>,
+        /// Who deleted it: decides who may restore it.
+        deleted_by -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    /// Who is in which chat now. Who was in it before stands in chat_events.
+    participants (chat_id, user_id) {
+        /// The chat.
+        chat_id -> Uuid,
+        /// The person.
+        user_id -> Text,
+        /// The tenant of both.
+        tenant_id -> Text,
+        /// 0 member, 1 admin, 2 owner.
+        role -> Int2,
+        /// When the person was added, last time.
+        joined_at -> Timestamptz,
+        /// The log entry that added the person, last time.
+        joined_seq -> Int8,
+        /// The read mark: everything up to this log entry is read. It never moves back.
+        read_seq -> Int8,
+    }
+}
+
+diesel::table! {
+    /// People as the application's identity provider knows them, one row per tenant and subject.
+    users (tenant_id, id) {
+        /// The tenant the person belongs to; every other table repeats it.
+        tenant_id -> Text,
+        /// The subject of the person's tokens.
+        id -> Text,
+        /// The name claim of the newest token that carried one.
+        display_name -> Nullable<Text>,
+        /// When the token that gave display_name was issued.
+        display_name_at -> Nullable<Timestamptz>,
+        /// The picture claim of the newest token that carried one.
+        avatar_url -> Nullable<Text>,
+        /// When the token that gave avatar_url was issued.
+        avatar_url_at -> Nullable<Timestamptz>,
+        /// When the person was first seen: by a token, or by being added to a chat.
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::joinable!(direct_chats -> chats (chat_id));
+diesel::joinable!(participants -> chats (chat_id));
+
+diesel::allow_tables_to_appear_in_same_query!(
+    chat_events,
+    chats,
+    direct_chats,
+    epoch,
+    messages,
+    participants,
+    users,
+);

@@ -1,0 +1,356 @@
+//! Chats: rows, states, the inbox.
+
+use chrono::{DateTime, Utc};
+use diesel::dsl::exists;
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+use super::Connection;
+use crate::model::{Chat, ChatFilter, ChatId, ChatKind, ChatState, Page, Role, TenantId, UserId};
+use crate::schema::{chats, direct_chats, participants};
+
+/// A chat to write.
+#[derive(Debug, Insertable)]
+#[diesel(table_name = chats)]
+pub struct NewChat<'a> {
+    /// Its id.
+    pub id: ChatId,
+    /// Its tenant.
+    pub tenant_id: &'a TenantId,
+    /// Direct or group.
+    pub kind: ChatKind,
+    /// The title of a group.
+    pub title: Option<&'a str>,
+    /// Who opens it.
+    pub created_by: &'a UserId,
+    /// When.
+    pub created_at: DateTime<Utc>,
+    /// How many entries its log begins with.
+    pub last_seq: i64,
+    /// When it was last active: `created_at`.
+    pub last_activity_at: DateTime<Utc>,
+}
+
+/// Writes a chat.
+pub async fn insert(conn: &mut Connection, chat: &NewChat<'_>) -> QueryResult<()> {
+    diesel::insert_into(chats::table)
+        .values(chat)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Claims the pair of users for a new direct chat. `None` where this claim made it; otherwise the chat the
+/// pair has already, once whoever claimed it has committed.
+pub async fn claim_pair(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    pair: (&UserId, &UserId),
+    id: ChatId,
+) -> QueryResult<Option<ChatId>> {
+    let (low, high) = if pair.0 <= pair.1 {
+        pair
+    } else {
+        (pair.1, pair.0)
+    };
+    let claimed = diesel::insert_into(direct_chats::table)
+        .values((
+            direct_chats::tenant_id.eq(tenant),
+            direct_chats::low_user_id.eq(low),
+            direct_chats::high_user_id.eq(high),
+            direct_chats::chat_id.eq(id),
+        ))
+        .on_conflict_do_nothing()
+        .execute(conn)
+        .await?;
+    if claimed == 1 {
+        return Ok(None);
+    }
+    // Without a conflict clause's row lock this reads what the winner committed: a statement's snapshot is
+    // taken when it starts, and the insert above waited for the winner.
+    direct_chats::table
+        .find((tenant, low, high))
+        .select(direct_chats::chat_id)
+        .first(conn)
+        .await
+        .map(Some)
+}
+
+/// The direct chat of a pair, if they have one.
+pub async fn of_pair(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    pair: (&UserId, &UserId),
+) -> QueryResult<Option<ChatId>> {
+    let (low, high) = if pair.0 <= pair.1 {
+        pair
+    } else {
+        (pair.1, pair.0)
+    };
+    direct_chats::table
+        .find((tenant, low, high))
+        .select(direct_chats::chat_id)
+        .first(conn)
+        .await
+        .optional()
+}
+
+/// The chats among `ids` that `viewer` is in, deleted or not, with their membership.
+pub async fn states(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    viewer: &UserId,
+    ids: &[ChatId],
+) -> QueryResult<Vec<ChatState>> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    chats::table
+        .inner_join(participants::table)
+        .filter(chats::id.eq_any(ids))
+        .filter(chats::tenant_id.eq(tenant))
+        .filter(participants::user_id.eq(viewer))
+        .select(ChatState::as_select())
+        .load(conn)
+        .await
+}
+
+/// One chat that `viewer` is in, deleted or not, with their membership.
+pub async fn state(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    viewer: &UserId,
+    id: ChatId,
+) -> QueryResult<Option<ChatState>> {
+    chats::table
+        .inner_join(participants::table)
+        .filter(chats::id.eq(id))
+        .filter(chats::tenant_id.eq(tenant))
+        .filter(participants::user_id.eq(viewer))
+        .select(ChatState::as_select())
+        .first(conn)
+        .await
+        .optional()
+}
+
+/// All chats that `viewer` is in, deleted or not, with their membership.
+pub async fn all_states(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    viewer: &UserId,
+) -> QueryResult<Vec<ChatState>> {
+    chats::table
+        .inner_join(participants::table)
+        .filter(chats::tenant_id.eq(tenant))
+        .filter(participants::tenant_id.eq(tenant))
+        .filter(participants::user_id.eq(viewer))
+        .select(ChatState::as_select())
+        .load(conn)
+        .await
+}
+
+/// A chat's row without regard to who reads it: for the last event someone sees of a chat.
+pub async fn row(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    id: ChatId,
+) -> QueryResult<Option<Chat>> {
+    chats::table
+        .filter(chats::id.eq(id))
+        .filter(chats::tenant_id.eq(tenant))
+        .select(Chat::as_select())
+        .first(conn)
+        .await
+        .optional()
+}
+
+/// Locks the row of a chat that `viewer` is in against its other writers, until the transaction ends.
+/// Whoever is not in it locks nothing. What was read before the lock may be stale: read again after it.
+pub async fn lock(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    viewer: &UserId,
+    id: ChatId,
+) -> QueryResult<bool> {
+    let member = participants::table
+        .filter(participants::chat_id.eq(id))
+        .filter(participants::user_id.eq(viewer));
+    chats::table
+        .filter(chats::id.eq(id))
+        .filter(chats::tenant_id.eq(tenant))
+        .filter(exists(member))
+        .select(chats::id)
+        .for_no_key_update()
+        .first::<ChatId>(conn)
+        .await
+        .optional()
+        .map(|id| id.is_some())
+}
+
+/// Takes `count` numbers of the chat's log and returns the last of them. `access_changed` says that
+/// membership, a role or deletion changes with it.
+pub async fn take_seqs(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    id: ChatId,
+    count: i64,
+    access_changed: bool,
+) -> QueryResult<i64> {
+    diesel::update(chats::table)
+        .filter(chats::id.eq(id))
+        .filter(chats::tenant_id.eq(tenant))
+        .set((
+            chats::last_seq.eq(chats::last_seq + count),
+            chats::acl_version.eq(chats::acl_version + i64::from(access_changed)),
+        ))
+        .returning(chats::last_seq)
+        .get_result(conn)
+        .await
+}
+
+/// Changes a chat's title.
+pub async fn set_title(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    id: ChatId,
+    title: &str,
+) -> QueryResult<()> {
+    diesel::update(chats::table)
+        .filter(chats::id.eq(id))
+        .filter(chats::tenant_id.eq(tenant))
+        .set(chats::title.eq(title))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Marks a chat deleted by someone at some time, or live again.
+pub async fn set_deleted(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    id: ChatId,
+    deleted: Option<(&UserId, DateTime<Utc>)>,
+) -> QueryResult<()> {
+    diesel::update(chats::table)
+        .filter(chats::id.eq(id))
+        .filter(chats::tenant_id.eq(tenant))
+        .set((
+            chats::deleted_at.eq(deleted.map(|(_, at)| at)),
+            chats::deleted_by.eq(deleted.map(|(user, _)| user)),
+        ))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The newest seq of each chat among `ids` that exists.
+pub async fn heads(conn: &mut Connection, ids: &[ChatId]) -> QueryResult<Vec<(ChatId, i64)>> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    chats::table
+        .filter(chats::id.eq_any(ids))
+        .select((chats::id, chats::last_seq))
+        .load(conn)
+        .await
+}
+
+/// The place of a chat in the inbox: when it was last active, and its id.
+pub type InboxKey = (DateTime<Utc>, ChatId);
+
+/// Who may see a deleted chat, as `model::permission` says: the kinds and roles that can restore it.
+pub type Restorers<'a> = &'a [(ChatKind, Role)];
+
+type InboxQuery<'a> = diesel::dsl::IntoBoxed<
+    'a,
+    diesel::dsl::InnerJoin<chats::table, participants::table>,
+    Pg,
+>;
+
+fn inbox<'a>(
+    tenant: &'a TenantId,
+    viewer: &'a UserId,
+    filter: ChatFilter,
+    restorers: Restorers<'_>,
+) -> InboxQuery<'a> {
+    let mut query = chats::table
+        .inner_join(participants::table)
+        .into_boxed::<Pg>()
+        .filter(chats::tenant_id.eq(tenant))
+        .filter(participants::tenant_id.eq(tenant))
+        .filter(participants::user_id.eq(viewer));
+    if let Some(kind) = filter.kind {
+        query = query.filter(chats::kind.eq(kind));
+    }
+    let live = chats::deleted_at.is_null();
+    if !filter.include_deleted {
+        return query.filter(live);
+    }
+    let mut visible: Box<dyn BoxableExpression<_, Pg, SqlType = diesel::sql_types::Bool>> =
+        Box::new(live);
+    for (kind, role) in restorers {
+        let restorer = chats::kind.eq(*kind).and(participants::role.eq(*role));
+        visible = Box::new(visible.or(restorer));
+    }
+    query.filter(visible)
+}
+
+/// A page of the viewer's chats, most recently active first; for a page from the end, in reverse.
+pub async fn page(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    viewer: &UserId,
+    filter: ChatFilter,
+    restorers: Restorers<'_>,
+    page: &Page<InboxKey>,
+) -> QueryResult<Vec<ChatState>> {
+    let mut query = inbox(tenant, viewer, filter, restorers);
+    if let Some((at, id)) = page.after {
+        let same = chats::last_activity_at.eq(at).and(chats::id.lt(id));
+        query = query.filter(chats::last_activity_at.lt(at).or(same));
+    }
+    if let Some((at, id)) = page.before {
+        let same = chats::last_activity_at.eq(at).and(chats::id.gt(id));
+        query = query.filter(chats::last_activity_at.gt(at).or(same));
+    }
+    query = if page.from_end {
+        query.order((chats::last_activity_at.asc(), chats::id.asc()))
+    } else {
+        query.order((chats::last_activity_at.desc(), chats::id.desc()))
+    };
+    query
+        .limit(page.read_limit())
+        .select(ChatState::as_select())
+        .load(conn)
+        .await
+}
+
+/// Whether the inbox has a chat at the key or in front of it.
+pub async fn any_up_to(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    viewer: &UserId,
+    filter: ChatFilter,
+    restorers: Restorers<'_>,
+    (at, id): InboxKey,
+) -> QueryResult<bool> {
+    let same = chats::last_activity_at.eq(at).and(chats::id.ge(id));
+    let query = inbox(tenant, viewer, filter, restorers)
+        .filter(chats::last_activity_at.gt(at).or(same))
+        .select(chats::id);
+    diesel::select(exists(query)).get_result(conn).await
+}
+
+/// Whether the inbox has a chat at the key or behind it.
+pub async fn any_from(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    viewer: &UserId,
+    filter: ChatFilter,
+    restorers: Restorers<'_>,
+    (at, id): InboxKey,
+) -> QueryResult<bool> {
+    let same = chats::last_activity_at.eq(at).and(chats::id.le(id));
+    let query = inbox(tenant, viewer, filter, restorers)
+        .filter(chats::last_activity_at.lt(at).or(same))
+        .select(chats::id);
+    diesel::select(exists(query)).get_result(conn).await
+}

@@ -1,0 +1,170 @@
+//! The log: appending entries, reading it in order.
+
+use chrono::{DateTime, Utc};
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment};
+use diesel::sql_types::{
+    Array, BigInt, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+};
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+use super::Connection;
+use super::messages::{COLUMNS, MessageSql};
+use super::statement::hot;
+use crate::model::{
+    Change, ChatId, Event, EventData, EventKind, Message, NewEvent, TenantId, UserId,
+};
+use crate::schema::{chat_events, epoch};
+
+/// Writes entries of a chat's log; the last of them gets the number `last_seq`, which
+/// `chats::take_seqs` returned for exactly so many.
+pub async fn append(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    chat: ChatId,
+    actor: &UserId,
+    last_seq: i64,
+    at: DateTime<Utc>,
+    events: Vec<NewEvent>,
+) -> QueryResult<()> {
+    let mut rows = Vec::with_capacity(events.len());
+    for (seq, event) in (0..=last_seq).rev().zip(events.into_iter().rev()) {
+        let (kind, message_seq, data) = event.into_columns();
+        rows.push((
+            chat_events::chat_id.eq(chat),
+            chat_events::seq.eq(seq),
+            chat_events::tenant_id.eq(tenant),
+            chat_events::kind.eq(kind),
+            chat_events::actor_id.eq(actor),
+            chat_events::occurred_at.eq(at),
+            chat_events::message_seq.eq(message_seq),
+            chat_events::data.eq(to_json(&data)?),
+        ));
+    }
+    diesel::insert_into(chat_events::table)
+        .values(rows)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+fn to_json(data: &EventData) -> QueryResult<serde_json::Value> {
+    serde_json::to_value(data).map_err(|error| diesel::result::Error::SerializationError(error.into()))
+}
+
+/// A part of a chat's log to read: the entries behind `after`.
+#[derive(Debug, Clone)]
+pub struct LogRange {
+    /// The tenant of the chat.
+    pub tenant: TenantId,
+    /// The chat.
+    pub chat_id: ChatId,
+    /// The entry to read from, itself not included.
+    pub after: i64,
+}
+
+/// Reads up to `limit` entries of each range's log, in one statement and snapshot, each log in order. Each
+/// is `after + 1`, `after + 2`, … without a gap, because an entry commits with its chat's row.
+pub async fn read(
+    conn: &mut Connection,
+    ranges: &[LogRange],
+    limit: i64,
+) -> QueryResult<Vec<Event>> {
+    let statement = ReadLogs {
+        tenants: ranges.iter().map(|range| &range.tenant).collect(),
+        chats: ranges.iter().map(|range| range.chat_id).collect(),
+        after: ranges.iter().map(|range| range.after).collect(),
+        limit,
+    };
+    let rows: Vec<LogRow> = statement.load(conn).await?;
+    rows.into_iter().map(LogRow::into_event).collect()
+}
+
+#[derive(Debug)]
+struct ReadLogs<'a> {
+    tenants: Vec<&'a TenantId>,
+    chats: Vec<ChatId>,
+    after: Vec<i64>,
+    limit: i64,
+}
+
+hot!(ReadLogs<'a> -> (
+    SqlUuid,
+    BigInt,
+    SmallInt,
+    Nullable<Text>,
+    Timestamptz,
+    Nullable<Jsonb>,
+    Nullable<MessageSql>,
+));
+
+impl QueryFragment<Pg> for ReadLogs<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(
+            "SELECT want.chat_id, log.seq, log.kind, log.actor_id, log.occurred_at, log.data, ",
+        );
+        out.push_sql(COLUMNS);
+        out.push_sql(" FROM unnest(");
+        out.push_bind_param::<Array<Text>, _>(&self.tenants)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<SqlUuid>, _>(&self.chats)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<BigInt>, _>(&self.after)?;
+        out.push_sql(
+            ") AS want (tenant_id, chat_id, after) CROSS JOIN LATERAL (\
+             (SELECT s.seq, 0::smallint AS kind, s.sender_id AS actor_id, s.created_at AS occurred_at, \
+             NULL::jsonb AS data, s.seq AS message_seq FROM messages AS s \
+             WHERE s.chat_id = want.chat_id AND s.tenant_id = want.tenant_id AND s.seq > want.after \
+             ORDER BY s.seq LIMIT ",
+        );
+        out.push_bind_param::<BigInt, _>(&self.limit)?; // $4
+        out.push_sql(
+            ") UNION ALL (SELECT e.seq, e.kind, e.actor_id, e.occurred_at, e.data, e.message_seq \
+             FROM chat_events AS e \
+             WHERE e.chat_id = want.chat_id AND e.tenant_id = want.tenant_id AND e.seq > want.after \
+             ORDER BY e.seq LIMIT $4) ORDER BY seq LIMIT $4) AS log \
+             LEFT JOIN messages AS m ON m.chat_id = want.chat_id AND m.seq = log.message_seq \
+             ORDER BY want.chat_id, log.seq",
+        );
+        Ok(())
+    }
+}
+
+#[derive(Debug, Queryable)]
+struct LogRow {
+    chat_id: ChatId,
+    seq: i64,
+    kind: EventKind,
+    actor: Option<UserId>,
+    occurred_at: DateTime<Utc>,
+    data: Option<serde_json::Value>,
+    message: Option<Message>,
+}
+
+impl LogRow {
+    fn into_event(self) -> QueryResult<Event> {
+        let misfit = |why: String| diesel::result::Error::DeserializationError(why.into());
+        let place = format!("entry {} of chat {}", self.seq, self.chat_id);
+        let data = match self.data {
+            None => EventData::default(),
+            Some(json) => serde_json::from_value(json)
+                .map_err(|error| misfit(format!("data of {place}: {error}")))?,
+        };
+        let change = Change::from_columns(self.kind, self.message.map(Box::new), data)
+            .ok_or_else(|| misfit(format!("columns of {place}")))?;
+        Ok(Event {
+            chat_id: self.chat_id,
+            seq: self.seq,
+            occurred_at: self.occurred_at,
+            actor: self.actor,
+            change,
+        })
+    }
+}
+
+/// The life of this database's logs: part of every event cursor.
+pub async fn current_epoch(conn: &mut Connection) -> QueryResult<Uuid> {
+    epoch::table.select(epoch::value).first(conn).await
+}

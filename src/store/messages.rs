@@ -1,0 +1,417 @@
+//! Messages: the send, pages, batched look-ups.
+
+use chrono::{DateTime, Utc};
+use diesel::dsl::exists;
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment};
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+
+use super::Connection;
+use super::constraint::OnConstraint as _;
+use super::statement::hot;
+use crate::model::{ChatId, Message, MessageId, Page, TenantId, UserId};
+use crate::schema::messages;
+
+/// The SQL types of [`COLUMNS`].
+pub(super) type MessageSql = (
+    SqlUuid,
+    BigInt,
+    SqlUuid,
+    Text,
+    Text,
+    Nullable<BigInt>,
+    Timestamptz,
+    Nullable<Timestamptz>,
+    Nullable<Timestamptz>,
+    Nullable<Text>,
+);
+
+/// The columns of [`Message`], of a table named `m`.
+pub(super) const COLUMNS: &str = "m.chat_id, m.seq, m.id, m.sender_id, m.body, m.reply_to_seq, \
+     m.created_at, m.edited_at, m.deleted_at, m.deleted_by";
+
+/// A message to send.
+#[derive(Debug, Clone, Copy)]
+pub struct NewMessage<'a> {
+    /// The tenant of the chat.
+    pub tenant: &'a TenantId,
+    /// The chat.
+    pub chat_id: ChatId,
+    /// The access version on which the sender's right was decided.
+    pub acl_version: i64,
+    /// The new message's id.
+    pub id: MessageId,
+    /// The author.
+    pub sender: &'a UserId,
+    /// The text.
+    pub body: &'a str,
+    /// The message it answers.
+    pub reply_to_seq: Option<i64>,
+    /// The sender's key.
+    pub idempotency_key: Option<&'a str>,
+    /// The clock.
+    pub at: DateTime<Utc>,
+}
+
+/// What came of a send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// It is written, with this seq and time.
+    Written(i64, DateTime<Utc>),
+    /// Access to the chat changed since it was read: nothing is written.
+    Stale,
+    /// A message with the sender's key exists: nothing is written.
+    Duplicate,
+}
+
+/// Sends a message: takes the seq under the chat's row lock, writes the message, moves the sender's read
+/// mark, in one autocommit statement. When it returns `Written`, the message is durable.
+pub async fn send(conn: &mut Connection, message: NewMessage<'_>) -> QueryResult<Sent> {
+    let written: QueryResult<Option<(i64, DateTime<Utc>)>> =
+        Send(message).get_result(conn).await.optional();
+    written
+        .map(|row| row.map_or(Sent::Stale, |(seq, at)| Sent::Written(seq, at)))
+        .on_unique("messages_idempotency_key", || Sent::Duplicate)
+}
+
+#[derive(Debug)]
+struct Send<'a>(NewMessage<'a>);
+
+hot!(Send<'a> -> (BigInt, Timestamptz));
+
+impl QueryFragment<Pg> for Send<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        let message = &self.0;
+        // The chat's row is updated first and held to commit: it orders the chat's writers, and takes the
+        // time along, which therefore never runs backwards within a chat.
+        out.push_sql("WITH chat AS (UPDATE chats SET last_seq = last_seq + 1, last_activity_at = greatest(last_activity_at, ");
+        out.push_bind_param::<Timestamptz, _>(&message.at)?; // $1
+        out.push_sql(") WHERE id = ");
+        out.push_bind_param::<SqlUuid, _>(&message.chat_id)?; // $2
+        out.push_sql(" AND tenant_id = ");
+        out.push_bind_param::<Text, _>(message.tenant)?; // $3
+        out.push_sql(" AND deleted_at IS NULL AND acl_version = ");
+        out.push_bind_param::<BigInt, _>(&message.acl_version)?; // $4
+        out.push_sql(
+            " RETURNING id, tenant_id, last_seq, last_activity_at), mark AS (\
+             UPDATE participants AS p SET read_seq = greatest(p.read_seq, chat.last_seq) FROM chat \
+             WHERE p.chat_id = $2 AND p.user_id = ",
+        );
+        out.push_bind_param::<Text, _>(message.sender)?; // $5
+        out.push_sql(
+            ") INSERT INTO messages (chat_id, seq, tenant_id, created_at, sender_id, id, body, \
+             reply_to_seq, idempotency_key) \
+             SELECT chat.id, chat.last_seq, chat.tenant_id, chat.last_activity_at, $5, ",
+        );
+        out.push_bind_param::<SqlUuid, _>(&message.id)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Text, _>(message.body)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Nullable<BigInt>, _>(&message.reply_to_seq)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Nullable<Text>, _>(&message.idempotency_key)?;
+        out.push_sql(" FROM chat RETURNING seq, created_at");
+        Ok(())
+    }
+}
+
+/// The message a sender sent to a chat with a key.
+pub async fn by_key(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    chat: ChatId,
+    sender: &UserId,
+    key: &str,
+) -> QueryResult<Option<Message>> {
+    messages::table
+        .filter(messages::chat_id.eq(chat))
+        .filter(messages::tenant_id.eq(tenant))
+        .filter(messages::sender_id.eq(sender))
+        .filter(messages::idempotency_key.eq(key))
+        .select(Message::as_select())
+        .first(conn)
+        .await
+        .optional()
+}
+
+/// The messages among `ids` in the tenant, whoever may see them.
+pub async fn by_ids(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    ids: &[MessageId],
+) -> QueryResult<Vec<Message>> {
+    messages::table
+        .filter(messages::id.eq_any(ids))
+        .filter(messages::tenant_id.eq(tenant))
+        .select(Message::as_select())
+        .load(conn)
+        .await
+}
+
+/// The seq of a message of a chat.
+pub async fn seq_of(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    chat: ChatId,
+    id: MessageId,
+) -> QueryResult<Option<i64>> {
+    messages::table
+        .filter(messages::id.eq(id))
+        .filter(messages::chat_id.eq(chat))
+        .filter(messages::tenant_id.eq(tenant))
+        .select(messages::seq)
+        .first(conn)
+        .await
+        .optional()
+}
+
+/// A page of a chat's messages up to `head`, oldest first; for a page from the end, in reverse. With each
+/// row: whether the chat has messages up to `after`, and whether it has some from `before` on.
+pub async fn page(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    chat: ChatId,
+    head: i64,
+    page: &Page<i64>,
+) -> QueryResult<Vec<(Message, bool, bool)>> {
+    let window = Window {
+        tenant,
+        chat,
+        after: page.after.unwrap_or(0),
+        before: page.before.unwrap_or(i64::MAX),
+        head,
+        limit: page.read_limit(),
+    };
+    if page.from_end {
+        MessagePage::<true>(window).load(conn).await
+    } else {
+        MessagePage::<false>(window).load(conn).await
+    }
+}
+
+#[derive(Debug)]
+struct Window<'a> {
+    tenant: &'a TenantId,
+    chat: ChatId,
+    after: i64,
+    before: i64,
+    head: i64,
+    limit: i64,
+}
+
+#[derive(Debug)]
+struct MessagePage<'a, const FROM_END: bool>(Window<'a>);
+
+hot!(MessagePage<'a, const FROM_END: bool> -> (MessageSql, Bool, Bool));
+
+impl<const FROM_END: bool> QueryFragment<Pg> for MessagePage<'_, FROM_END> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        let window = &self.0;
+        out.push_sql("SELECT ");
+        out.push_sql(COLUMNS);
+        out.push_sql(", EXISTS (SELECT FROM messages AS o WHERE o.chat_id = ");
+        out.push_bind_param::<SqlUuid, _>(&window.chat)?; // $1
+        out.push_sql(" AND o.seq <= ");
+        out.push_bind_param::<BigInt, _>(&window.after)?; // $2
+        out.push_sql("), EXISTS (SELECT FROM messages AS o WHERE o.chat_id = $1 AND o.seq >= ");
+        out.push_bind_param::<BigInt, _>(&window.before)?; // $3
+        out.push_sql(" AND o.seq <= ");
+        out.push_bind_param::<BigInt, _>(&window.head)?; // $4
+        out.push_sql(
+            ") FROM messages AS m WHERE m.chat_id = $1 AND m.seq > $2 AND m.seq < $3 \
+             AND m.seq <= $4 AND m.tenant_id = ",
+        );
+        out.push_bind_param::<Text, _>(window.tenant)?;
+        out.push_sql(if FROM_END {
+            " ORDER BY m.seq DESC LIMIT "
+        } else {
+            " ORDER BY m.seq LIMIT "
+        });
+        out.push_bind_param::<BigInt, _>(&window.limit)
+    }
+}
+
+/// Whether a chat has messages with a seq from `from` to `to`.
+pub async fn any_between(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    chat: ChatId,
+    from: i64,
+    to: i64,
+) -> QueryResult<bool> {
+    let query = messages::table
+        .filter(messages::chat_id.eq(chat))
+        .filter(messages::tenant_id.eq(tenant))
+        .filter(messages::seq.ge(from))
+        .filter(messages::seq.le(to));
+    diesel::select(exists(query)).get_result(conn).await
+}
+
+/// For each wanted place, the newest message of the chat at it or before it, of chats that `viewer` is in.
+/// Each comes with the place it answers.
+pub async fn up_to(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    viewer: &UserId,
+    places: &[(ChatId, i64)],
+) -> QueryResult<Vec<(ChatId, i64, Message)>> {
+    let (chats, seqs): (Vec<ChatId>, Vec<i64>) = places.iter().copied().unzip();
+    UpTo {
+        tenant,
+        viewer,
+        chats,
+        seqs,
+    }
+    .load(conn)
+    .await
+}
+
+#[derive(Debug)]
+struct UpTo<'a> {
+    tenant: &'a TenantId,
+    viewer: &'a UserId,
+    chats: Vec<ChatId>,
+    seqs: Vec<i64>,
+}
+
+hot!(UpTo<'a> -> (SqlUuid, BigInt, MessageSql));
+
+impl QueryFragment<Pg> for UpTo<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("SELECT want.chat_id, want.seq, ");
+        out.push_sql(COLUMNS);
+        out.push_sql(" FROM unnest(");
+        out.push_bind_param::<Array<SqlUuid>, _>(&self.chats)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<BigInt>, _>(&self.seqs)?;
+        out.push_sql(") AS want (chat_id, seq) JOIN participants AS p ON p.chat_id = want.chat_id AND p.tenant_id = ");
+        out.push_bind_param::<Text, _>(self.tenant)?; // $3
+        out.push_sql(" AND p.user_id = ");
+        out.push_bind_param::<Text, _>(self.viewer)?;
+        out.push_sql(
+            " CROSS JOIN LATERAL (SELECT * FROM messages WHERE messages.chat_id = want.chat_id \
+             AND messages.tenant_id = $3 AND messages.seq <= want.seq \
+             ORDER BY messages.seq DESC LIMIT 1) AS m",
+        );
+        Ok(())
+    }
+}
+
+/// A chat whose unread messages to count: those behind a read mark, up to a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct UnreadRange {
+    /// The chat.
+    pub chat_id: ChatId,
+    /// The read mark.
+    pub after: i64,
+    /// The newest entry to look at.
+    pub head: i64,
+}
+
+/// How many live messages of others than `viewer` each range has, counted to `limit` at most.
+pub async fn unread_counts(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    viewer: &UserId,
+    ranges: &[UnreadRange],
+    limit: i64,
+) -> QueryResult<Vec<(ChatId, i64)>> {
+    UnreadCounts {
+        tenant,
+        viewer,
+        chats: ranges.iter().map(|range| range.chat_id).collect(),
+        after: ranges.iter().map(|range| range.after).collect(),
+        heads: ranges.iter().map(|range| range.head).collect(),
+        limit,
+    }
+    .load(conn)
+    .await
+}
+
+#[derive(Debug)]
+struct UnreadCounts<'a> {
+    tenant: &'a TenantId,
+    viewer: &'a UserId,
+    chats: Vec<ChatId>,
+    after: Vec<i64>,
+    heads: Vec<i64>,
+    limit: i64,
+}
+
+hot!(UnreadCounts<'a> -> (SqlUuid, BigInt));
+
+impl QueryFragment<Pg> for UnreadCounts<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("SELECT want.chat_id, u.count FROM unnest(");
+        out.push_bind_param::<Array<SqlUuid>, _>(&self.chats)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<BigInt>, _>(&self.after)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<BigInt>, _>(&self.heads)?;
+        out.push_sql(
+            ") AS want (chat_id, after, head) CROSS JOIN LATERAL (SELECT count(*) FROM (\
+             SELECT FROM messages AS m WHERE m.chat_id = want.chat_id AND m.seq > want.after \
+             AND m.seq <= want.head AND m.deleted_at IS NULL AND m.tenant_id = ",
+        );
+        out.push_bind_param::<Text, _>(self.tenant)?;
+        out.push_sql(" AND m.sender_id <> ");
+        out.push_bind_param::<Text, _>(self.viewer)?;
+        out.push_sql(" LIMIT ");
+        out.push_bind_param::<BigInt, _>(&self.limit)?;
+        out.push_sql(") AS unread) AS u");
+        Ok(())
+    }
+}
+
+/// What an operation changes of a message.
+#[derive(Debug, Clone, Copy)]
+pub enum Amendment<'a> {
+    /// A new body, at some time.
+    Edit(&'a str, DateTime<Utc>),
+    /// Deletion by someone, at some time.
+    Delete(&'a UserId, DateTime<Utc>),
+    /// Its end.
+    Restore,
+}
+
+/// Changes a message and returns it as it is now.
+pub async fn amend(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    chat: ChatId,
+    seq: i64,
+    amendment: Amendment<'_>,
+) -> QueryResult<Message> {
+    let row = messages::table
+        .filter(messages::chat_id.eq(chat))
+        .filter(messages::seq.eq(seq))
+        .filter(messages::tenant_id.eq(tenant));
+    match amendment {
+        Amendment::Edit(body, at) => {
+            diesel::update(row)
+                .set((messages::body.eq(body), messages::edited_at.eq(at)))
+                .returning(Message::as_select())
+                .get_result(conn)
+                .await
+        }
+        Amendment::Delete(by, at) => {
+            diesel::update(row)
+                .set((messages::deleted_at.eq(at), messages::deleted_by.eq(by)))
+                .returning(Message::as_select())
+                .get_result(conn)
+                .await
+        }
+        Amendment::Restore => {
+            diesel::update(row)
+                .set((
+                    messages::deleted_at.eq(None::<DateTime<Utc>>),
+                    messages::deleted_by.eq(None::<UserId>),
+                ))
+                .returning(Message::as_select())
+                .get_result(conn)
+                .await
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Every line of SQL and every diesel query.
+//!
+//! A function takes the connection and returns `QueryResult`. It opens no transaction, checks no permission
+//! and reads no clock: those are `app`'s. No function takes an id without the tenant it must belong to.
+//!
+//! What is hot is a [`statement::hot`] statement: SQL of its own with a static query id, prepared once a
+//! connection. Everything else is diesel's query DSL, whose `SELECT`s are cached likewise and whose writes
+//! are parsed on each call.
+
+pub mod chats;
+pub mod constraint;
+pub mod events;
+pub mod messages;
+pub mod migrations;
+pub mod participants;
+mod pool;
+mod statement;
+mod tls;
+pub mod users;
+
+pub use pool::{
+    Connection, Database, DatabaseError, Pool, PoolError, PoolOptions, PooledConnection,
+};
