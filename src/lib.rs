@@ -1,6 +1,24 @@
 //! Colloquy: a GraphQL chat server beside one Postgres.
+//!
+//! The modules are layers. What stands left may be imported by what stands right, never the other way:
+//!
+//! ```text
+//! schema ← model ← store ← realtime ← app ← graphql ← http ← main
+//!                      config, telemetry, embedded, development ← main only
+//! ```
+//!
+//! A noun (chat, participant, message, user) has one file of its name in each layer. `docs/architecture.md`
+//! says what each layer owns; `tests/it/architecture.rs` holds it to that.
 
+pub mod app;
+pub mod config;
+pub mod development;
+pub mod embedded;
+pub mod graphql;
+pub mod http;
 pub mod model;
+pub mod realtime;
 pub mod store;
+pub mod telemetry;
 
 mod schema;

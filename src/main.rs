@@ -1,1 +1,254 @@
-fn main(){}
+//! Arguments, configuration, wiring. What it wires is in the library.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Parser as _;
+use colloquy::app::{App, Claims, Clock, Tokens};
+use colloquy::config::{Cli, Command, DatabaseArgs, SecretArgs, ServeArgs, TokenArgs};
+use colloquy::embedded::{Options, Postgres};
+use colloquy::http::{self, HttpState};
+use colloquy::model::{TenantId, UserId};
+use colloquy::realtime::{Realtime, RealtimeOptions};
+use colloquy::store::{Database, Pool, migrations};
+use colloquy::{development, graphql, telemetry};
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long requests and sockets may take to end when the server stops.
+const DRAIN_WITHIN: Duration = Duration::from_secs(10);
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One sentence with its causes, not a backtrace: it is for whoever starts the server.
+            writeln!(std::io::stderr(), "colloquy: {error:#}").ok();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let runtime = || tokio::runtime::Runtime::new().context("the runtime does not start");
+    match cli.command {
+        None => runtime()?.block_on(serve(cli.serve)),
+        Some(Command::Serve(args)) => runtime()?.block_on(serve(*args)),
+        Some(Command::Migrate(args)) => runtime()?.block_on(migrate(args)),
+        Some(Command::Schema) => print(&graphql::sdl()),
+        Some(Command::Token(args)) => print(&(token(args)? + "\n")),
+    }
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+async fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    telemetry::start(&args.log).context("the log filter cannot be read")?;
+    let secret = secret(&args.secret, &args.database)?;
+    let listener = TcpListener::bind(args.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", args.listen))?;
+    let (mut postgres, database) = open(&args.database).await?;
+    let served = match prepare(&database, args.migrate || postgres.is_some()).await {
+        Ok(()) => serve_on(&args, listener, &database, &secret, postgres.as_mut()).await,
+        Err(error) => Err(error),
+    };
+    if let Some(postgres) = postgres {
+        postgres.stop().await?;
+    }
+    served
+}
+
+/// The database, and the private Postgres it is in where no other is given.
+async fn open(args: &DatabaseArgs) -> anyhow::Result<(Option<Postgres>, Database)> {
+    if let Some(url) = args.url() {
+        return Ok((None, Database::new(url)?));
+    }
+    let postgres = Postgres::start(Options {
+        data_dir: args.data_dir(),
+        bin_dir: args.postgres_bin.clone(),
+        search_path: std::env::var_os("PATH"),
+        settings: Vec::new(),
+        throw_away: false,
+    })
+    .await?;
+    let database = development::database(&postgres).await?;
+    Ok((Some(postgres), database))
+}
+
+/// Brings the tables up to date, or makes sure that they are.
+async fn prepare(database: &Database, migrate: bool) -> anyhow::Result<()> {
+    let connect = || async {
+        database
+            .connect()
+            .await
+            .context("the database is out of reach")
+    };
+    let failed = |error: migrations::MigrationError| anyhow::anyhow!(error);
+    if migrate {
+        for name in migrations::run(connect().await?).await.map_err(failed)? {
+            tracing::info!(name, "migrated");
+        }
+        return Ok(());
+    }
+    let pending = migrations::pending(connect().await?)
+        .await
+        .map_err(failed)?;
+    if pending.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "the database lacks {} migration(s): run `colloquy migrate`, or serve with --migrate",
+        pending.len()
+    )
+}
+
+async fn serve_on(
+    args: &ServeArgs,
+    listener: TcpListener,
+    database: &Database,
+    secret: &SecretString,
+    postgres: Option<&mut Postgres>,
+) -> anyhow::Result<()> {
+    let pool = database.pool(args.pool())?;
+    let tasks = Tasks::default();
+    let realtime = tasks.realtime(database, &pool);
+    let tokens = Tokens::new(secret, args.jwt_leeway);
+    let app = Arc::new(App::new(pool, realtime, tokens, args.limits()));
+    if args.demo {
+        development::fill_demo(&app).await?;
+    }
+    let state = HttpState {
+        app: Arc::clone(&app),
+        schema: graphql::schema(),
+        shutdown: tasks.stop_serving.clone(),
+        tasks: tasks.sockets.clone(),
+    };
+    let router = http::router(state, args.cors_origin.clone());
+    let address = listener.local_addr()?;
+    let server = http::serve(listener, router, tasks.stop_serving.clone());
+    let server = tasks.sockets.spawn(server);
+    tracing::info!(%address, "serving");
+    if postgres.is_some() {
+        development::greet(&app, address)?;
+    }
+    let ended = until_ended(postgres).await;
+    tasks.stop(server).await;
+    ended
+}
+
+/// Waits for a signal to stop, or for the private Postgres to end by itself.
+async fn until_ended(postgres: Option<&mut Postgres>) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let died = async {
+        match postgres {
+            Some(postgres) => postgres.exited().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        error = died => return Err(error.into()),
+    }
+    tracing::info!("stopping");
+    Ok(())
+}
+
+/// The tasks of a serving process, and what stops them, in two steps: first the requests and sockets, then
+/// the engine behind them, which rings for what they wrote last.
+#[derive(Default)]
+struct Tasks {
+    stop_serving: CancellationToken,
+    sockets: TaskTracker,
+    stop_engine: CancellationToken,
+    engine: TaskTracker,
+}
+
+impl Tasks {
+    fn realtime(&self, database: &Database, pool: &Pool) -> Realtime {
+        Realtime::start(
+            RealtimeOptions::default(),
+            pool.clone(),
+            database.clone(),
+            database.clone(),
+            &self.engine,
+            self.stop_engine.clone(),
+        )
+    }
+
+    async fn stop(&self, server: tokio::task::JoinHandle<std::io::Result<()>>) {
+        self.stop_serving.cancel();
+        self.sockets.close();
+        if timeout(DRAIN_WITHIN, self.sockets.wait()).await.is_err() {
+            tracing::warn!("some connections did not end in time");
+        }
+        server.abort();
+        self.stop_engine.cancel();
+        self.engine.close();
+        if timeout(DRAIN_WITHIN, self.engine.wait()).await.is_err() {
+            tracing::warn!("the realtime engine did not end in time");
+        }
+    }
+}
+
+async fn migrate(args: DatabaseArgs) -> anyhow::Result<()> {
+    let (postgres, database) = open(&args).await?;
+    let conn = database
+        .connect()
+        .await
+        .context("the database is out of reach");
+    let migrated = match conn {
+        Ok(conn) => migrations::run(conn)
+            .await
+            .map_err(|error| anyhow::anyhow!(error)),
+        Err(error) => Err(error),
+    };
+    if let Some(postgres) = postgres {
+        postgres.stop().await?;
+    }
+    let names = migrated?;
+    let mut text: String = names.iter().map(|name| format!("{name}\n")).collect();
+    if names.is_empty() {
+        text.push_str("The database is up to date.\n");
+    }
+    print(&text)
+}
+
+fn token(args: TokenArgs) -> anyhow::Result<String> {
+    let secret = secret(&args.secret, &args.database)?;
+    let user = UserId::new(args.user)?;
+    let tenant = args.tenant.map(TenantId::new).transpose()?;
+    let claims = Claims {
+        tenant: tenant.map(|tenant| tenant.as_str().to_owned()),
+        name: args.name,
+        picture: args.picture,
+        ..Claims::new(&user, Clock.now(), args.expires_in)
+    };
+    Ok(Tokens::new(&secret, Duration::ZERO).make(&claims)?)
+}
+
+/// The given secret; in development, the one of the data folder.
+fn secret(args: &SecretArgs, database: &DatabaseArgs) -> anyhow::Result<SecretString> {
+    if let Some(secret) = args.secret() {
+        return Ok(secret.clone());
+    }
+    if database.url().is_some() {
+        bail!(
+            "with a DATABASE_URL, set COLLOQUY_JWT_SECRET to the secret that tokens are signed with"
+        );
+    }
+    Ok(development::secret(&database.data_dir())?)
+}

@@ -180,7 +180,10 @@ mod tests {
     fn a_cursor_works_only_for_its_own_list() {
         let cursor = ListCursor::Message(7).encode(&ListKey::Messages(chat(1)));
         let decode = |list| ListCursor::decode(&cursor, &list);
-        assert_eq!(decode(ListKey::Messages(chat(1))), Ok(ListCursor::Message(7)));
+        assert_eq!(
+            decode(ListKey::Messages(chat(1))),
+            Ok(ListCursor::Message(7))
+        );
         assert_eq!(decode(ListKey::Messages(chat(2))), Err(CursorError));
         assert_eq!(decode(ListKey::Participants(chat(1))), Err(CursorError));
         assert_eq!(EventCursor::decode(&cursor), Err(CursorError));

@@ -94,7 +94,9 @@ impl FromStr for ParticipantId {
 
     fn from_str(text: &str) -> Result<Self, IdError> {
         let (chat, user) = text.split_once('.').ok_or(IdError)?;
-        let chat = chat.parse::<TypeSafeId<ParticipantTag>>().or(Err(IdError))?;
+        let chat = chat
+            .parse::<TypeSafeId<ParticipantTag>>()
+            .or(Err(IdError))?;
         let user = URL_SAFE_NO_PAD.decode(user).or(Err(IdError))?;
         let user = String::from_utf8(user).or(Err(IdError))?;
         Ok(Self {
@@ -154,9 +156,18 @@ mod tests {
 
     #[test]
     fn an_id_of_another_type_is_refused() {
-        assert_eq!("msg_01h2xcejqtf2nbrexx3vqjhp41".parse::<ChatId>(), Err(IdError));
-        assert_eq!("chat_01H2XCEJQTF2NBREXX3VQJHP41".parse::<ChatId>(), Err(IdError));
-        assert_eq!("chat_81h2xcejqtf2nbrexx3vqjhp41".parse::<ChatId>(), Err(IdError));
+        assert_eq!(
+            "msg_01h2xcejqtf2nbrexx3vqjhp41".parse::<ChatId>(),
+            Err(IdError)
+        );
+        assert_eq!(
+            "chat_01H2XCEJQTF2NBREXX3VQJHP41".parse::<ChatId>(),
+            Err(IdError)
+        );
+        assert_eq!(
+            "chat_81h2xcejqtf2nbrexx3vqjhp41".parse::<ChatId>(),
+            Err(IdError)
+        );
         assert_eq!("".parse::<ChatId>(), Err(IdError));
     }
 

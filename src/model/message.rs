@@ -46,6 +46,17 @@ impl Message {
     }
 }
 
+/// A part of a chat's log whose unread messages to count: behind a read mark, up to a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct UnreadRange {
+    /// The chat.
+    pub chat_id: ChatId,
+    /// The read mark.
+    pub after: i64,
+    /// The newest entry to look at.
+    pub head: i64,
+}
+
 /// A message's body: 1 to 10 000 characters, kept byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Body(String);

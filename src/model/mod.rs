@@ -18,9 +18,11 @@ pub use chat::{Chat, ChatFilter, ChatKind, ChatState, TITLE_MAX_CHARS, Title};
 pub use cursor::{CursorError, EventCursor, ListCursor, ListKey};
 pub use event::{Change, Event, EventData, EventKind, NewEvent};
 pub use id::{ChatId, IdError, MessageId, NodeId, ParticipantId};
-pub use message::{BODY_MAX_CHARS, Body, IDEMPOTENCY_KEY_MAX_CHARS, IdempotencyKey, Message};
+pub use message::{
+    BODY_MAX_CHARS, Body, IDEMPOTENCY_KEY_MAX_CHARS, IdempotencyKey, Message, UnreadRange,
+};
 pub use page::{PAGE_DEFAULT, PAGE_MAX, Page, PageArgs, PageError, Slice};
 pub use participant::{Participant, Role};
 pub use permission::{Action, Decision, Standing, decide};
 pub use refusal::{Refusal, RefusalCode};
-pub use user::{Profile, TenantId, USER_ID_MAX_CHARS, User, UserId};
+pub use user::{Profile, TenantId, USER_ID_MAX_CHARS, User, UserId, fingerprint};

@@ -124,6 +124,16 @@ impl<T> Slice<T> {
         }
     }
 
+    /// An empty page of an empty list.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            items: Vec::new(),
+            has_next: false,
+            has_previous: false,
+        }
+    }
+
     /// The same page of other elements.
     pub fn map<U>(self, f: impl FnMut(T) -> U) -> Slice<U> {
         Slice {

@@ -31,6 +31,8 @@ pub struct Participant {
     pub role: Role,
     /// When they were added, last time.
     pub joined_at: DateTime<Utc>,
+    /// The log entry that added them, last time.
+    pub joined_seq: i64,
     /// The read mark: everything up to this log entry is read.
     pub read_seq: i64,
 }

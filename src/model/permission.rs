@@ -190,11 +190,19 @@ mod tests {
         let mut table = String::new();
         for deleted in [false, true] {
             let state = if deleted { "deleted chat" } else { "live chat" };
-            writeln!(table, "{state:<22} group owner  group admin  group member  direct").unwrap();
+            writeln!(
+                table,
+                "{state:<22} group owner  group admin  group member  direct"
+            )
+            .unwrap();
             for action in Action::ALL {
                 write!(table, "{:<22}", format!("{action:?}")).unwrap();
                 for (kind, role) in columns {
-                    let standing = Standing { kind, role, deleted };
+                    let standing = Standing {
+                        kind,
+                        role,
+                        deleted,
+                    };
                     write!(table, " {:<12}", format!("{:?}", decide(*action, standing))).unwrap();
                 }
                 table = table.trim_end().to_owned() + "\n";

@@ -259,11 +259,8 @@ pub type InboxKey = (DateTime<Utc>, ChatId);
 /// Who may see a deleted chat, as `model::permission` says: the kinds and roles that can restore it.
 pub type Restorers<'a> = &'a [(ChatKind, Role)];
 
-type InboxQuery<'a> = diesel::dsl::IntoBoxed<
-    'a,
-    diesel::dsl::InnerJoin<chats::table, participants::table>,
-    Pg,
->;
+type InboxQuery<'a> =
+    diesel::dsl::IntoBoxed<'a, diesel::dsl::InnerJoin<chats::table, participants::table>, Pg>;
 
 fn inbox<'a>(
     tenant: &'a TenantId,

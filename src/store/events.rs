@@ -51,7 +51,8 @@ pub async fn append(
 }
 
 fn to_json(data: &EventData) -> QueryResult<serde_json::Value> {
-    serde_json::to_value(data).map_err(|error| diesel::result::Error::SerializationError(error.into()))
+    serde_json::to_value(data)
+        .map_err(|error| diesel::result::Error::SerializationError(error.into()))
 }
 
 /// A part of a chat's log to read: the entries behind `after`.

@@ -11,7 +11,7 @@ use diesel_async::RunQueryDsl;
 use super::Connection;
 use super::constraint::OnConstraint as _;
 use super::statement::hot;
-use crate::model::{ChatId, Message, MessageId, Page, TenantId, UserId};
+use crate::model::{ChatId, Message, MessageId, Page, TenantId, UnreadRange, UserId};
 use crate::schema::messages;
 
 /// The SQL types of [`COLUMNS`].
@@ -299,17 +299,6 @@ impl QueryFragment<Pg> for UpTo<'_> {
     }
 }
 
-/// A chat whose unread messages to count: those behind a read mark, up to a head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct UnreadRange {
-    /// The chat.
-    pub chat_id: ChatId,
-    /// The read mark.
-    pub after: i64,
-    /// The newest entry to look at.
-    pub head: i64,
-}
-
 /// How many live messages of others than `viewer` each range has, counted to `limit` at most.
 pub async fn unread_counts(
     conn: &mut Connection,
@@ -317,8 +306,8 @@ pub async fn unread_counts(
     viewer: &UserId,
     ranges: &[UnreadRange],
     limit: i64,
-) -> QueryResult<Vec<(ChatId, i64)>> {
-    UnreadCounts {
+) -> QueryResult<Vec<(UnreadRange, i64)>> {
+    let rows: Vec<((ChatId, i64, i64), i64)> = UnreadCounts {
         tenant,
         viewer,
         chats: ranges.iter().map(|range| range.chat_id).collect(),
@@ -327,7 +316,16 @@ pub async fn unread_counts(
         limit,
     }
     .load(conn)
-    .await
+    .await?;
+    let range = |(chat_id, after, head)| UnreadRange {
+        chat_id,
+        after,
+        head,
+    };
+    Ok(rows
+        .into_iter()
+        .map(|(place, count)| (range(place), count))
+        .collect())
 }
 
 #[derive(Debug)]
@@ -340,11 +338,11 @@ struct UnreadCounts<'a> {
     limit: i64,
 }
 
-hot!(UnreadCounts<'a> -> (SqlUuid, BigInt));
+hot!(UnreadCounts<'a> -> ((SqlUuid, BigInt, BigInt), BigInt));
 
 impl QueryFragment<Pg> for UnreadCounts<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("SELECT want.chat_id, u.count FROM unnest(");
+        out.push_sql("SELECT want.chat_id, want.after, want.head, u.count FROM unnest(");
         out.push_bind_param::<Array<SqlUuid>, _>(&self.chats)?;
         out.push_sql(", ");
         out.push_bind_param::<Array<BigInt>, _>(&self.after)?;

@@ -9,6 +9,8 @@
 
 pub mod chats;
 pub mod constraint;
+pub mod databases;
+pub mod doorbell;
 pub mod events;
 pub mod messages;
 pub mod migrations;

@@ -110,7 +110,10 @@ pub async fn counts(
     chat: ChatId,
 ) -> QueryResult<(i64, i64)> {
     use diesel::dsl::{case_when, count_star};
-    let owner = case_when(participants::role.eq(Role::Owner), participants::user_id.nullable());
+    let owner = case_when(
+        participants::role.eq(Role::Owner),
+        participants::user_id.nullable(),
+    );
     participants::table
         .filter(participants::chat_id.eq(chat))
         .filter(participants::tenant_id.eq(tenant))
@@ -129,6 +132,36 @@ pub async fn user_ids(
         .filter(participants::chat_id.eq(chat))
         .filter(participants::tenant_id.eq(tenant))
         .select(participants::user_id)
+        .load(conn)
+        .await
+}
+
+/// A membership as the sweep compares it.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = participants, check_for_backend(Pg))]
+pub struct Membership {
+    /// The tenant.
+    pub tenant_id: TenantId,
+    /// The person.
+    pub user_id: UserId,
+    /// The chat.
+    pub chat_id: ChatId,
+    /// The log entry that added them, last time.
+    pub joined_seq: i64,
+    /// Their read mark.
+    pub read_seq: i64,
+}
+
+/// Every membership of the people of one tenant.
+pub async fn memberships(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    users: &[UserId],
+) -> QueryResult<Vec<Membership>> {
+    participants::table
+        .filter(participants::tenant_id.eq(tenant))
+        .filter(participants::user_id.eq_any(users))
+        .select(Membership::as_select())
         .load(conn)
         .await
 }

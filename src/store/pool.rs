@@ -7,7 +7,9 @@ use std::time::Duration;
 use deadpool::managed::Timeouts;
 use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::AsyncPgConnection;
-use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use diesel_async::pooled_connection::{
+    AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
+};
 use futures_util::FutureExt as _;
 use rustls::ClientConfig;
 use tokio_postgres::Config;
@@ -111,6 +113,12 @@ impl Database {
         let mut database = self.clone();
         database.config.dbname(name);
         database
+    }
+
+    /// The database's name, where the address says it.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.config.get_dbname()
     }
 
     /// The most time connecting may take, for each address of a host.

@@ -229,9 +229,18 @@ mod tests {
     #[test]
     fn the_modes_of_libpq() {
         assert_eq!(parameters(""), (SslMode::Prefer, Check::Nothing));
-        assert_eq!(parameters("sslmode=disable"), (SslMode::Disable, Check::Nothing));
-        assert_eq!(parameters("sslmode=require"), (SslMode::Require, Check::Nothing));
-        assert_eq!(parameters("sslmode=verify-ca"), (SslMode::Require, Check::Chain));
+        assert_eq!(
+            parameters("sslmode=disable"),
+            (SslMode::Disable, Check::Nothing)
+        );
+        assert_eq!(
+            parameters("sslmode=require"),
+            (SslMode::Require, Check::Nothing)
+        );
+        assert_eq!(
+            parameters("sslmode=verify-ca"),
+            (SslMode::Require, Check::Chain)
+        );
         assert_eq!(
             parameters("sslmode=verify-full"),
             (SslMode::Require, Check::ChainAndHost)
@@ -245,7 +254,9 @@ mod tests {
 
     #[test]
     fn other_parameters_stay() {
-        let (url, tls) = split("postgres://h/x?sslmode=verify-full&connect_timeout=3&sslrootcert=%2Fa%20b.pem").unwrap();
+        let (url, tls) =
+            split("postgres://h/x?sslmode=verify-full&connect_timeout=3&sslrootcert=%2Fa%20b.pem")
+                .unwrap();
         assert_eq!(url, "postgres://h/x?connect_timeout=3");
         assert_eq!(tls.root_certificate, Some(PathBuf::from("/a b.pem")));
     }

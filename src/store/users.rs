@@ -67,7 +67,9 @@ pub async fn observe(
             .filter(users::id.eq(id))
     };
     if let Some(name) = &profile.display_name {
-        let older = users::display_name_at.is_null().or(users::display_name_at.le(issued_at));
+        let older = users::display_name_at
+            .is_null()
+            .or(users::display_name_at.le(issued_at));
         diesel::update(row().filter(older))
             .set((
                 users::display_name.eq(name),
@@ -77,7 +79,9 @@ pub async fn observe(
             .await?;
     }
     if let Some(url) = &profile.avatar_url {
-        let older = users::avatar_url_at.is_null().or(users::avatar_url_at.le(issued_at));
+        let older = users::avatar_url_at
+            .is_null()
+            .or(users::avatar_url_at.le(issued_at));
         diesel::update(row().filter(older))
             .set((
                 users::avatar_url.eq(url),

@@ -1,0 +1,23 @@
+//! Who asks.
+
+use chrono::{DateTime, Utc};
+
+use crate::model::{TenantId, UserId};
+
+/// The person an operation is done for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Actor {
+    /// Their tenant.
+    pub tenant: TenantId,
+    /// Their id.
+    pub user: UserId,
+}
+
+/// An accepted token: who it stands for, and until when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Who.
+    pub actor: Actor,
+    /// When it stops being accepted, the leeway included.
+    pub ends_at: DateTime<Utc>,
+}

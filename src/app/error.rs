@@ -1,0 +1,96 @@
+//! What can go wrong, whatever the transport.
+
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+
+use super::TokenError;
+use crate::model::{PageError, Refusal, RefusalCode};
+use crate::store::PoolError;
+
+/// A failed operation.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The operation needs a user and the request names none.
+    #[error("This needs a token: send it as `Authorization: Bearer …`.")]
+    Unauthenticated,
+    /// The token is not accepted.
+    #[error("The token is not accepted: {0}.")]
+    Token(#[from] TokenError),
+    /// The thing does not exist, or the actor may not see it.
+    #[error("{0} does not exist, or you may not see it.")]
+    NotFound(&'static str),
+    /// An argument is malformed.
+    #[error("{0}")]
+    BadInput(String),
+    /// The cursor is of another life of the database's logs.
+    #[error("The cursor has expired: load the chat again and go on from its `eventCursor`.")]
+    CursorExpired,
+    /// The caller can mend it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The database cannot be reached, or has no time. Trying again later helps.
+    #[error("The service is not available at the moment.")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A fault of ours.
+    #[error("Something went wrong on the server.")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<PageError> for Error {
+    fn from(error: PageError) -> Self {
+        Self::BadInput(error.to_string())
+    }
+}
+
+impl From<PoolError> for Error {
+    fn from(error: PoolError) -> Self {
+        Self::Unavailable(error.into())
+    }
+}
+
+impl From<DieselError> for Error {
+    fn from(error: DieselError) -> Self {
+        if is_outage(&error) {
+            Self::Unavailable(error.into())
+        } else {
+            Self::Internal(error.into())
+        }
+    }
+}
+
+/// Whether the database was away or out of time, which is nobody's fault in the statement. Diesel keeps no
+/// SQLSTATE, so what Postgres sends on shutdown, cancellation and recovery is known by its fixed text
+/// (we set the language of our sessions to the server's, and match what does not vary).
+fn is_outage(error: &DieselError) -> bool {
+    const TEXTS: [&str; 8] = [
+        "terminating connection",
+        "connection closed",
+        "error communicating with the server",
+        "canceling statement due to statement timeout",
+        "canceling statement due to lock timeout",
+        "the database system is",
+        "cannot execute",
+        "too many clients already",
+    ];
+    match error {
+        DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, _)
+        | DieselError::BrokenTransactionManager => true,
+        DieselError::DatabaseError(_, info) => {
+            TEXTS.iter().any(|text| info.message().contains(text))
+        }
+        DieselError::RollbackErrorOnCommit { rollback_error, .. } => is_outage(rollback_error),
+        _ => false,
+    }
+}
+
+impl Error {
+    /// The same error, but another refusal where the chat does not exist for the actor.
+    pub(super) fn not_found_as(self, refusal: Refusal) -> Self {
+        match self {
+            Self::Refused(Refusal {
+                code: RefusalCode::NotFound,
+                ..
+            }) => Self::Refused(refusal),
+            other => other,
+        }
+    }
+}

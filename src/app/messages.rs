@@ -1,0 +1,363 @@
+//! Messages: sending, amending, reading.
+
+use diesel_async::AsyncConnection as _;
+
+use super::access::{self, lock_for, no_such_chat, permit, read_for};
+use super::chats::append;
+use super::{Actor, App, Error};
+use crate::model::{
+    Action, Body, ChatId, ChatState, IdempotencyKey, ListCursor, ListKey, Message, MessageId,
+    NewEvent, Page, PageArgs, Refusal, Slice, UnreadRange,
+};
+use crate::store::messages::{Amendment, NewMessage, Sent};
+use crate::store::{self, Connection};
+
+/// How often a send is decided anew when access to the chat changes under it.
+const SEND_ATTEMPTS: usize = 16;
+
+/// To how many unread messages are counted.
+const UNREAD_MAX: i64 = 100;
+
+/// A message to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SendMessage {
+    /// The chat.
+    pub chat_id: ChatId,
+    /// The text.
+    pub body: Body,
+    /// The message it answers.
+    pub reply_to: Option<MessageId>,
+    /// The sender's key: a retry with it finds the first message.
+    pub idempotency_key: Option<IdempotencyKey>,
+}
+
+fn no_such_message(field: &'static str) -> Refusal {
+    Refusal::not_found("The message does not exist, or you are not in its chat.").at(field)
+}
+
+impl App {
+    /// A page of the messages of a chat up to its head as it was read, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadInput`] for the arguments; [`Error::Unavailable`], [`Error::Internal`].
+    pub async fn messages_page(
+        &self,
+        actor: &Actor,
+        chat: ChatId,
+        head: i64,
+        args: &PageArgs,
+    ) -> Result<Slice<Message>, Error> {
+        let list = ListKey::Messages(chat);
+        let page = Page::new(args, |text| match ListCursor::decode(text, &list) {
+            Ok(ListCursor::Message(seq)) => Some(seq),
+            _ => None,
+        })?;
+        let tenant = &actor.tenant;
+        let mut conn = self.connection().await?;
+        let rows = store::messages::page(&mut conn, tenant, chat, head, &page).await?;
+        let (before_it, behind_it) = match (rows.first(), page.after, page.before) {
+            (Some((_, before_it, behind_it)), ..) => (*before_it, *behind_it),
+            (None, None, None) => (false, false),
+            (None, after, before) => {
+                // An empty window has no row to carry the flags.
+                let (to, from) = (after.unwrap_or(0), before.unwrap_or(i64::MAX));
+                (
+                    store::messages::any_between(&mut conn, tenant, chat, 0, to.min(head)).await?,
+                    store::messages::any_between(&mut conn, tenant, chat, from, head).await?,
+                )
+            }
+        };
+        let items = rows.into_iter().map(|(message, ..)| message).collect();
+        Ok(Slice::new(&page, items, before_it, behind_it))
+    }
+
+    /// The messages among `ids` that the actor may see.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] and [`Error::Internal`].
+    pub async fn messages_by_ids(
+        &self,
+        actor: &Actor,
+        ids: &[MessageId],
+    ) -> Result<Vec<Message>, Error> {
+        let Actor { tenant, user } = actor;
+        let mut conn = self.connection().await?;
+        let mut messages = store::messages::by_ids(&mut conn, tenant, ids).await?;
+        let chats: Vec<ChatId> = messages.iter().map(|message| message.chat_id).collect();
+        let mut visible = store::chats::states(&mut conn, tenant, user, &chats).await?;
+        visible.retain(access::is_visible);
+        messages.retain(|message| visible.iter().any(|state| state.chat.id == message.chat_id));
+        Ok(messages)
+    }
+
+    /// For each place in a chat that the actor is in, the newest message at it or before it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] and [`Error::Internal`].
+    pub async fn messages_up_to(
+        &self,
+        actor: &Actor,
+        places: &[(ChatId, i64)],
+    ) -> Result<Vec<(ChatId, i64, Message)>, Error> {
+        let Actor { tenant, user } = actor;
+        let mut conn = self.connection().await?;
+        Ok(store::messages::up_to(&mut conn, tenant, user, places).await?)
+    }
+
+    /// How many live messages of others stand behind the read mark, up to the head, counted to 100.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] and [`Error::Internal`].
+    pub async fn messages_unread(
+        &self,
+        actor: &Actor,
+        ranges: &[UnreadRange],
+    ) -> Result<Vec<(UnreadRange, i64)>, Error> {
+        let Actor { tenant, user } = actor;
+        let mut conn = self.connection().await?;
+        let limit = UNREAD_MAX;
+        Ok(store::messages::unread_counts(&mut conn, tenant, user, ranges, limit).await?)
+    }
+
+    /// Sends a message. When it returns, the message is durable. With an idempotency key, a retry returns
+    /// the message of the first try as it is now.
+    ///
+    /// # Errors
+    ///
+    /// `NOT_FOUND` for the chat or the message to answer; [`Error::Refused`] as the permission table says;
+    /// [`Error::Unavailable`], [`Error::Internal`].
+    pub async fn message_send(&self, actor: &Actor, send: SendMessage) -> Result<Message, Error> {
+        let mut conn = self.connection().await?;
+        for _ in 0..SEND_ATTEMPTS {
+            if let Some(message) = self.try_send(&mut conn, actor, &send).await? {
+                drop(conn);
+                let people = Vec::new();
+                self.ring(actor, send.chat_id, Some(message.seq), people);
+                return Ok(message);
+            }
+        }
+        Err(Error::Unavailable(
+            "access to the chat keeps changing".into(),
+        ))
+    }
+
+    /// One try: `None` where access to the chat changed between reading it and writing.
+    async fn try_send(
+        &self,
+        conn: &mut Connection,
+        actor: &Actor,
+        send: &SendMessage,
+    ) -> Result<Option<Message>, Error> {
+        let Actor { tenant, user } = actor;
+        let state = store::chats::state(conn, tenant, user, send.chat_id).await?;
+        let state = state.ok_or_else(no_such_chat)?;
+        if let Err(refusal) = permit(Action::Send, &state) {
+            // A retry of a send that was done before the chat was deleted still finds its message.
+            let first = match access::is_visible(&state) {
+                true => sent_before(conn, actor, send).await?,
+                false => None,
+            };
+            return first.map(Some).ok_or_else(|| refusal.into());
+        }
+        let reply_to_seq = match send.reply_to {
+            None => None,
+            Some(id) => {
+                let seq = store::messages::seq_of(conn, tenant, send.chat_id, id).await?;
+                Some(seq.ok_or_else(|| no_such_message("replyToId"))?)
+            }
+        };
+        let new = NewMessage {
+            tenant,
+            chat_id: send.chat_id,
+            acl_version: state.chat.acl_version,
+            id: self.ids.message(),
+            sender: user,
+            body: send.body.as_str(),
+            reply_to_seq,
+            idempotency_key: send.idempotency_key.as_ref().map(IdempotencyKey::as_str),
+            at: self.clock.now(),
+        };
+        match store::messages::send(conn, new).await? {
+            Sent::Written(seq, created_at) => Ok(Some(Message {
+                chat_id: new.chat_id,
+                seq,
+                id: new.id,
+                sender_id: user.clone(),
+                body: new.body.to_owned(),
+                reply_to_seq,
+                created_at,
+                edited_at: None,
+                deleted_at: None,
+                deleted_by: None,
+            })),
+            Sent::Stale => Ok(None),
+            Sent::Duplicate => sent_before(conn, actor, send).await,
+        }
+    }
+
+    /// Changes the body of the actor's own message. The same body again changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// `CONFLICT` for a deleted message; [`Error::Refused`] as the permission table says;
+    /// [`Error::Unavailable`], [`Error::Internal`].
+    pub async fn message_edit(
+        &self,
+        actor: &Actor,
+        id: MessageId,
+        body: &Body,
+    ) -> Result<Message, Error> {
+        self.amend(actor, id, |message| {
+            let action = if message.sender_id == actor.user {
+                Action::EditOwnMessage
+            } else {
+                Action::EditOthersMessage
+            };
+            let edit = || {
+                if message.deleted_at.is_some() {
+                    return Err(Refusal::conflict("The message is deleted.").at("messageId"));
+                }
+                let event = NewEvent::MessageEdited {
+                    message: message.seq,
+                    previous: message.body.clone(),
+                };
+                let amendment = Amendment::Edit(body.as_str(), self.clock.now());
+                Ok((message.body != body.as_str()).then_some((amendment, event)))
+            };
+            (action, edit())
+        })
+        .await
+    }
+
+    /// Deletes a message, softly: it keeps its place.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] as the permission table says; [`Error::Unavailable`], [`Error::Internal`].
+    pub async fn message_delete(&self, actor: &Actor, id: MessageId) -> Result<Message, Error> {
+        self.amend(actor, id, |message| {
+            let action = if message.sender_id == actor.user {
+                Action::DeleteOwnMessage
+            } else {
+                Action::DeleteOthersMessage
+            };
+            let event = NewEvent::MessageDeleted {
+                message: message.seq,
+            };
+            let amendment = Amendment::Delete(&actor.user, self.clock.now());
+            let change = message.deleted_at.is_none().then_some((amendment, event));
+            (action, Ok(change))
+        })
+        .await
+    }
+
+    /// Undoes a message's deletion.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] as the permission table says; [`Error::Unavailable`], [`Error::Internal`].
+    pub async fn message_restore(&self, actor: &Actor, id: MessageId) -> Result<Message, Error> {
+        self.amend(actor, id, |message| {
+            // A live message counts as its author's to restore: nothing happens then.
+            let deleted_by = message.deleted_by.as_ref().unwrap_or(&message.sender_id);
+            let action = if *deleted_by == actor.user {
+                Action::RestoreOwnDeletion
+            } else {
+                Action::RestoreOthersDeletion
+            };
+            let event = NewEvent::MessageRestored {
+                message: message.seq,
+            };
+            let change = message.deleted_at.map(|_| (Amendment::Restore, event));
+            (action, Ok(change))
+        })
+        .await
+    }
+
+    /// Changes a message under the lock of its chat's row. `plan` says which right it takes and what to do:
+    /// nothing, where the message is as wanted.
+    async fn amend<'a>(
+        &self,
+        actor: &Actor,
+        id: MessageId,
+        plan: impl Fn(&Message) -> (Action, Plan<'a>) + Send + Sync,
+    ) -> Result<Message, Error> {
+        let missing = || no_such_message("messageId");
+        let tenant = &actor.tenant;
+        let mut conn = self.connection().await?;
+        let found = store::messages::by_ids(&mut conn, tenant, &[id]).await?;
+        let chat = found.first().ok_or_else(missing)?.chat_id;
+        let (message, seq) = conn
+            .transaction(async |conn| {
+                let state = lock_for(conn, actor, chat, Action::Read).await;
+                let state = state.map_err(|error| error.not_found_as(missing()))?;
+                let message = store::messages::by_ids(conn, tenant, &[id]).await?;
+                let message = message.into_iter().next().ok_or_else(missing)?;
+                let (action, change) = plan(&message);
+                permit(action, &state)?;
+                let Some((amendment, event)) = change? else {
+                    return Ok((message, None));
+                };
+                let seq = message.seq;
+                let message = store::messages::amend(conn, tenant, chat, seq, amendment).await?;
+                let at = self.clock.now();
+                let last = append(conn, actor, chat, at, vec![event], false).await?;
+                Ok::<_, Error>((message, Some(last)))
+            })
+            .await?;
+        if seq.is_some() {
+            self.ring(actor, chat, seq, Vec::new());
+        }
+        Ok(message)
+    }
+
+    /// Moves the actor's read mark forward to a message, never back.
+    ///
+    /// # Errors
+    ///
+    /// `NOT_FOUND` for the chat or message; [`Error::Refused`] as the permission table says;
+    /// [`Error::Unavailable`], [`Error::Internal`].
+    pub async fn message_mark_read(
+        &self,
+        actor: &Actor,
+        chat: ChatId,
+        id: MessageId,
+    ) -> Result<ChatState, Error> {
+        let Actor { tenant, user } = actor;
+        let mut conn = self.connection().await?;
+        let mut state = read_for(&mut conn, actor, chat, Action::MarkRead).await?;
+        let seq = store::messages::seq_of(&mut conn, tenant, chat, id).await?;
+        let seq = seq.ok_or_else(|| no_such_message("messageId"))?;
+        if seq <= state.viewer.read_seq {
+            return Ok(state);
+        }
+        if store::participants::mark_read(&mut conn, tenant, chat, user, seq).await? {
+            self.ring(actor, chat, None, vec![user.clone()]);
+        }
+        state = read_for(&mut conn, actor, chat, Action::MarkRead).await?;
+        Ok(state)
+    }
+}
+
+/// What to do to a message and what to log, or nothing, or a refusal.
+type Plan<'a> = Result<Option<(Amendment<'a>, NewEvent)>, Refusal>;
+
+/// The message that an earlier try of the same send wrote.
+async fn sent_before(
+    conn: &mut Connection,
+    actor: &Actor,
+    send: &SendMessage,
+) -> Result<Option<Message>, Error> {
+    let Actor { tenant, user } = actor;
+    match &send.idempotency_key {
+        None => Ok(None),
+        Some(key) => {
+            let chat = send.chat_id;
+            Ok(store::messages::by_key(conn, tenant, chat, user, key.as_str()).await?)
+        }
+    }
+}

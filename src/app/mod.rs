@@ -1,0 +1,132 @@
+//! One method an operation: check, write, ring.
+//!
+//! This layer owns transactions, access, the clock and limits. It knows neither GraphQL nor HTTP. Methods
+//! are named noun first (`chat_rename`, `message_send`), so that a search for the noun lists them.
+
+mod access;
+mod actor;
+mod chats;
+mod clock;
+mod error;
+mod events;
+mod messages;
+mod participants;
+mod token;
+mod updates;
+mod users;
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::RwLock;
+use uuid::Uuid;
+
+pub use actor::{Actor, Session};
+pub use clock::{Clock, IdMaker};
+pub use error::Error;
+pub use events::ChatEvents;
+pub use messages::SendMessage;
+pub use token::{Claims, TokenError, Tokens};
+pub use updates::{ChatUpdate, ChatUpdateKind, ChatUpdates};
+pub use users::KnownUsers;
+
+use crate::realtime::Realtime;
+use crate::store::{self, Pool, PooledConnection};
+
+/// The most ids one call may name.
+pub const IDS_MAX: usize = 100;
+
+/// What an installation can set.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The most participants a group may have.
+    pub participants_max: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            participants_max: 10_000,
+        }
+    }
+}
+
+/// The parts of the application, built once and shared.
+pub struct App {
+    /// Connections to the database.
+    pub pool: Pool,
+    /// The doorbell and the hub.
+    pub realtime: Realtime,
+    /// The time.
+    pub clock: Clock,
+    /// New ids.
+    pub ids: IdMaker,
+    /// Reads and makes tokens.
+    pub tokens: Tokens,
+    /// Whose token has been seen already.
+    pub known_users: KnownUsers,
+    /// What an installation can set.
+    pub limits: Limits,
+    /// The life of the database's logs, read when first needed.
+    pub epoch: RwLock<Option<Uuid>>,
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App")
+            .field("pool", &self.pool.status())
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The application as everyone holds it.
+pub type SharedApp = Arc<App>;
+
+impl App {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(pool: Pool, realtime: Realtime, tokens: Tokens, limits: Limits) -> Self {
+        Self {
+            pool,
+            realtime,
+            clock: Clock,
+            ids: IdMaker,
+            tokens,
+            known_users: KnownUsers::default(),
+            limits,
+            epoch: RwLock::new(None),
+        }
+    }
+
+    /// Borrows a connection; refused as unavailable where none comes free in time.
+    pub(crate) async fn connection(&self) -> Result<PooledConnection, Error> {
+        Ok(self.pool.get().await?)
+    }
+
+    /// The epoch that every event cursor of this database carries.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] and [`Error::Internal`].
+    pub async fn epoch(&self) -> Result<Uuid, Error> {
+        if let Some(epoch) = *self.epoch.read().await {
+            return Ok(epoch);
+        }
+        let mut conn = self.connection().await?;
+        let epoch = store::events::current_epoch(&mut conn).await?;
+        *self.epoch.write().await = Some(epoch);
+        Ok(epoch)
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] and [`Error::Internal`].
+    pub async fn ping(&self) -> Result<(), Error> {
+        let mut conn = self.connection().await?;
+        store::events::current_epoch(&mut conn).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,282 @@
+//! The command line and the environment.
+//!
+//! Every flag has a variable of the same meaning, listed in `.env.example`; a flag wins over its variable.
+//! Secrets are secret types: they are shown neither in help nor in logs.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use axum::http::HeaderValue;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::app::Limits;
+use crate::store::PoolOptions;
+
+/// A GraphQL chat server beside one Postgres.
+///
+/// Without a command it serves. Without DATABASE_URL it brings its own Postgres, for development: it finds
+/// the installed binaries, keeps its data in the data folder, and prints tokens for two sample users.
+#[derive(Debug, Parser)]
+#[command(name = "colloquy", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do; to serve, where nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to serve.
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the API (the default).
+    Serve(Box<ServeArgs>),
+    /// Bring the database's tables up to date, and exit.
+    Migrate(DatabaseArgs),
+    /// Print the GraphQL schema, and exit.
+    Schema,
+    /// Print a token for a user, and exit: for development and for scripts.
+    Token(TokenArgs),
+}
+
+/// Where the data is.
+#[derive(Debug, Clone, Args)]
+pub struct DatabaseArgs {
+    /// The database, `postgres://user:password@host/name?sslmode=verify-full`. Without it, Colloquy runs a
+    /// private Postgres of its own.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: Option<SecretString>,
+    /// The folder of the private Postgres and of the development secret.
+    #[arg(long, env = "COLLOQUY_DATA_DIR", value_name = "FOLDER")]
+    pub data_dir: Option<PathBuf>,
+    /// The folder of Postgres' binaries, where they are not found by themselves.
+    #[arg(long, env = "COLLOQUY_POSTGRES_BIN", value_name = "FOLDER")]
+    pub postgres_bin: Option<PathBuf>,
+}
+
+/// The secret that signs tokens.
+#[derive(Debug, Clone, Args)]
+pub struct SecretArgs {
+    /// The secret that tokens are signed with (HS256), at least 32 random bytes. A development run without
+    /// one makes its own and keeps it in the data folder; with a DATABASE_URL it must be given.
+    #[arg(
+        long,
+        env = "COLLOQUY_JWT_SECRET",
+        hide_env_values = true,
+        value_name = "SECRET"
+    )]
+    pub jwt_secret: Option<SecretString>,
+}
+
+/// How to serve.
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    /// The address to listen on. Port 0 takes a free one.
+    #[arg(
+        long,
+        env = "COLLOQUY_LISTEN",
+        default_value = "127.0.0.1:8080",
+        value_name = "ADDRESS"
+    )]
+    pub listen: SocketAddr,
+    /// Where the data is.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// The secret.
+    #[command(flatten)]
+    pub secret: SecretArgs,
+    /// Bring the database's tables up to date first. The private Postgres always is.
+    #[arg(long, env = "COLLOQUY_MIGRATE")]
+    pub migrate: bool,
+    /// Fill a few sample chats in, if there are none.
+    #[arg(long, env = "COLLOQUY_DEMO")]
+    pub demo: bool,
+    /// A browser origin that may call the API, such as http://localhost:5173. Repeat it, or separate with
+    /// commas. None by default.
+    #[arg(
+        long,
+        env = "COLLOQUY_CORS_ORIGIN",
+        value_delimiter = ',',
+        value_name = "ORIGIN"
+    )]
+    pub cors_origin: Vec<HeaderValue>,
+    /// By how much clocks may differ when a token's times are judged.
+    #[arg(long, env = "COLLOQUY_JWT_LEEWAY", default_value = "5s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub jwt_leeway: Duration,
+    /// The most participants a group may have.
+    #[arg(
+        long,
+        env = "COLLOQUY_PARTICIPANTS_MAX",
+        default_value_t = 10_000,
+        value_name = "COUNT"
+    )]
+    pub participants_max: u32,
+    /// The most connections to the database; two more listen and ring.
+    #[arg(long, env = "COLLOQUY_POOL_SIZE", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..), value_name = "COUNT")]
+    pub pool_size: u16,
+    /// How long a request waits for a connection before it is turned away.
+    #[arg(long, env = "COLLOQUY_POOL_WAIT", default_value = "5s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub pool_wait: Duration,
+    /// How long connecting to the database may take.
+    #[arg(long, env = "COLLOQUY_CONNECT_TIMEOUT", default_value = "5s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub connect_timeout: Duration,
+    /// How long one statement may take before the database ends it.
+    #[arg(long, env = "COLLOQUY_STATEMENT_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub statement_timeout: Duration,
+    /// How the log looks.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// How the log looks.
+#[derive(Debug, Clone, Args)]
+pub struct LogArgs {
+    /// What to log, such as `info` or `colloquy=debug,info`.
+    #[arg(
+        long,
+        env = "COLLOQUY_LOG",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
+    pub log: String,
+    /// For people or for machines; by default for people on a terminal, and for machines otherwise.
+    #[arg(long, env = "COLLOQUY_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Whom a token is for.
+#[derive(Debug, Clone, Args)]
+pub struct TokenArgs {
+    /// The user's id: the token's subject.
+    #[arg(long, value_name = "ID")]
+    pub user: String,
+    /// The user's tenant; the default one where it is not given.
+    #[arg(long, value_name = "ID")]
+    pub tenant: Option<String>,
+    /// The user's name.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The address of the user's picture.
+    #[arg(long, value_name = "URL")]
+    pub picture: Option<String>,
+    /// How long the token is valid, such as 90s, 30m, 1h or 7d.
+    #[arg(long, default_value = "1h", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub expires_in: Duration,
+    /// Where the data is.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// The secret.
+    #[command(flatten)]
+    pub secret: SecretArgs,
+}
+
+impl DatabaseArgs {
+    /// The database's address, if one is given. A variable that is set to nothing counts as absent.
+    #[must_use]
+    pub fn url(&self) -> Option<&str> {
+        let url = self.database_url.as_ref()?.expose_secret();
+        (!url.is_empty()).then_some(url)
+    }
+
+    /// The data folder.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        let given = self.data_dir.clone();
+        given.unwrap_or_else(crate::embedded::default_data_dir)
+    }
+}
+
+impl SecretArgs {
+    /// The secret, if one is given. A variable that is set to nothing counts as absent.
+    #[must_use]
+    pub fn secret(&self) -> Option<&SecretString> {
+        let secret = self.jwt_secret.as_ref()?;
+        (!secret.expose_secret().is_empty()).then_some(secret)
+    }
+}
+
+impl ServeArgs {
+    /// The size and times of the connection pool.
+    #[must_use]
+    pub fn pool(&self) -> PoolOptions {
+        PoolOptions {
+            size: usize::from(self.pool_size),
+            wait: self.pool_wait,
+            connect: self.connect_timeout,
+            statement: self.statement_timeout,
+        }
+    }
+
+    /// The limits of the application.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits {
+            participants_max: self.participants_max,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    /// Every variable is explained in `.env.example`, and nothing else is.
+    #[test]
+    fn the_example_environment_lists_every_variable() {
+        let text = include_str!("../.env.example");
+        let listed = |name: &str| {
+            text.lines()
+                .any(|line| line.starts_with(&format!("# {name}=")))
+        };
+        let command = Cli::command();
+        let mut names = Vec::new();
+        for argument in command.get_arguments() {
+            let Some(name) = argument.get_env() else {
+                continue;
+            };
+            let name = name.to_str().unwrap().to_owned();
+            assert!(listed(&name), "{name} is not in .env.example");
+            names.push(name);
+        }
+        let variables = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# ")?.split_once('='));
+        for (name, _) in variables.filter(|(name, _)| !name.contains(' ')) {
+            assert!(
+                names.iter().any(|known| known == name),
+                "{name} is no variable"
+            );
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let cli = Cli::parse_from([
+            "colloquy",
+            "--jwt-secret",
+            "hunter2",
+            "--database-url",
+            "postgres://u:hunter2@h/d",
+        ]);
+        assert!(!format!("{cli:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,218 @@
+//! What a development run has of its own: the private Postgres, the secret, sample chats, the greeting.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::app::{Actor, App, Claims, Error, SendMessage};
+use crate::embedded::{self, Postgres, create_data_dir};
+use crate::model::{Body, Profile, Refusal, TenantId, Title, UserId};
+use crate::store::{self, Database};
+
+/// The private Postgres' database.
+const DATABASE: &str = "colloquy";
+
+/// The file that keeps the development secret.
+const SECRET_FILE: &str = "jwt-secret";
+
+/// How long the tokens of the greeting are valid.
+const TOKENS_VALID: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// What can go wrong before a development run serves.
+#[derive(Debug, thiserror::Error)]
+pub enum DevelopmentError {
+    /// The private Postgres does not run.
+    #[error(transparent)]
+    Postgres(#[from] embedded::Error),
+    /// It runs and cannot be used.
+    #[error("the private Postgres cannot be used")]
+    Database(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The secret cannot be kept.
+    #[error("the secret file {0} cannot be used")]
+    Secret(String, #[source] io::Error),
+    /// The system has no random numbers.
+    #[error("the system has no random numbers: {0}")]
+    Random(getrandom::Error),
+}
+
+/// Makes sure that the private Postgres has its database, and says where it is.
+///
+/// # Errors
+///
+/// [`DevelopmentError`] where it cannot be reached.
+pub async fn database(postgres: &Postgres) -> Result<Database, DevelopmentError> {
+    let failed =
+        |error: Box<dyn std::error::Error + Send + Sync>| DevelopmentError::Database(error);
+    let database = Database::new(&postgres.url(DATABASE)).map_err(|error| failed(error.into()))?;
+    let mut conn = database
+        .named("postgres")
+        .connect()
+        .await
+        .map_err(|error| failed(error.into()))?;
+    store::databases::ensure(&mut conn, DATABASE)
+        .await
+        .map_err(|error| failed(error.into()))?;
+    Ok(database)
+}
+
+/// The development secret of a data folder, made at random when first asked for.
+///
+/// # Errors
+///
+/// [`DevelopmentError`] where the file cannot be read or made.
+pub fn secret(data_dir: &Path) -> Result<SecretString, DevelopmentError> {
+    create_data_dir(data_dir)?;
+    let path = data_dir.join(SECRET_FILE);
+    let failed = |error| DevelopmentError::Secret(path.display().to_string(), error);
+    match fs::read_to_string(&path) {
+        Ok(secret) if !secret.trim().is_empty() => return Ok(secret.trim().into()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        Ok(_) | Err(_) => {}
+    }
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(DevelopmentError::Random)?;
+    let secret: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    // Whole or not at all, and one for two that start at the same time: written aside, then linked.
+    let aside = data_dir.join(format!("{SECRET_FILE}.{}", std::process::id()));
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.open(&aside).map_err(failed)?;
+    writeln!(file, "{secret}").map_err(failed)?;
+    let linked = fs::hard_link(&aside, &path);
+    fs::remove_file(&aside).map_err(failed)?;
+    match linked {
+        Ok(()) => Ok(secret.into()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let secret = fs::read_to_string(&path).map_err(failed)?;
+            Ok(secret.trim().into())
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Prints what a newcomer needs.
+///
+/// # Errors
+///
+/// Whatever keeps standard output from being written.
+pub fn greet(app: &App, address: SocketAddr) -> io::Result<()> {
+    let token = |user: &str, name: &str| {
+        let user = UserId::new(user).ok()?;
+        let mut claims = Claims::new(&user, app.clock.now(), TOKENS_VALID);
+        claims.name = Some(name.to_owned());
+        app.tokens.make(&claims).ok()
+    };
+    let alice = token("alice", "Alice").unwrap_or_default();
+    let bob = token("bob", "Bob").unwrap_or_default();
+    let mut out = io::stdout().lock();
+    writeln!(
+        out,
+        "\nColloquy is ready at http://{address}
+
+Open GraphiQL as one of two sample users, each in a window of its own:
+
+  Alice  http://{address}/#token={alice}
+  Bob    http://{address}/#token={bob}
+
+Or ask from a terminal:
+
+  curl http://{address}/graphql \\
+    -H 'Content-Type: application/json' \\
+    -H 'Authorization: Bearer {alice}' \\
+    -d '{{\"query\": \"{{ viewer {{ id displayName }} chats {{ nodes {{ id title }} }} }}\"}}'
+
+Tokens for others: colloquy token --user carol --name Carol
+Ctrl-C stops the server and its Postgres; the data stays.\n"
+    )?;
+    out.flush()
+}
+
+/// Fills sample chats in through the application's own operations, if the first sample user has none.
+///
+/// # Errors
+///
+/// Whatever the operations say.
+pub async fn fill_demo(app: &App) -> Result<(), Error> {
+    let [alice, bob, carol] = [
+        person(app, "alice", "Alice").await?,
+        person(app, "bob", "Bob").await?,
+        person(app, "carol", "Carol").await?,
+    ];
+    let page = crate::model::PageArgs::default();
+    let chats = app.chats_page(&alice, crate::model::ChatFilter::default(), &page);
+    if !chats.await?.items.is_empty() {
+        return Ok(());
+    }
+    let title = Title::new("Spring release")?;
+    let others = vec![bob.user.clone(), carol.user.clone()];
+    let group = app.chat_create_group(&alice, &title, others).await?.chat.id;
+    let direct = app
+        .chat_open_direct(&bob, alice.user.clone())
+        .await?
+        .chat
+        .id;
+    let lines = [
+        (
+            &alice,
+            group,
+            "Morning! The release branch is cut. What is still open?",
+        ),
+        (
+            &bob,
+            group,
+            "The import job. It is slow on the big tenant, I am on it.",
+        ),
+        (
+            &carol,
+            group,
+            "Docs are done, the changelog needs one more pass.",
+        ),
+        (
+            &alice,
+            group,
+            "Good. Then let us ship on Thursday, and watch it over lunch.",
+        ),
+        (
+            &bob,
+            group,
+            "👍 Fixed, by the way: 40 s → 3 s. A missing index, as always.",
+        ),
+        (&carol, group, "That deserves cake."),
+        (&bob, direct, "Do you have a minute for the migration plan?"),
+        (
+            &alice,
+            direct,
+            "After two. Send me the draft and I will read it before.",
+        ),
+        (&bob, direct, "On its way."),
+    ];
+    for (actor, chat_id, text) in lines {
+        let send = SendMessage {
+            chat_id,
+            body: Body::new(text.to_owned())?,
+            reply_to: None,
+            idempotency_key: None,
+        };
+        app.message_send(actor, send).await?;
+    }
+    Ok(())
+}
+
+async fn person(app: &App, id: &str, name: &str) -> Result<Actor, Error> {
+    let actor = Actor {
+        tenant: TenantId::default(),
+        user: UserId::new(id).map_err(Refusal::from)?,
+    };
+    let profile = Profile {
+        display_name: Some(name.to_owned()),
+        avatar_url: None,
+        issued_at: None,
+    };
+    app.user_observe(&actor, &profile).await?;
+    Ok(actor)
+}

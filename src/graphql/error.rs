@@ -1,0 +1,128 @@
+//! The one place where errors become the client's, and are logged.
+
+use async_graphql::{
+    Enum, ErrorExtensionValues, ErrorExtensions as _, Response, ServerError, SimpleObject,
+};
+
+use crate::app::Error;
+use crate::model::{Refusal, RefusalCode};
+
+/// The codes of top-level errors, in `extensions.code`.
+mod code {
+    pub(super) const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
+    pub(super) const NOT_FOUND: &str = "NOT_FOUND";
+    pub(super) const BAD_USER_INPUT: &str = "BAD_USER_INPUT";
+    pub(super) const CURSOR_EXPIRED: &str = "CURSOR_EXPIRED";
+    pub(super) const SERVICE_UNAVAILABLE: &str = "SERVICE_UNAVAILABLE";
+    pub(super) const INTERNAL_SERVER_ERROR: &str = "INTERNAL_SERVER_ERROR";
+}
+
+/// What kind of mistake a `UserError` is about.
+#[derive(Debug, Enum, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "RefusalCode")]
+pub(super) enum UserErrorCode {
+    /// The value is not acceptable as it is.
+    Invalid,
+    /// The thing does not exist, or the viewer may not see it.
+    NotFound,
+    /// The viewer sees the thing but may not do this to it.
+    Forbidden,
+    /// The state of the thing does not allow this now.
+    Conflict,
+    /// The text is longer than its limit.
+    TooLong,
+    /// There are more of them than the limit.
+    TooMany,
+}
+
+/// Something that a person can mend and try again; the mutation changed nothing.
+#[derive(Debug, SimpleObject)]
+pub(super) struct UserError {
+    /// The kind of mistake, for programs.
+    code: UserErrorCode,
+    /// What is wrong as a full sentence, for people.
+    message: String,
+    /// The path to the input at fault, from the argument on, such as `["input", "body"]`. Null where it
+    /// is about none in particular.
+    field: Option<Vec<String>>,
+}
+
+impl From<Refusal> for UserError {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            code: refusal.code.into(),
+            field: refusal
+                .field
+                .map(|field| vec!["input".to_owned(), field.to_owned()]),
+            message: refusal.message,
+        }
+    }
+}
+
+/// Writes an error for the client, and logs what is ours to mend. A cause never leaves the server.
+pub(super) fn to_graphql(error: Error) -> async_graphql::Error {
+    let code = code_of(&error);
+    match &error {
+        Error::Internal(source) => {
+            tracing::error!(error = %chain(source.as_ref()), "an operation failed");
+        }
+        Error::Unavailable(source) => {
+            tracing::warn!(error = %chain(source.as_ref()), "an operation was turned away");
+        }
+        _ => tracing::debug!(%error, code, "an operation was refused"),
+    }
+    async_graphql::Error::new(error.to_string())
+        .extend_with(|_, extensions| extensions.set("code", code))
+}
+
+fn code_of(error: &Error) -> &'static str {
+    match error {
+        Error::Unauthenticated | Error::Token(_) => code::UNAUTHENTICATED,
+        Error::NotFound(_) => code::NOT_FOUND,
+        Error::BadInput(_) | Error::Refused(_) => code::BAD_USER_INPUT,
+        Error::CursorExpired => code::CURSOR_EXPIRED,
+        Error::Unavailable(_) => code::SERVICE_UNAVAILABLE,
+        Error::Internal(_) => code::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// An error with its causes, for the log.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// Completes a response for the client: what has no code comes from the framework, which refused the
+/// request (syntax, validation, coercion); an internal error names the request, so that it can be looked up.
+pub fn classify(response: &mut Response, request_id: Option<&str>) {
+    for error in &mut response.errors {
+        let extensions = error
+            .extensions
+            .get_or_insert_with(ErrorExtensionValues::default);
+        let internal = async_graphql::Value::from(code::INTERNAL_SERVER_ERROR);
+        match extensions.get("code") {
+            None => extensions.set("code", code::BAD_USER_INPUT),
+            Some(code) if *code == internal => {
+                if let Some(id) = request_id {
+                    extensions.set("requestId", id);
+                }
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// A response that says only that the request was refused.
+#[must_use]
+pub fn refusal_response(error: Error) -> Response {
+    let error = to_graphql(error);
+    let mut refused = ServerError::new(error.message, None);
+    refused.extensions = error.extensions;
+    Response::from_errors(vec![refused])
+}

@@ -1,0 +1,284 @@
+//! The events of a chat's log, and the subscription to them.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, ID, Interface, Object, Result, Subscription};
+use futures_util::Stream;
+
+use super::chat::{Chat, chat_of};
+use super::context::ContextExt as _;
+use super::error::to_graphql;
+use super::message::Message;
+use super::participant::ParticipantRole;
+use super::scalar::DateTime;
+use super::user::User;
+use crate::app::Error;
+use crate::model::{Change, ChatId, Event, EventCursor};
+
+/// What all events share.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    event: Arc<Event>,
+    cursor: EventCursor,
+    /// Whether the viewer still sees the chat after this event.
+    sees: bool,
+}
+
+impl Entry {
+    async fn chat(&self, ctx: &Context<'_>) -> Result<Chat> {
+        let id = self.event.chat_id;
+        if self.sees {
+            // A removal that is on its way behind this event may have taken the chat already.
+            if let Some(state) = ctx.loaders()?.chat(id).await? {
+                return Ok(state.into());
+            }
+        }
+        let left = ctx.app()?.chat_left(ctx.actor()?, id).await;
+        match left.map_err(to_graphql)? {
+            Some(chat) => Ok(Chat::left(chat)),
+            None => chat_of(ctx, id).await,
+        }
+    }
+}
+
+/// An entry of a chat's log. Entries are numbered without a gap and come in order.
+#[derive(Debug, Interface)]
+#[graphql(
+    field(
+        name = "cursor",
+        ty = "String",
+        desc = "The event's place in the log: `chatEvents(after:)` from here continues behind it."
+    ),
+    field(
+        name = "occurred_at",
+        ty = "DateTime",
+        desc = "When it happened, the same live and replayed."
+    ),
+    field(
+        name = "chat",
+        ty = "Chat",
+        desc = "The chat as it is now. In the event that takes it from the viewer's sight, its lists are empty."
+    ),
+    field(
+        name = "actor",
+        ty = "Option<User>",
+        desc = "Who did it. Null where nobody in particular did."
+    )
+)]
+pub(super) enum ChatEvent {
+    /// A message was sent.
+    MessageSent(MessageSent),
+    /// A message's text changed.
+    MessageEdited(MessageEdited),
+    /// A message was deleted.
+    MessageDeleted(MessageDeleted),
+    /// A message was restored.
+    MessageRestored(MessageRestored),
+    /// Someone was added.
+    ParticipantAdded(ParticipantAdded),
+    /// Someone was removed, or left.
+    ParticipantRemoved(ParticipantRemoved),
+    /// Someone's role changed.
+    ParticipantRoleChanged(ParticipantRoleChanged),
+    /// The title changed.
+    ChatRenamed(ChatRenamed),
+    /// The chat was deleted.
+    ChatDeleted(ChatDeleted),
+    /// The chat was restored.
+    ChatRestored(ChatRestored),
+}
+
+/// Declares an event type: the fields that all share, and its own.
+macro_rules! event_type {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $ty:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub(super) struct $name {
+            entry: Entry,
+            $($field: $ty,)*
+        }
+
+        $(#[$doc])*
+        #[Object]
+        impl $name {
+            /// The event's place in the log: `chatEvents(after:)` from here continues behind it.
+            async fn cursor(&self) -> String {
+                self.entry.cursor.encode()
+            }
+
+            /// When it happened, the same live and replayed.
+            async fn occurred_at(&self) -> DateTime {
+                self.entry.event.occurred_at.into()
+            }
+
+            /// The chat as it is now. In the event that takes it from the viewer's sight, its lists are
+            /// empty.
+            async fn chat(&self, ctx: &Context<'_>) -> Result<Chat> {
+                self.entry.chat(ctx).await
+            }
+
+            /// Who did it. Null where nobody in particular did.
+            async fn actor(&self) -> Option<User> {
+                self.entry.event.actor.clone().map(User::new)
+            }
+
+            $(
+                $(#[$field_doc])*
+                async fn $field(&self) -> $ty {
+                    self.$field.clone()
+                }
+            )*
+        }
+    };
+}
+
+event_type!(
+    /// A message was sent.
+    MessageSent {
+        /// The message as it is now: a replayed event shows later edits and deletion too.
+        message: Message,
+    }
+);
+event_type!(
+    /// A message's text changed.
+    MessageEdited {
+        /// The message as it is now.
+        message: Message,
+    }
+);
+event_type!(
+    /// A message was deleted.
+    MessageDeleted {
+        /// The message as it is now.
+        message: Message,
+    }
+);
+event_type!(
+    /// The deletion of a message was undone.
+    MessageRestored {
+        /// The message as it is now.
+        message: Message,
+    }
+);
+event_type!(
+    /// Someone was added to the chat. A chat's log begins with one of these for each first participant.
+    ParticipantAdded {
+        /// Who was added.
+        user: User,
+        /// As what.
+        role: ParticipantRole,
+    }
+);
+event_type!(
+    /// Someone was removed from the chat, or left it. For them it is the last event.
+    ParticipantRemoved {
+        /// Who was removed.
+        user: User,
+    }
+);
+event_type!(
+    /// Someone's role changed.
+    ParticipantRoleChanged {
+        /// Whose role.
+        user: User,
+        /// The new role.
+        role: ParticipantRole,
+    }
+);
+event_type!(
+    /// The chat's title changed.
+    ChatRenamed {
+        /// The new title.
+        title: String,
+    }
+);
+event_type!(
+    /// The chat was deleted. For who cannot restore it, it is the last event.
+    ChatDeleted {}
+);
+event_type!(
+    /// The chat was restored.
+    ChatRestored {}
+);
+
+impl From<Entry> for ChatEvent {
+    fn from(entry: Entry) -> Self {
+        let event = Arc::clone(&entry.event);
+        let message = |message: &crate::model::Message| Message::from(message.clone());
+        match &event.change {
+            Change::MessageSent(m) => Self::MessageSent(MessageSent {
+                message: message(m),
+                entry,
+            }),
+            Change::MessageEdited(m) => Self::MessageEdited(MessageEdited {
+                message: message(m),
+                entry,
+            }),
+            Change::MessageDeleted(m) => Self::MessageDeleted(MessageDeleted {
+                message: message(m),
+                entry,
+            }),
+            Change::MessageRestored(m) => Self::MessageRestored(MessageRestored {
+                message: message(m),
+                entry,
+            }),
+            Change::ParticipantAdded { user, role } => Self::ParticipantAdded(ParticipantAdded {
+                user: User::new(user.clone()),
+                role: (*role).into(),
+                entry,
+            }),
+            Change::ParticipantRemoved { user } => Self::ParticipantRemoved(ParticipantRemoved {
+                user: User::new(user.clone()),
+                entry,
+            }),
+            Change::ParticipantRoleChanged { user, role } => {
+                Self::ParticipantRoleChanged(ParticipantRoleChanged {
+                    user: User::new(user.clone()),
+                    role: (*role).into(),
+                    entry,
+                })
+            }
+            Change::ChatRenamed { title } => Self::ChatRenamed(ChatRenamed {
+                title: title.clone(),
+                entry,
+            }),
+            Change::ChatDeleted => Self::ChatDeleted(ChatDeleted { entry }),
+            Change::ChatRestored => Self::ChatRestored(ChatRestored { entry }),
+        }
+    }
+}
+
+/// The subscription to a chat's log.
+#[derive(Debug, Default)]
+pub(super) struct EventSubscription;
+
+#[Subscription]
+impl EventSubscription {
+    /// Every event of one chat, in order, each exactly once. It ends after an event that takes the chat
+    /// from the viewer's sight.
+    async fn chat_events<'ctx>(
+        &self,
+        ctx: &Context<'ctx>,
+        #[graphql(desc = "The chat, one that the viewer is in.")] chat_id: ID,
+        #[graphql(
+            desc = "Where to continue: the `cursor` of the last event seen, or a chat's `eventCursor` or \
+                    `eventStartCursor`, of whatever age, on any server. Absent, it starts from now on."
+        )]
+        after: Option<String>,
+    ) -> Result<impl Stream<Item = ChatEvent> + use<'ctx>> {
+        let (app, actor, loaders) = (ctx.app()?, ctx.actor()?, ctx.loaders()?);
+        let chat_id: Result<ChatId, _> = chat_id.parse();
+        let chat_id = chat_id.map_err(|_| to_graphql(Error::NotFound("The chat")))?;
+        let epoch = app.epoch().await.map_err(to_graphql)?;
+        let events = app.chat_events(actor, chat_id, after.as_deref()).await;
+        let mut events = events.map_err(to_graphql)?;
+        Ok(async_stream::stream! {
+            while let Some((event, sees)) = events.next().await {
+                // Each event shows state as it is when the event is told.
+                loaders.forget();
+                let cursor = EventCursor { epoch, chat_id, seq: event.seq };
+                yield Entry { event, cursor, sees }.into();
+            }
+        })
+    }
+}

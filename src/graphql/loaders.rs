@@ -1,0 +1,171 @@
+//! Look-ups batched within a request: many fields that want the same kind of thing cost one statement.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_graphql::Result;
+use async_graphql::dataloader::{DataLoader, HashMapCache, Loader};
+use async_graphql::runtime::{TokioSpawner, TokioTimer};
+
+use super::error::to_graphql;
+use crate::app::{Actor, App, Error};
+use crate::model::{ChatId, ChatState, Message, UnreadRange, User, UserId};
+
+/// A chat that the viewer may see, by its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct ChatById(ChatId);
+
+/// The newest message of a chat at a place of its log or before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct MessageUpTo(ChatId, i64);
+
+/// How many unread messages a chat has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Unread(UnreadRange);
+
+/// A person by their id.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct UserById(UserId);
+
+/// Reads batches for one viewer.
+struct Batch {
+    app: Arc<App>,
+    actor: Actor,
+}
+
+/// An error that the fields which wait for one batch share.
+type SharedError = Arc<Error>;
+
+/// The loaders of one request.
+pub(super) struct Loaders(DataLoader<Batch, HashMapCache>);
+
+impl Loaders {
+    pub(super) fn new(app: Arc<App>, actor: Actor) -> Self {
+        Self(DataLoader::with_cache(
+            Batch { app, actor },
+            TokioSpawner::current(),
+            TokioTimer::default(),
+            HashMapCache::default(),
+        ))
+    }
+
+    /// Forgets what was read: before a write's answer is read, and before each event.
+    pub(super) fn forget(&self) {
+        self.0.clear::<ChatById>();
+        self.0.clear::<MessageUpTo>();
+        self.0.clear::<Unread>();
+        self.0.clear::<UserById>();
+    }
+
+    /// Remembers chats read otherwise, so that the rest of the request sees them at the same head.
+    pub(super) async fn remember(&self, chats: &[Arc<ChatState>]) {
+        let chats = chats
+            .iter()
+            .map(|state| (ChatById(state.chat.id), Arc::clone(state)));
+        self.0.feed_many(chats).await;
+    }
+
+    /// A chat that the viewer may see.
+    pub(super) async fn chat(&self, id: ChatId) -> Result<Option<Arc<ChatState>>> {
+        self.0.load_one(ChatById(id)).await.map_err(shared)
+    }
+
+    /// Chats that the viewer may see.
+    pub(super) async fn chats(&self, ids: &[ChatId]) -> Result<HashMap<ChatId, Arc<ChatState>>> {
+        let found = self.0.load_many(ids.iter().copied().map(ChatById)).await;
+        let found = found.map_err(shared)?;
+        Ok(found.into_iter().map(|(key, chat)| (key.0, chat)).collect())
+    }
+
+    /// The newest message of a chat at a place of its log or before it.
+    pub(super) async fn message_up_to(&self, id: ChatId, seq: i64) -> Result<Option<Arc<Message>>> {
+        self.0.load_one(MessageUpTo(id, seq)).await.map_err(shared)
+    }
+
+    /// How many unread messages stand in a range of a chat's log.
+    pub(super) async fn unread(&self, range: UnreadRange) -> Result<i64> {
+        let count = self.0.load_one(Unread(range)).await.map_err(shared)?;
+        Ok(count.unwrap_or(0))
+    }
+
+    /// A person who was ever seen in the viewer's tenant.
+    pub(super) async fn user(&self, id: &UserId) -> Result<Option<Arc<User>>> {
+        let key = UserById(id.clone());
+        self.0.load_one(key).await.map_err(shared)
+    }
+
+    /// People who were ever seen in the viewer's tenant.
+    pub(super) async fn users(&self, ids: &[UserId]) -> Result<HashMap<UserId, Arc<User>>> {
+        let found = self.0.load_many(ids.iter().cloned().map(UserById)).await;
+        let found = found.map_err(shared)?;
+        Ok(found.into_iter().map(|(key, user)| (key.0, user)).collect())
+    }
+}
+
+/// A batch fails for all who wait for it, with one cause; each gets an error of its own.
+fn shared(error: SharedError) -> async_graphql::Error {
+    let own = match error.as_ref() {
+        Error::Unavailable(_) => Error::Unavailable(error.into()),
+        _ => Error::Internal(error.into()),
+    };
+    to_graphql(own)
+}
+
+impl Loader<ChatById> for Batch {
+    type Value = Arc<ChatState>;
+    type Error = SharedError;
+
+    async fn load(&self, keys: &[ChatById]) -> Result<HashMap<ChatById, Self::Value>, Self::Error> {
+        let ids: Vec<ChatId> = keys.iter().map(|key| key.0).collect();
+        let states = self.app.chats_by_ids(&self.actor, &ids).await?;
+        let found = states
+            .into_iter()
+            .map(|state| (ChatById(state.chat.id), Arc::new(state)));
+        Ok(found.collect())
+    }
+}
+
+impl Loader<MessageUpTo> for Batch {
+    type Value = Arc<Message>;
+    type Error = SharedError;
+
+    async fn load(
+        &self,
+        keys: &[MessageUpTo],
+    ) -> Result<HashMap<MessageUpTo, Self::Value>, Self::Error> {
+        let places: Vec<(ChatId, i64)> = keys.iter().map(|key| (key.0, key.1)).collect();
+        let found = self.app.messages_up_to(&self.actor, &places).await?;
+        let found = found
+            .into_iter()
+            .map(|(chat, seq, message)| (MessageUpTo(chat, seq), Arc::new(message)));
+        Ok(found.collect())
+    }
+}
+
+impl Loader<Unread> for Batch {
+    type Value = i64;
+    type Error = SharedError;
+
+    async fn load(&self, keys: &[Unread]) -> Result<HashMap<Unread, Self::Value>, Self::Error> {
+        let ranges: Vec<UnreadRange> = keys.iter().map(|key| key.0).collect();
+        let counts = self.app.messages_unread(&self.actor, &ranges).await?;
+        Ok(counts
+            .into_iter()
+            .map(|(range, count)| (Unread(range), count))
+            .collect())
+    }
+}
+
+impl Loader<UserById> for Batch {
+    type Value = Arc<User>;
+    type Error = SharedError;
+
+    async fn load(&self, keys: &[UserById]) -> Result<HashMap<UserById, Self::Value>, Self::Error> {
+        let ids: Vec<UserId> = keys.iter().map(|key| key.0.clone()).collect();
+        let users = self.app.users_by_ids(&self.actor, &ids).await?;
+        let found = users
+            .into_iter()
+            .map(|user| (UserById(user.id.clone()), Arc::new(user)));
+        Ok(found.collect())
+    }
+}

@@ -1,0 +1,273 @@
+//! Messages: the type and its mutations.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
+
+use super::chat::{Chat, chat_of};
+use super::connection::Listed;
+use super::context::ContextExt as _;
+use super::error::UserError;
+use super::payload::{chat_id, message_id, outcome};
+use super::scalar::DateTime;
+use super::user::User;
+use crate::app::{Actor, App, Error, SendMessage};
+use crate::model::{self, Body, IdempotencyKey, ListCursor};
+
+/// A message of a chat. A deleted message keeps its place and loses its body.
+#[derive(Debug, Clone)]
+pub(super) struct Message(Arc<model::Message>);
+
+impl From<Arc<model::Message>> for Message {
+    fn from(message: Arc<model::Message>) -> Self {
+        Self(message)
+    }
+}
+
+impl From<model::Message> for Message {
+    fn from(message: model::Message) -> Self {
+        Self(Arc::new(message))
+    }
+}
+
+impl Listed for Message {
+    fn place(&self) -> ListCursor {
+        ListCursor::Message(self.0.seq)
+    }
+}
+
+/// A message of a chat. A deleted message keeps its place and loses its body.
+#[Object]
+impl Message {
+    /// The message's id.
+    pub(super) async fn id(&self) -> ID {
+        ID(self.0.id.to_string())
+    }
+
+    /// The chat the message is in.
+    async fn chat(&self, ctx: &Context<'_>) -> Result<Chat> {
+        chat_of(ctx, self.0.chat_id).await
+    }
+
+    /// The author. It is nullable because it crosses to another record; every message has one.
+    async fn sender(&self) -> Option<User> {
+        Some(User::new(self.0.sender_id.clone()))
+    }
+
+    /// The text, byte for byte as it was sent or last edited. Null once the message is deleted.
+    async fn body(&self) -> Option<&str> {
+        self.0.visible_body()
+    }
+
+    /// When the message was sent, by the server's clock. It never runs backwards within a chat.
+    async fn created_at(&self) -> DateTime {
+        self.0.created_at.into()
+    }
+
+    /// When the body last changed. Null where it never did.
+    async fn edited_at(&self) -> Option<DateTime> {
+        self.0.edited_at.map(DateTime::from)
+    }
+
+    /// When the message was deleted. Null while it is live.
+    async fn deleted_at(&self) -> Option<DateTime> {
+        self.0.deleted_at.map(DateTime::from)
+    }
+
+    /// The message of the same chat that this one answers. Null where it answers none.
+    async fn reply_to(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
+        let Some(seq) = self.0.reply_to_seq else {
+            return Ok(None);
+        };
+        let message = ctx.loaders()?.message_up_to(self.0.chat_id, seq).await?;
+        Ok(message.map(Self))
+    }
+}
+
+/// What to send, and where.
+#[derive(Debug, InputObject)]
+struct SendMessageInput {
+    /// The chat to send to.
+    chat_id: ID,
+    /// The text: 1 to 10000 characters, not blank, kept byte for byte.
+    body: String,
+    /// The message of the same chat to answer.
+    reply_to_id: Option<ID>,
+    /// A key of 1 to 128 characters that is new for each message: a retry with it returns the message of
+    /// the first try, whenever it comes.
+    idempotency_key: Option<String>,
+}
+
+/// Which message to change, and to what.
+#[derive(Debug, InputObject)]
+struct EditMessageInput {
+    /// The message, one of the viewer's own.
+    message_id: ID,
+    /// The new text: 1 to 10000 characters, not blank.
+    body: String,
+}
+
+/// Which message to delete.
+#[derive(Debug, InputObject)]
+struct DeleteMessageInput {
+    /// The message.
+    message_id: ID,
+}
+
+/// Which message to restore.
+#[derive(Debug, InputObject)]
+struct RestoreMessageInput {
+    /// The message.
+    message_id: ID,
+}
+
+/// Up to where a chat is read.
+#[derive(Debug, InputObject)]
+struct MarkChatReadInput {
+    /// The chat.
+    chat_id: ID,
+    /// The newest message that is read.
+    message_id: ID,
+}
+
+/// Declares a payload that carries a message.
+macro_rules! message_payload {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, SimpleObject)]
+        struct $name {
+            /// The message as it is now. Null where `userErrors` says why.
+            message: Option<Message>,
+            /// What the caller can mend. Empty on success.
+            user_errors: Vec<UserError>,
+        }
+
+        impl $name {
+            fn new(result: Result<model::Message, Error>) -> Result<Option<Self>> {
+                let (message, user_errors) = outcome(result)?;
+                let message = message.map(Message::from);
+                Ok(Some(Self { message, user_errors }))
+            }
+        }
+    };
+}
+
+message_payload!(
+    /// What came of sending a message.
+    SendMessagePayload
+);
+message_payload!(
+    /// What came of editing a message.
+    EditMessagePayload
+);
+message_payload!(
+    /// What came of deleting a message.
+    DeleteMessagePayload
+);
+message_payload!(
+    /// What came of restoring a message.
+    RestoreMessagePayload
+);
+
+/// What came of marking a chat read.
+#[derive(Debug, SimpleObject)]
+struct MarkChatReadPayload {
+    /// The chat as it is now. Null where `userErrors` says why.
+    chat: Option<Chat>,
+    /// What the caller can mend. Empty on success.
+    user_errors: Vec<UserError>,
+}
+
+/// The mutations of messages.
+#[derive(Debug, Default)]
+pub(super) struct MessageMutation;
+
+#[Object]
+impl MessageMutation {
+    /// Sends a message to a chat the viewer is in. With an `idempotencyKey`, a retry returns the message
+    /// of the first try. An answer means that the message is stored for good.
+    async fn send_message(
+        &self,
+        ctx: &Context<'_>,
+        input: SendMessageInput,
+    ) -> Result<Option<SendMessagePayload>> {
+        let (app, actor) = ctx.fresh()?;
+        SendMessagePayload::new(send(app, actor, input).await)
+    }
+
+    /// Changes the text of a message of the viewer's own. What it was before stays in the chat's log.
+    async fn edit_message(
+        &self,
+        ctx: &Context<'_>,
+        input: EditMessageInput,
+    ) -> Result<Option<EditMessagePayload>> {
+        let (app, actor) = ctx.fresh()?;
+        let edit = async {
+            let body = Body::new(input.body).map_err(|refusal| refusal.at("body"))?;
+            let id = message_id(&input.message_id, "messageId")?;
+            app.message_edit(actor, id, &body).await
+        };
+        EditMessagePayload::new(edit.await)
+    }
+
+    /// Deletes a message: the viewer's own, or anybody's for an admin or owner of a group. It keeps its
+    /// place, and its text is kept for compliance.
+    async fn delete_message(
+        &self,
+        ctx: &Context<'_>,
+        input: DeleteMessageInput,
+    ) -> Result<Option<DeleteMessagePayload>> {
+        let (app, actor) = ctx.fresh()?;
+        let delete = async {
+            let id = message_id(&input.message_id, "messageId")?;
+            app.message_delete(actor, id).await
+        };
+        DeleteMessagePayload::new(delete.await)
+    }
+
+    /// Undoes the deletion of a message: for whoever deleted it, and for an admin or owner of a group.
+    async fn restore_message(
+        &self,
+        ctx: &Context<'_>,
+        input: RestoreMessageInput,
+    ) -> Result<Option<RestoreMessagePayload>> {
+        let (app, actor) = ctx.fresh()?;
+        let restore = async {
+            let id = message_id(&input.message_id, "messageId")?;
+            app.message_restore(actor, id).await
+        };
+        RestoreMessagePayload::new(restore.await)
+    }
+
+    /// Moves the viewer's read mark of a chat forward to a message, never back.
+    async fn mark_chat_read(
+        &self,
+        ctx: &Context<'_>,
+        input: MarkChatReadInput,
+    ) -> Result<Option<MarkChatReadPayload>> {
+        let (app, actor) = ctx.fresh()?;
+        let mark = async {
+            let chat = chat_id(&input.chat_id)?;
+            let id = message_id(&input.message_id, "messageId")?;
+            app.message_mark_read(actor, chat, id).await
+        };
+        let (state, user_errors) = outcome(mark.await)?;
+        let chat = Chat::after_write(ctx, state).await?;
+        Ok(Some(MarkChatReadPayload { chat, user_errors }))
+    }
+}
+
+async fn send(app: &App, actor: &Actor, input: SendMessageInput) -> Result<model::Message, Error> {
+    let body = Body::new(input.body).map_err(|refusal| refusal.at("body"))?;
+    let key = input.idempotency_key.map(IdempotencyKey::new).transpose();
+    let send = SendMessage {
+        body,
+        idempotency_key: key.map_err(|refusal| refusal.at("idempotencyKey"))?,
+        chat_id: chat_id(&input.chat_id)?,
+        reply_to: input
+            .reply_to_id
+            .map(|id| message_id(&id, "replyToId"))
+            .transpose()?,
+    };
+    app.message_send(actor, send).await
+}

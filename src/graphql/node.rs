@@ -1,0 +1,87 @@
+//! Relay's `Node`: anything with an id, by the id alone.
+
+use std::collections::HashMap;
+
+use async_graphql::{Context, ID, Interface, Result};
+
+use super::chat::Chat;
+use super::context::ContextExt as _;
+use super::error::to_graphql;
+use super::message::Message;
+use super::participant::Participant;
+use super::user::User;
+use crate::app::{Error, IDS_MAX};
+use crate::model::{MessageId, NodeId};
+
+/// Anything with an id.
+#[derive(Debug, Clone, Interface)]
+#[graphql(field(name = "id", ty = "ID", desc = "The id, unique among all things."))]
+pub(super) enum Node {
+    /// A chat.
+    Chat(Chat),
+    /// A message.
+    Message(Message),
+    /// A participant.
+    Participant(Participant),
+    /// A person.
+    User(User),
+}
+
+/// The things with these ids, each in its place; null for what does not exist or the viewer may not see.
+pub(super) async fn nodes(ctx: &Context<'_>, ids: &[ID]) -> Result<Vec<Option<Node>>> {
+    ctx.actor()?;
+    if ids.len() > IDS_MAX {
+        let why = "`nodes` takes at most 100 ids.".to_owned();
+        return Err(to_graphql(Error::BadInput(why)));
+    }
+    let ids: Vec<Option<NodeId>> = ids.iter().map(|id| id.parse().ok()).collect();
+    let found = load(ctx, ids.iter().flatten()).await?;
+    let in_place = |id: &Option<NodeId>| id.as_ref().and_then(|id| found.get(id).cloned());
+    Ok(ids.iter().map(in_place).collect())
+}
+
+async fn load<'a>(
+    ctx: &Context<'_>,
+    ids: impl Iterator<Item = &'a NodeId>,
+) -> Result<HashMap<NodeId, Node>> {
+    let (mut chats, mut messages, mut users) = (Vec::new(), Vec::new(), Vec::new());
+    let mut participants = Vec::new();
+    for id in ids {
+        match id {
+            NodeId::Chat(id) => chats.push(*id),
+            NodeId::Message(id) => messages.push(*id),
+            NodeId::Participant(id) => participants.push(id),
+            NodeId::User(id) => users.push(id.clone()),
+        }
+    }
+    let loaders = ctx.loaders()?;
+    let mut found = HashMap::new();
+    if !chats.is_empty() {
+        let chats = loaders.chats(&chats).await?.into_iter();
+        found.extend(chats.map(|(id, chat)| (NodeId::Chat(id), Node::Chat(chat.into()))));
+    }
+    if !messages.is_empty() {
+        found.extend(load_messages(ctx, &messages).await?);
+    }
+    if !users.is_empty() {
+        let users = loaders.users(&users).await?.into_iter();
+        found.extend(users.map(|(id, user)| (NodeId::User(id), Node::User(user.into()))));
+    }
+    for id in participants {
+        let participant = ctx.app()?.participant(ctx.actor()?, id).await;
+        if let Some(participant) = participant.map_err(to_graphql)? {
+            let node = Node::Participant(participant.into());
+            found.insert(NodeId::Participant(id.clone()), node);
+        }
+    }
+    Ok(found)
+}
+
+async fn load_messages(ctx: &Context<'_>, ids: &[MessageId]) -> Result<Vec<(NodeId, Node)>> {
+    let messages = ctx.app()?.messages_by_ids(ctx.actor()?, ids).await;
+    let messages = messages.map_err(to_graphql)?.into_iter();
+    let node = |message: crate::model::Message| {
+        (NodeId::Message(message.id), Node::Message(message.into()))
+    };
+    Ok(messages.map(node).collect())
+}

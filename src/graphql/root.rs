@@ -1,0 +1,169 @@
+//! The roots, assembled from one piece a noun.
+
+use std::sync::Arc;
+
+use async_graphql::parser::types::OperationType;
+use async_graphql::{
+    Context, ID, InputObject, MergedObject, MergedSubscription, Object, Request, Result,
+    SDLExportOptions,
+};
+
+use super::chat::{Chat, ChatKind, ChatMutation};
+use super::connection::{ChatConnection, page_args};
+use super::context::ContextExt as _;
+use super::error::to_graphql;
+use super::event::EventSubscription;
+use super::message::MessageMutation;
+use super::node::{Node, nodes};
+use super::participant::ParticipantMutation;
+use super::update::UpdateSubscription;
+use super::user::User;
+use crate::app::App;
+use crate::model::{ChatFilter, ChatId, UserId};
+
+/// The schema, ready to execute. Requests bring a [`super::RequestContext`] as data.
+pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
+
+/// How deep a selection may nest: the introspection query of the usual tools needs 13.
+const DEPTH_MAX: usize = 20;
+
+/// Which of the viewer's chats to list.
+#[derive(Debug, InputObject)]
+struct ChatFilterInput {
+    /// Only chats of this kind.
+    kind: Option<ChatKind>,
+    /// Also deleted chats that the viewer can restore.
+    #[graphql(default_with = "Some(false)")]
+    include_deleted: Option<bool>,
+}
+
+/// What can be read.
+#[derive(Debug, Default)]
+pub struct Query;
+
+/// What can be read.
+#[Object]
+impl Query {
+    /// The user that the request's token stands for. Null where it carries none.
+    async fn viewer(&self, ctx: &Context<'_>) -> Result<Option<User>> {
+        let actor = ctx.viewer()?;
+        Ok(actor.map(|actor| User::new(actor.user.clone())))
+    }
+
+    /// Anything by its id. An id that is none of a chat, message or participant is a user's. Null where it
+    /// does not exist or the viewer may not see it.
+    async fn node(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The id.")] id: ID,
+    ) -> Result<Option<Node>> {
+        let found = nodes(ctx, std::slice::from_ref(&id)).await?;
+        Ok(found.into_iter().flatten().next())
+    }
+
+    /// Things by their ids, each in its place. Null for each that does not exist or that the viewer may
+    /// not see.
+    async fn nodes(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The ids, at most 100.")] ids: Vec<ID>,
+    ) -> Result<Vec<Option<Node>>> {
+        nodes(ctx, &ids).await
+    }
+
+    /// A person of the viewer's tenant. Null where they were never seen.
+    async fn user(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The id, as the application knows it.")] id: ID,
+    ) -> Result<Option<User>> {
+        ctx.actor()?;
+        let Ok(id) = UserId::new(id.as_str()) else {
+            return Ok(None);
+        };
+        Ok(ctx.loaders()?.user(&id).await?.map(User::from))
+    }
+
+    /// A chat. Null where it does not exist or the viewer may not see it.
+    async fn chat(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The chat's id.")] id: ID,
+    ) -> Result<Option<Chat>> {
+        ctx.actor()?;
+        let id: Result<ChatId, _> = id.parse();
+        let Ok(id) = id else {
+            return Ok(None);
+        };
+        Ok(ctx.loaders()?.chat(id).await?.map(Chat::from))
+    }
+
+    /// The viewer's chats, most recently active first. As chats become active they move, so one can
+    /// appear again on a later page or be passed over: key by id, and follow `chatUpdates`.
+    async fn chats(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most so many from the start, 0 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Only chats behind this cursor of the list.")] after: Option<String>,
+        #[graphql(desc = "At most so many from the end, 0 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only chats in front of this cursor of the list.")] before: Option<String>,
+        #[graphql(desc = "Which chats; absent, all that are live.")] filter: Option<
+            ChatFilterInput,
+        >,
+    ) -> Result<ChatConnection> {
+        let actor = ctx.actor()?;
+        let filter = filter.map_or_else(ChatFilter::default, |filter| ChatFilter {
+            kind: filter.kind.map(Into::into),
+            include_deleted: filter.include_deleted.unwrap_or(false),
+        });
+        let args = page_args(first, after, last, before);
+        let page = ctx.app()?.chats_page(actor, filter, &args).await;
+        let page = page.map_err(to_graphql)?.map(Arc::new);
+        ctx.loaders()?.remember(&page.items).await;
+        let list = App::inbox_key(actor, filter);
+        Ok(ChatConnection::new(list, page.map(Chat::from)))
+    }
+}
+
+/// What can be changed.
+#[derive(Debug, Default, MergedObject)]
+pub struct Mutation(ChatMutation, ParticipantMutation, MessageMutation);
+
+/// What can be followed as it happens.
+#[derive(Debug, Default, MergedSubscription)]
+pub struct Subscription(EventSubscription, UpdateSubscription);
+
+/// Builds the schema.
+#[must_use]
+pub fn schema() -> Schema {
+    Schema::build(Query, Mutation::default(), Subscription::default())
+        .limit_depth(DEPTH_MAX)
+        .finish()
+}
+
+/// The schema definition, sorted, as `schema.graphql` holds it.
+#[must_use]
+pub fn sdl() -> String {
+    let options = SDLExportOptions::new()
+        .sorted_fields()
+        .sorted_arguments()
+        .sorted_enum_items()
+        .include_specified_by()
+        .use_space_ident()
+        .indent_width(2);
+    schema().sdl_with_options(options)
+}
+
+/// What kind of operation a request asks for; `None` where it cannot be told, which execution will say.
+pub fn operation_type(request: &mut Request) -> Option<OperationType> {
+    let name = request.operation_name.clone();
+    let document = request.parsed_query().ok()?;
+    let mut operations = document.operations.iter();
+    let operation = match name {
+        Some(wanted) => {
+            operations.find(|(name, _)| name.is_some_and(|name| name.as_str() == wanted))
+        }
+        None => operations.next(),
+    };
+    operation.map(|(_, operation)| operation.node.ty)
+}

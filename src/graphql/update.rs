@@ -1,0 +1,66 @@
+//! The state of the viewer's chats, and the subscription to it.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, Enum, ID, Result, SimpleObject, Subscription};
+use futures_util::Stream;
+
+use super::chat::Chat;
+use super::context::ContextExt as _;
+use super::error::to_graphql;
+use crate::app;
+
+/// What became of a chat for the viewer.
+#[derive(Debug, Enum, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "app::ChatUpdateKind")]
+pub(super) enum ChatUpdateKind {
+    /// It became visible: the viewer was added, or it was restored.
+    Joined,
+    /// It changed: a message, the title, a participant, a role, or the viewer's own read mark.
+    Changed,
+    /// It is not visible any more: the viewer left or was removed, or it was deleted beyond their reach.
+    Left,
+}
+
+/// A chat of the viewer's that changed, as it is now.
+#[derive(Debug, SimpleObject)]
+pub(super) struct ChatUpdate {
+    /// What became of the chat.
+    kind: ChatUpdateKind,
+    /// The chat's id.
+    chat_id: ID,
+    /// The chat as it is now. Null once the viewer can no longer see it.
+    chat: Option<Chat>,
+}
+
+/// The subscription to the viewer's chats.
+#[derive(Debug, Default)]
+pub(super) struct UpdateSubscription;
+
+#[Subscription]
+impl UpdateSubscription {
+    /// One item whenever one of the viewer's chats changes, or the viewer joins or leaves one. It is state
+    /// and not a log: bursts collapse, and the last item shows the latest state.
+    async fn chat_updates<'ctx>(
+        &self,
+        ctx: &Context<'ctx>,
+    ) -> Result<impl Stream<Item = ChatUpdate> + use<'ctx>> {
+        let (app, actor, loaders) = (ctx.app()?, ctx.actor()?, ctx.loaders()?);
+        let updates = app.chat_updates(actor).await;
+        let mut updates = updates.map_err(to_graphql)?;
+        Ok(async_stream::stream! {
+            while let Some(update) = updates.next().await {
+                loaders.forget();
+                let state = update.state.map(Arc::new);
+                if let Some(state) = &state {
+                    loaders.remember(&[Arc::clone(state)]).await;
+                }
+                yield ChatUpdate {
+                    kind: update.kind.into(),
+                    chat_id: ID(update.chat_id.to_string()),
+                    chat: state.map(Chat::from),
+                };
+            }
+        })
+    }
+}

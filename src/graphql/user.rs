@@ -1,0 +1,59 @@
+//! People.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, ID, Object, Result};
+
+use super::context::ContextExt as _;
+use crate::model::{self, UserId};
+
+/// A person, known by the id that the application's own identity provider gave them.
+#[derive(Debug, Clone)]
+pub(super) struct User {
+    id: UserId,
+    row: Option<Arc<model::User>>,
+}
+
+impl User {
+    /// Someone who exists, read only when more than the id is asked for.
+    pub(super) fn new(id: UserId) -> Self {
+        Self { id, row: None }
+    }
+
+    async fn row(&self, ctx: &Context<'_>) -> Result<Option<Arc<model::User>>> {
+        match &self.row {
+            Some(row) => Ok(Some(Arc::clone(row))),
+            None => ctx.loaders()?.user(&self.id).await,
+        }
+    }
+}
+
+impl From<Arc<model::User>> for User {
+    fn from(row: Arc<model::User>) -> Self {
+        Self {
+            id: row.id.clone(),
+            row: Some(row),
+        }
+    }
+}
+
+/// A person, known by the id that the application's own identity provider gave them.
+#[Object]
+impl User {
+    /// The subject of the person's tokens, as the application knows it.
+    pub(super) async fn id(&self) -> ID {
+        ID(self.id.as_str().to_owned())
+    }
+
+    /// The name of the newest token that carried one. Null until then.
+    async fn display_name(&self, ctx: &Context<'_>) -> Result<Option<String>> {
+        let row = self.row(ctx).await?;
+        Ok(row.and_then(|row| row.display_name.clone()))
+    }
+
+    /// The address of the picture of the newest token that carried one. Null until then.
+    async fn avatar_url(&self, ctx: &Context<'_>) -> Result<Option<String>> {
+        let row = self.row(ctx).await?;
+        Ok(row.and_then(|row| row.avatar_url.clone()))
+    }
+}

@@ -1,0 +1,43 @@
+//! Who a request is from: the bearer token (RFC 6750) of the `Authorization` header, or the same line in a
+//! socket's `connection_init`. Never the URL, which ends in logs.
+
+use axum::http::{HeaderMap, header};
+
+use crate::app::{App, Error, Session, TokenError};
+
+/// The session of a request's headers; `None` where they carry no token.
+pub(super) async fn session_of(app: &App, headers: &HeaderMap) -> Result<Option<Session>, Error> {
+    let Some(line) = headers.get(header::AUTHORIZATION) else {
+        return Ok(None);
+    };
+    let line = line.to_str().map_err(|_| TokenError::Malformed)?;
+    session_of_line(app, line).await.map(Some)
+}
+
+/// The session of a `Bearer …` line.
+pub(super) async fn session_of_line(app: &App, line: &str) -> Result<Session, Error> {
+    let (scheme, token) = line.trim().split_once(' ').ok_or(TokenError::Malformed)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(TokenError::Malformed.into());
+    }
+    app.authenticate(token.trim()).await
+}
+
+/// The session of a socket's `connection_init` payload: the member `authorization`, in any case of its
+/// letters; `None` where it carries no token.
+pub(super) async fn session_of_init(
+    app: &App,
+    payload: Option<&serde_json::Value>,
+) -> Result<Option<Session>, Error> {
+    let members = payload.and_then(serde_json::Value::as_object);
+    let line = members
+        .into_iter()
+        .flatten()
+        .find(|(name, _)| name.eq_ignore_ascii_case("authorization"))
+        .map(|(_, value)| value);
+    match line {
+        None | Some(serde_json::Value::Null) => Ok(None),
+        Some(serde_json::Value::String(line)) => session_of_line(app, line).await.map(Some),
+        Some(_) => Err(TokenError::Malformed.into()),
+    }
+}

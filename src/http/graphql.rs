@@ -1,0 +1,194 @@
+//! The endpoint over HTTP: POST with JSON, and GET for queries, by the GraphQL over HTTP specification.
+
+use async_graphql::parser::types::OperationType;
+use async_graphql::{Request, Response, Value, Variables};
+use axum::body::{Body, to_bytes};
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::{FromRequestParts as _, Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::IntoResponse;
+use serde::Deserialize;
+use std::sync::Arc;
+
+use super::layers::{BODY_MAX_BYTES, id_of};
+use super::{HttpState, auth, websocket};
+use crate::app::{Error, Session};
+use crate::graphql::{RequestContext, classify, operation_type, refusal_response};
+
+const GRAPHQL_JSON: &str = "application/graphql-response+json";
+const JSON: &str = "application/json";
+
+/// An answer of this endpoint.
+type Answer = axum::response::Response;
+
+/// `POST /graphql`.
+pub(super) async fn post(State(state): State<HttpState>, headers: HeaderMap, body: Body) -> Answer {
+    if !is_json(&headers) {
+        let why = "Send the request as `Content-Type: application/json`.";
+        return refuse(&headers, StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
+    }
+    let Ok(body) = to_bytes(body, BODY_MAX_BYTES).await else {
+        let why = "The request is larger than 1 MiB, or was cut off.";
+        return refuse(&headers, StatusCode::PAYLOAD_TOO_LARGE, why);
+    };
+    match serde_json::from_slice::<Request>(&body) {
+        Ok(request) => execute(&state, &headers, request, false).await,
+        Err(error) => {
+            let why = format!("The body is no GraphQL request in JSON: {error}.");
+            refuse(&headers, StatusCode::BAD_REQUEST, &why)
+        }
+    }
+}
+
+/// The parameters of a GET.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct GetParameters {
+    query: String,
+    operation_name: Option<String>,
+    variables: Option<String>,
+}
+
+/// `GET /graphql`: the upgrade to a WebSocket, or a query.
+pub(super) async fn get_or_upgrade(
+    State(state): State<HttpState>,
+    request: axum::extract::Request,
+) -> Answer {
+    let (mut parts, _) = request.into_parts();
+    if parts.headers.contains_key(header::UPGRADE) {
+        return match WebSocketUpgrade::from_request_parts(&mut parts, &state).await {
+            Ok(upgrade) => websocket::upgrade(state, upgrade),
+            Err(rejection) => rejection.into_response(),
+        };
+    }
+    let headers = parts.headers;
+    let parameters = match Query::<GetParameters>::try_from_uri(&parts.uri) {
+        Ok(Query(parameters)) => parameters,
+        Err(_) => {
+            let why = "Give the parameter `query`, or POST the request.";
+            return refuse(&headers, StatusCode::BAD_REQUEST, why);
+        }
+    };
+    match parameters.into_request() {
+        Ok(request) => execute(&state, &headers, request, true).await,
+        Err(why) => refuse(&headers, StatusCode::BAD_REQUEST, why),
+    }
+}
+
+impl GetParameters {
+    fn into_request(self) -> Result<Request, &'static str> {
+        let mut request = Request::new(self.query);
+        request.operation_name = self.operation_name.filter(|name| !name.is_empty());
+        if let Some(text) = self.variables.filter(|text| !text.is_empty()) {
+            let json = serde_json::from_str::<serde_json::Value>(&text);
+            let json = json.map_err(|_| "The parameter `variables` is no JSON.")?;
+            request.variables = Variables::from_json(json);
+        }
+        Ok(request)
+    }
+}
+
+async fn execute(
+    state: &HttpState,
+    headers: &HeaderMap,
+    mut request: Request,
+    only_queries: bool,
+) -> Answer {
+    let actor = match auth::session_of(&state.app, headers).await {
+        Ok(session) => session.map(|session: Session| session.actor),
+        Err(error) => return reject(headers, error),
+    };
+    match operation_type(&mut request) {
+        Some(OperationType::Subscription) => {
+            let why = "Subscriptions run over the WebSocket of this address.";
+            return refuse(headers, StatusCode::BAD_REQUEST, why);
+        }
+        Some(OperationType::Mutation) if only_queries => {
+            let why = "A mutation needs a POST.";
+            let mut answer = refuse(headers, StatusCode::METHOD_NOT_ALLOWED, why);
+            let allow = HeaderValue::from_static("POST");
+            answer.headers_mut().insert(header::ALLOW, allow);
+            return answer;
+        }
+        Some(OperationType::Query | OperationType::Mutation) | None => {}
+    }
+    let context = RequestContext::new(Arc::clone(&state.app), actor);
+    let mut response = state.schema.execute(request.data(context)).await;
+    classify(&mut response, id_of(headers));
+    let status = status_of(headers, &response);
+    answer(headers, status, &response)
+}
+
+/// A refused request is 400 for clients that know the newer media type; those that know only plain JSON get
+/// the 200 that they expect of any well-formed request.
+fn status_of(headers: &HeaderMap, response: &Response) -> StatusCode {
+    if was_refused(response) && media_type(headers) == GRAPHQL_JSON {
+        StatusCode::BAD_REQUEST
+    } else {
+        StatusCode::OK
+    }
+}
+
+/// Whether the request was refused before anything was executed: it has errors, none at a place in the data.
+fn was_refused(response: &Response) -> bool {
+    response.data == Value::Null
+        && !response.errors.is_empty()
+        && response.errors.iter().all(|error| error.path.is_empty())
+}
+
+/// Refuses a request for who it is from.
+fn reject(headers: &HeaderMap, error: Error) -> Answer {
+    let status = match error {
+        Error::Token(_) | Error::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    let mut response = refusal_response(error);
+    classify(&mut response, id_of(headers));
+    let mut answer = answer(headers, status, &response);
+    if status == StatusCode::UNAUTHORIZED {
+        let scheme = HeaderValue::from_static("Bearer");
+        let headers = answer.headers_mut();
+        headers.insert(header::WWW_AUTHENTICATE, scheme);
+    }
+    answer
+}
+
+/// Refuses a request for how it is made.
+fn refuse(headers: &HeaderMap, status: StatusCode, why: &str) -> Answer {
+    let response = refusal_response(Error::BadInput(why.to_owned()));
+    answer(headers, status, &response)
+}
+
+fn answer(headers: &HeaderMap, status: StatusCode, response: &Response) -> Answer {
+    let json = if was_refused(response) {
+        // `data` is left out where nothing was executed.
+        serde_json::to_vec(&serde_json::json!({ "errors": response.errors }))
+    } else {
+        serde_json::to_vec(response)
+    };
+    let Ok(json) = json else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let content_type = format!("{}; charset=utf-8", media_type(headers));
+    (status, [(header::CONTENT_TYPE, content_type)], json).into_response()
+}
+
+/// The newer media type for who asks for it, plain JSON for everybody else.
+fn media_type(headers: &HeaderMap) -> &'static str {
+    let accepts = headers.get_all(header::ACCEPT).iter();
+    let mut accepts = accepts.filter_map(|value| value.to_str().ok());
+    if accepts.any(|value| value.contains(GRAPHQL_JSON)) {
+        GRAPHQL_JSON
+    } else {
+        JSON
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE);
+    let essence = content_type
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next());
+    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case(JSON))
+}

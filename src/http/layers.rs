@@ -1,0 +1,66 @@
+//! What wraps every route: request ids, the log, panics, limits, cross-origin rules.
+
+use std::any::Any;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use axum::response::IntoResponse as _;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
+use tower_http::trace::TraceLayer;
+use tracing::Span;
+
+/// The header that names a request.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The most bytes of a request's body: the longest message takes 40 000, escaped 120 000.
+pub(super) const BODY_MAX_BYTES: usize = 1024 * 1024;
+
+/// How long browsers may remember the cross-origin rules.
+const CORS_MAX_AGE: Duration = Duration::from_secs(600);
+
+pub(super) fn wrap(routes: Router, origins: Vec<HeaderValue>) -> Router {
+    let trace = TraceLayer::new_for_http()
+        .make_span_with(span)
+        .on_request(())
+        .on_response(|response: &Response<_>, took: Duration, _: &Span| {
+            let status = response.status().as_u16();
+            let took_ms = took.as_secs_f64() * 1000.0;
+            tracing::debug!(status, took_ms, "answered");
+        });
+    let cors = CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, REQUEST_ID])
+        .expose_headers([REQUEST_ID])
+        .max_age(CORS_MAX_AGE);
+    routes
+        .layer(RequestBodyLimitLayer::new(BODY_MAX_BYTES))
+        .layer(cors)
+        .layer(CatchPanicLayer::custom(on_panic))
+        .layer(trace)
+        .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+        .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
+}
+
+/// The span of a request's log lines. Neither headers nor the query string: both may hold secrets.
+fn span<B>(request: &axum::http::Request<B>) -> Span {
+    let request_id = id_of(request.headers()).unwrap_or_default();
+    let (method, path) = (request.method(), request.uri().path());
+    tracing::info_span!("request", %method, path, request_id)
+}
+
+/// The request's id.
+pub(super) fn id_of(headers: &axum::http::HeaderMap) -> Option<&str> {
+    headers.get(REQUEST_ID).and_then(|id| id.to_str().ok())
+}
+
+/// A panic is a fault of ours: logged by the panic hook, and answered without its text.
+fn on_panic(_: Box<dyn Any + Send + 'static>) -> Response<axum::body::Body> {
+    let body = r#"{"errors":[{"message":"Something went wrong on the server.","extensions":{"code":"INTERNAL_SERVER_ERROR"}}]}"#;
+    let json = [(header::CONTENT_TYPE, "application/json; charset=utf-8")];
+    (StatusCode::INTERNAL_SERVER_ERROR, json, body).into_response()
+}

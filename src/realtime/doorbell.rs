@@ -1,0 +1,107 @@
+//! The doorbell: tells the other servers what has changed, a moment after the commit, on a connection of its
+//! own. The first hint goes at once; then what gathers within a tick goes together.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use diesel::result::Error;
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::hints::Hints;
+use super::{BackOff, RealtimeOptions};
+use crate::model::ChatId;
+use crate::store::{self, Connection, Database};
+
+#[derive(Debug)]
+pub(super) struct Doorbell {
+    options: RealtimeOptions,
+    database: Database,
+    server: u64,
+    shutdown: CancellationToken,
+    pending: Mutex<Hints>,
+    rung: Notify,
+}
+
+impl Doorbell {
+    pub(super) fn new(
+        options: RealtimeOptions,
+        database: Database,
+        server: u64,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self {
+            options,
+            // A hint need not survive a crash, so its commit need not wait for the disk.
+            database: database.with_options("-c synchronous_commit=off"),
+            server,
+            shutdown,
+            pending: Mutex::default(),
+            rung: Notify::new(),
+        }
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Hints> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what has changed. It goes with the next notification.
+    pub(super) fn ring(&self, chat: ChatId, seq: Option<i64>, people: &[u64]) {
+        self.pending().add(chat, seq, people);
+        self.rung.notify_one();
+    }
+
+    /// Rings until the engine stops, and then for what is still pending.
+    pub(super) async fn run(self: Arc<Self>) {
+        let mut conn = None;
+        let mut back_off = BackOff::new(self.options.back_off);
+        loop {
+            tokio::select! {
+                () = self.rung.notified() => {}
+                () = self.shutdown.cancelled() => break,
+            }
+            if self.flush(&mut conn).await {
+                back_off.reset();
+                sleep(self.options.tick).await;
+            } else {
+                back_off.wait().await;
+            }
+        }
+        self.flush(&mut conn).await;
+    }
+
+    /// Tells what is pending; says whether that went well. What could not be told is dropped: the sweeps of
+    /// the other servers find it.
+    async fn flush(&self, conn: &mut Option<Connection>) -> bool {
+        let hints = std::mem::take(&mut *self.pending());
+        if hints.is_empty() {
+            return true;
+        }
+        let payloads = hints.pack(self.server);
+        // A connection that died while it rested is found out only now: one more try, on a new one.
+        for _ in 0..2 {
+            match timeout(self.options.patience, self.notify(conn, &payloads)).await {
+                Ok(Ok(())) => return true,
+                Ok(Err(error)) => tracing::warn!(%error, "the doorbell did not ring"),
+                Err(_) => tracing::warn!("the doorbell did not ring in time"),
+            }
+            *conn = None;
+        }
+        false
+    }
+
+    async fn notify(
+        &self,
+        conn: &mut Option<Connection>,
+        payloads: &[String],
+    ) -> Result<(), Error> {
+        let open = match conn {
+            Some(open) => open,
+            None => {
+                let new = self.database.connect().await;
+                conn.insert(new.map_err(|error| Error::QueryBuilderError(error.into()))?)
+            }
+        };
+        store::doorbell::notify(open, payloads).await
+    }
+}

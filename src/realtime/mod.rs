@@ -1,0 +1,196 @@
+//! The realtime engine: the log is the truth, the doorbell is a hint.
+//!
+//! A write commits without notifying anybody. After the commit [`Realtime::ring`] wakes the subscribers of
+//! this server and has the doorbell ring for the others. A hint says only how far a chat's log has grown;
+//! what grew is read from the log. So a lost hint loses nothing: the sweep compares heads every second or
+//! two and finds it. `docs/realtime.md` explains the whole.
+
+mod doorbell;
+mod feed;
+mod hints;
+mod hub;
+mod listener;
+mod subscriber;
+mod sweep;
+mod tail;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use feed::{Feed, Tracked};
+pub use subscriber::{Subscriber, Watch};
+
+use crate::model::{ChatId, TenantId, UserId, fingerprint};
+use crate::store::{Database, Pool};
+use doorbell::Doorbell;
+use hub::Hub;
+use listener::Listener;
+
+/// Sizes and times of the engine.
+#[derive(Debug, Clone, Copy)]
+pub struct RealtimeOptions {
+    /// How many recent events are kept in memory for each chat that has subscribers.
+    pub ring: usize,
+    /// How many entries of a chat's log are read at once.
+    pub batch: u16,
+    /// How long the doorbell rests between two notifying transactions.
+    pub tick: Duration,
+    /// How often heads are compared with the database, on average.
+    pub sweep: Duration,
+    /// After how long a silence the listener makes sure that its connection is alive.
+    pub probe: Duration,
+    /// How long a connection may take to answer or to be made.
+    pub patience: Duration,
+    /// How long to wait before trying again, at first and at most.
+    pub back_off: (Duration, Duration),
+}
+
+impl Default for RealtimeOptions {
+    fn default() -> Self {
+        Self {
+            ring: 256,
+            batch: 256,
+            tick: Duration::from_millis(5),
+            sweep: Duration::from_millis(1500),
+            probe: Duration::from_secs(10),
+            patience: Duration::from_secs(5),
+            back_off: (Duration::from_millis(50), Duration::from_secs(5)),
+        }
+    }
+}
+
+/// Says that the engine has stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the server is stopping")]
+pub struct Closed;
+
+/// What a commit changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hint {
+    /// The chat's tenant.
+    pub tenant: TenantId,
+    /// The chat.
+    pub chat_id: ChatId,
+    /// The newest entry of its log, if it grew.
+    pub seq: Option<i64>,
+    /// Whom it concerns in person: who joined or left, or whose own read mark moved.
+    pub people: Vec<UserId>,
+}
+
+/// The engine, as the application holds it.
+#[derive(Debug, Clone)]
+pub struct Realtime {
+    hub: Arc<Hub>,
+    doorbell: Arc<Doorbell>,
+    listener: Arc<Listener>,
+}
+
+impl Realtime {
+    /// Starts the engine's tasks. They end when `shutdown` is cancelled, the doorbell once it has rung for
+    /// what is pending.
+    ///
+    /// The doorbell and the listener have a connection each: `doorbell` and `listener` say to where.
+    #[must_use]
+    pub fn start(
+        options: RealtimeOptions,
+        pool: Pool,
+        doorbell: Database,
+        listener: Database,
+        tasks: &TaskTracker,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let server = fastrand::u64(..);
+        let hub = Arc::new(Hub::new(options, pool, shutdown.clone()));
+        let doorbell = Arc::new(Doorbell::new(options, doorbell, server, shutdown.clone()));
+        let listener = Arc::new(Listener::new(options, listener, server, shutdown));
+        tasks.spawn(Arc::clone(&hub).read_on());
+        tasks.spawn(sweep::run(Arc::clone(&hub)));
+        tasks.spawn(Arc::clone(&doorbell).run());
+        tasks.spawn(Arc::clone(&listener).run(Arc::clone(&hub)));
+        Self {
+            hub,
+            doorbell,
+            listener,
+        }
+    }
+
+    /// Tells of a commit: wakes the subscribers of this server at once, and rings for the other servers. To
+    /// be called after the commit. It never waits and never fails.
+    pub fn ring(&self, hint: Hint) {
+        let people = hint
+            .people
+            .iter()
+            .map(|user| fingerprint(&hint.tenant, user));
+        let people: Vec<u64> = people.collect();
+        if let Some(seq) = hint.seq {
+            self.hub.grew(hint.chat_id, seq);
+        }
+        for person in &people {
+            self.hub.concerns(*person, hint.chat_id);
+        }
+        self.doorbell.ring(hint.chat_id, hint.seq, &people);
+    }
+
+    /// Whether the listener hears the other servers.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.listener.is_live()
+    }
+
+    /// Registers interest in a chat's log. To be called before access and head are read: hints of what
+    /// commits from now on are kept.
+    #[must_use]
+    pub fn watch(&self, tenant: &TenantId, chat: ChatId) -> Watch {
+        Watch::new(Arc::clone(&self.hub), tenant, chat)
+    }
+
+    /// Registers interest in all that concerns a person. To be called before their chats are listed.
+    #[must_use]
+    pub fn follow(&self, tenant: &TenantId, user: &UserId) -> Feed {
+        Feed::new(Arc::clone(&self.hub), tenant, user)
+    }
+
+    /// How many chats somebody subscribes to.
+    #[must_use]
+    pub fn watched_chats(&self) -> usize {
+        self.hub.watched_chats()
+    }
+
+    /// How many times the sweep found what no hint had told.
+    #[must_use]
+    pub fn repairs(&self) -> u64 {
+        self.hub.repairs()
+    }
+}
+
+/// Waits that grow from try to try, with jitter, so that servers do not try in step.
+#[derive(Debug)]
+struct BackOff {
+    first: Duration,
+    most: Duration,
+    next: Duration,
+}
+
+impl BackOff {
+    fn new((first, most): (Duration, Duration)) -> Self {
+        Self {
+            first,
+            most,
+            next: first,
+        }
+    }
+
+    fn reset(&mut self) {
+        self.next = self.first;
+    }
+
+    /// Waits half to all of the next wait.
+    async fn wait(&mut self) {
+        let wait = self.next.mul_f64(0.5 + fastrand::f64() / 2.0);
+        self.next = (self.next * 2).min(self.most);
+        tokio::time::sleep(wait).await;
+    }
+}

@@ -1,0 +1,106 @@
+//! A proxy in front of Postgres that counts what goes by: statements parsed, executed, and round trips.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use colloquy::store::Database;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, UnixStream};
+
+/// What the frontend sent (PostgreSQL manual, section 55.7).
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    parse: AtomicUsize,
+    execute: AtomicUsize,
+    /// Simple queries: BEGIN, COMMIT, LISTEN and the like.
+    query: AtomicUsize,
+    /// The ends of what the frontend sends before it waits for an answer.
+    sync: AtomicUsize,
+}
+
+/// How many of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counted {
+    pub(crate) parsed: usize,
+    pub(crate) statements: usize,
+    pub(crate) round_trips: usize,
+}
+
+impl Counts {
+    /// What went by since the last call.
+    pub(crate) fn take(&self) -> Counted {
+        let take = |count: &AtomicUsize| count.swap(0, Ordering::SeqCst);
+        let (query, sync) = (take(&self.query), take(&self.sync));
+        Counted {
+            parsed: take(&self.parse),
+            statements: take(&self.execute) + query,
+            round_trips: sync + query,
+        }
+    }
+}
+
+/// Puts a counting proxy in front of a database; returns the database as it is behind the proxy.
+pub(crate) async fn counted(database: &Database, socket_dir: PathBuf) -> (Database, Arc<Counts>) {
+    let counts = Arc::new(Counts::default());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let shared = Arc::clone(&counts);
+    tokio::task::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = UnixStream::connect(socket_dir.join(".s.PGSQL.5432"))
+                .await
+                .unwrap();
+            let counts = Arc::clone(&shared);
+            tokio::task::spawn(async move {
+                let (client_read, mut client_write) = client.into_split();
+                let (mut server_read, server_write) = server.into_split();
+                let down = tokio::io::copy(&mut server_read, &mut client_write);
+                // Either end's hanging up ends both ways.
+                tokio::select! {
+                    _ = down => {}
+                    _ = count(client_read, server_write, &counts) => {}
+                }
+            });
+        }
+    });
+    let name = database.name().unwrap();
+    let url = format!("postgres://colloquy@127.0.0.1:{port}/{name}?sslmode=disable");
+    (Database::new(&url).unwrap(), counts)
+}
+
+async fn count(
+    mut client: impl tokio::io::AsyncRead + Unpin,
+    mut server: impl tokio::io::AsyncWrite + Unpin,
+    counts: &Counts,
+) -> io::Result<()> {
+    let mut first = true;
+    loop {
+        // The start-up message has no type.
+        let kind = if first {
+            None
+        } else {
+            Some(client.read_u8().await?)
+        };
+        first = false;
+        let length = client.read_u32().await?;
+        let mut body = vec![0; usize::try_from(length).unwrap() - 4];
+        client.read_exact(&mut body).await?;
+        let counter = match kind {
+            Some(b'P') => Some(&counts.parse),
+            Some(b'E') => Some(&counts.execute),
+            Some(b'Q') => Some(&counts.query),
+            Some(b'S') => Some(&counts.sync),
+            _ => None,
+        };
+        if let Some(counter) = counter {
+            counter.fetch_add(1, Ordering::SeqCst);
+        }
+        let mut message = Vec::with_capacity(body.len() + 5);
+        message.extend(kind);
+        message.extend(length.to_be_bytes());
+        message.extend(body);
+        server.write_all(&message).await?;
+    }
+}

@@ -1,0 +1,158 @@
+//! A server in this process: the real router on a real socket, wired as `main` does.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use colloquy::app::{App, Limits, Tokens};
+use colloquy::graphql;
+use colloquy::http::{self, HttpState};
+use colloquy::realtime::{Realtime, RealtimeOptions};
+use colloquy::store::{Connection, Database, PoolOptions};
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::postgres;
+use super::user::User;
+
+/// The secret of all test servers.
+pub(crate) const SECRET: &str = "a secret of thirty-two bytes, or more";
+
+/// What a test may set.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    pub(crate) limits: Limits,
+    pub(crate) pool: PoolOptions,
+    pub(crate) realtime: RealtimeOptions,
+    pub(crate) origins: Vec<&'static str>,
+    pub(crate) leeway: Duration,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            pool: PoolOptions {
+                size: 8,
+                wait: Duration::from_secs(20),
+                connect: Duration::from_secs(5),
+                statement: Duration::from_secs(20),
+            },
+            realtime: RealtimeOptions::default(),
+            origins: Vec::new(),
+            leeway: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A running server. Dropping it stops it.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) app: Arc<App>,
+    pub(crate) database: Database,
+    stop_serving: CancellationToken,
+    stop_engine: CancellationToken,
+    sockets: TaskTracker,
+    engine: TaskTracker,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop_serving.cancel();
+        self.stop_engine.cancel();
+    }
+}
+
+impl Server {
+    /// A server on a database of its own.
+    pub(crate) async fn start() -> Self {
+        Self::on(postgres::database().await).await
+    }
+
+    /// A server on a database that others may use too.
+    pub(crate) async fn on(database: Database) -> Self {
+        Self::with(database, Setup::default()).await
+    }
+
+    /// A server with settings.
+    pub(crate) async fn with(database: Database, setup: Setup) -> Self {
+        let (stop_serving, stop_engine) = (CancellationToken::new(), CancellationToken::new());
+        let (sockets, engine) = (TaskTracker::new(), TaskTracker::new());
+        let pool = database.pool(setup.pool).unwrap();
+        let realtime = Realtime::start(
+            setup.realtime,
+            pool.clone(),
+            database.clone(),
+            database.clone(),
+            &engine,
+            stop_engine.clone(),
+        );
+        let tokens = Tokens::new(&SecretString::from(SECRET), setup.leeway);
+        let app = Arc::new(App::new(pool, realtime, tokens, setup.limits));
+        let state = HttpState {
+            app: Arc::clone(&app),
+            schema: graphql::schema(),
+            shutdown: stop_serving.clone(),
+            tasks: sockets.clone(),
+        };
+        let origins = setup.origins.iter().map(|origin| origin.parse().unwrap());
+        let router = http::router(state, origins.collect());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        sockets.spawn(http::serve(listener, router, stop_serving.clone()));
+        let server = Self {
+            address,
+            app,
+            database,
+            stop_serving,
+            stop_engine,
+            sockets,
+            engine,
+        };
+        server.until_live().await;
+        server
+    }
+
+    async fn until_live(&self) {
+        for _ in 0..500 {
+            if self.app.realtime.is_live() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the listener does not come to life");
+    }
+
+    /// Stops as the process does on a signal: requests and sockets first, then the engine.
+    pub(crate) async fn stop(self) {
+        self.stop_serving.cancel();
+        self.sockets.close();
+        self.sockets.wait().await;
+        self.stop_engine.cancel();
+        self.engine.close();
+        self.engine.wait().await;
+    }
+
+    /// A user of this server, with a token. They exist from their first request on.
+    pub(crate) fn user(&self, id: &str) -> User {
+        User::new(self, id, None)
+    }
+
+    /// A user of another tenant.
+    pub(crate) fn user_of(&self, tenant: &str, id: &str) -> User {
+        User::new(self, id, Some(tenant))
+    }
+
+    /// Someone without a token.
+    pub(crate) fn anonymous(&self) -> User {
+        User::anonymous(self)
+    }
+
+    /// A connection to the database, behind the API's back.
+    pub(crate) async fn sql(&self) -> Connection {
+        self.database.connect().await.unwrap()
+    }
+}
