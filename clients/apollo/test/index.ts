@@ -1,0 +1,7 @@
+/** All tests, in one process: they share a server, and take turns. */
+
+import "./messages.js";
+import "./events.js";
+import "./authentication.js";
+import "./offline.js";
+import "./restart.js";
