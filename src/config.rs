@@ -16,7 +16,7 @@ use crate::store::PoolOptions;
 
 /// A GraphQL chat server beside one Postgres.
 ///
-/// Without a command it serves. Without DATABASE_URL it brings its own Postgres, for development: it finds
+/// Without a command it serves. Without `DATABASE_URL` it brings its own Postgres, for development: it finds
 /// the installed binaries, keeps its data in the data folder, and prints tokens for two sample users.
 #[derive(Debug, Parser)]
 #[command(name = "colloquy", version, args_conflicts_with_subcommands = true)]
@@ -61,7 +61,7 @@ pub struct DatabaseArgs {
 #[derive(Debug, Clone, Args)]
 pub struct SecretArgs {
     /// The secret that tokens are signed with (HS256), at least 32 random bytes. A development run without
-    /// one makes its own and keeps it in the data folder; with a DATABASE_URL it must be given.
+    /// one makes its own and keeps it in the data folder; with a `DATABASE_URL` it must be given.
     #[arg(
         long,
         env = "COLLOQUY_JWT_SECRET",
@@ -94,7 +94,7 @@ pub struct ServeArgs {
     /// Fill a few sample chats in, if there are none.
     #[arg(long, env = "COLLOQUY_DEMO")]
     pub demo: bool,
-    /// A browser origin that may call the API, such as http://localhost:5173. Repeat it, or separate with
+    /// A browser origin that may call the API, such as `http://localhost:5173`. Repeat it, or separate with
     /// commas. None by default.
     #[arg(
         long,

@@ -7,11 +7,13 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::SecretString;
 
 use crate::app::{Actor, App, Claims, Error, SendMessage};
 use crate::embedded::{self, Postgres, create_data_dir};
-use crate::model::{Body, Profile, Refusal, TenantId, Title, UserId};
+use crate::model::{Body, Profile, TenantId, Title, UserId};
 use crate::store::{self, Database};
 
 /// The private Postgres' database.
@@ -21,7 +23,7 @@ const DATABASE: &str = "colloquy";
 const SECRET_FILE: &str = "jwt-secret";
 
 /// How long the tokens of the greeting are valid.
-const TOKENS_VALID: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const TOKENS_VALID: Duration = Duration::from_hours(7 * 24);
 
 /// What can go wrong before a development run serves.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +78,7 @@ pub fn secret(data_dir: &Path) -> Result<SecretString, DevelopmentError> {
     }
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(DevelopmentError::Random)?;
-    let secret: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let secret = URL_SAFE_NO_PAD.encode(bytes);
     // Whole or not at all, and one for two that start at the same time: written aside, then linked.
     let aside = data_dir.join(format!("{SECRET_FILE}.{}", std::process::id()));
     let mut options = OpenOptions::new();
@@ -132,6 +134,62 @@ Ctrl-C stops the server and its Postgres; the data stays.\n"
     out.flush()
 }
 
+/// Who says something in the sample chats.
+#[derive(Debug, Clone, Copy)]
+enum Author {
+    Alice,
+    Bob,
+    Carol,
+}
+
+/// Where.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Group,
+    Direct,
+}
+
+/// What is said in the sample chats.
+const DEMO: &[(Author, Place, &str)] = &[
+    (
+        Author::Alice,
+        Place::Group,
+        "Morning! The release branch is cut. What is still open?",
+    ),
+    (
+        Author::Bob,
+        Place::Group,
+        "The import job. It is slow on the big tenant, I am on it.",
+    ),
+    (
+        Author::Carol,
+        Place::Group,
+        "Docs are done, the changelog needs one more pass.",
+    ),
+    (
+        Author::Alice,
+        Place::Group,
+        "Good. Then let us ship on Thursday, and watch it over lunch.",
+    ),
+    (
+        Author::Bob,
+        Place::Group,
+        "👍 Fixed, by the way: 40 s → 3 s. A missing index, as always.",
+    ),
+    (Author::Carol, Place::Group, "That deserves cake."),
+    (
+        Author::Bob,
+        Place::Direct,
+        "Do you have a minute for the migration plan?",
+    ),
+    (
+        Author::Alice,
+        Place::Direct,
+        "After two. Send me the draft and I will read it before.",
+    ),
+    (Author::Bob, Place::Direct, "On its way."),
+];
+
 /// Fills sample chats in through the application's own operations, if the first sample user has none.
 ///
 /// # Errors
@@ -156,45 +214,19 @@ pub async fn fill_demo(app: &App) -> Result<(), Error> {
         .await?
         .chat
         .id;
-    let lines = [
-        (
-            &alice,
-            group,
-            "Morning! The release branch is cut. What is still open?",
-        ),
-        (
-            &bob,
-            group,
-            "The import job. It is slow on the big tenant, I am on it.",
-        ),
-        (
-            &carol,
-            group,
-            "Docs are done, the changelog needs one more pass.",
-        ),
-        (
-            &alice,
-            group,
-            "Good. Then let us ship on Thursday, and watch it over lunch.",
-        ),
-        (
-            &bob,
-            group,
-            "👍 Fixed, by the way: 40 s → 3 s. A missing index, as always.",
-        ),
-        (&carol, group, "That deserves cake."),
-        (&bob, direct, "Do you have a minute for the migration plan?"),
-        (
-            &alice,
-            direct,
-            "After two. Send me the draft and I will read it before.",
-        ),
-        (&bob, direct, "On its way."),
-    ];
-    for (actor, chat_id, text) in lines {
+    for (author, place, text) in DEMO {
+        let actor = match author {
+            Author::Alice => &alice,
+            Author::Bob => &bob,
+            Author::Carol => &carol,
+        };
+        let chat_id = match place {
+            Place::Group => group,
+            Place::Direct => direct,
+        };
         let send = SendMessage {
             chat_id,
-            body: Body::new(text.to_owned())?,
+            body: Body::new((*text).to_owned())?,
             reply_to: None,
             idempotency_key: None,
         };
@@ -206,7 +238,7 @@ pub async fn fill_demo(app: &App) -> Result<(), Error> {
 async fn person(app: &App, id: &str, name: &str) -> Result<Actor, Error> {
     let actor = Actor {
         tenant: TenantId::default(),
-        user: UserId::new(id).map_err(Refusal::from)?,
+        user: UserId::new(id)?,
     };
     let profile = Profile {
         display_name: Some(name.to_owned()),

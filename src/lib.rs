@@ -21,4 +21,8 @@ pub mod realtime;
 pub mod store;
 pub mod telemetry;
 
+#[expect(
+    clippy::doc_markdown,
+    reason = "generated from the database's comments"
+)]
 mod schema;

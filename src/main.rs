@@ -182,8 +182,8 @@ impl Tasks {
         Realtime::start(
             RealtimeOptions::default(),
             pool.clone(),
-            database.clone(),
-            database.clone(),
+            database,
+            database,
             &self.engine,
             self.stop_engine.clone(),
         )
@@ -220,11 +220,10 @@ async fn migrate(args: DatabaseArgs) -> anyhow::Result<()> {
         postgres.stop().await?;
     }
     let names = migrated?;
-    let mut text: String = names.iter().map(|name| format!("{name}\n")).collect();
     if names.is_empty() {
-        text.push_str("The database is up to date.\n");
+        return print("The database is up to date.\n");
     }
-    print(&text)
+    print(&(names.join("\n") + "\n"))
 }
 
 fn token(args: TokenArgs) -> anyhow::Result<String> {

@@ -252,7 +252,7 @@ impl App {
 
     /// Tells the subscribers, here and on the other servers. To be called after the commit.
     pub(super) fn ring(&self, actor: &Actor, id: ChatId, seq: Option<i64>, people: Vec<UserId>) {
-        self.realtime.ring(Hint {
+        self.realtime.ring(&Hint {
             tenant: actor.tenant.clone(),
             chat_id: id,
             seq,

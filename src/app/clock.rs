@@ -12,11 +12,7 @@ pub struct Clock;
 impl Clock {
     /// The time now.
     #[must_use]
-    #[expect(
-        clippy::disallowed_methods,
-        clippy::unused_self,
-        reason = "the one place where time enters"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place where time enters")]
     pub fn now(&self) -> DateTime<Utc> {
         Utc::now().trunc_subsecs(3)
     }
@@ -26,11 +22,7 @@ impl Clock {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct IdMaker;
 
-#[expect(
-    clippy::disallowed_methods,
-    clippy::unused_self,
-    reason = "the one place where ids enter"
-)]
+#[expect(clippy::disallowed_methods, reason = "the one place where ids enter")]
 impl IdMaker {
     /// A new chat's id.
     #[must_use]

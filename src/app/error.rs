@@ -71,26 +71,24 @@ fn is_outage(error: &DieselError) -> bool {
         "cannot execute",
         "too many clients already",
     ];
-    match error {
-        DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, _)
-        | DieselError::BrokenTransactionManager => true,
-        DieselError::DatabaseError(_, info) => {
-            TEXTS.iter().any(|text| info.message().contains(text))
-        }
-        DieselError::RollbackErrorOnCommit { rollback_error, .. } => is_outage(rollback_error),
-        _ => false,
+    if let DieselError::DatabaseError(kind, info) = error {
+        return matches!(kind, DatabaseErrorKind::ClosedConnection)
+            || TEXTS.iter().any(|text| info.message().contains(text));
     }
+    if let DieselError::RollbackErrorOnCommit { rollback_error, .. } = error {
+        return is_outage(rollback_error);
+    }
+    matches!(error, DieselError::BrokenTransactionManager)
 }
 
 impl Error {
     /// The same error, but another refusal where the chat does not exist for the actor.
     pub(super) fn not_found_as(self, refusal: Refusal) -> Self {
-        match self {
-            Self::Refused(Refusal {
-                code: RefusalCode::NotFound,
-                ..
-            }) => Self::Refused(refusal),
-            other => other,
+        let not_found = matches!(&self, Self::Refused(why) if why.code == RefusalCode::NotFound);
+        if not_found {
+            Self::Refused(refusal)
+        } else {
+            self
         }
     }
 }

@@ -61,7 +61,7 @@ impl App {
     /// The place in a chat's log that a cursor names.
     async fn event_seq(&self, chat: ChatId, text: &str) -> Result<i64, Error> {
         let bad = |why: &str| Error::BadInput(format!("`after` {why}."));
-        let cursor = EventCursor::decode(text).map_err(|_| bad("is not an event cursor"))?;
+        let cursor = EventCursor::decode(text).or(Err(bad("is not an event cursor")))?;
         if cursor.epoch != self.epoch().await? {
             return Err(Error::CursorExpired);
         }

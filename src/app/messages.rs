@@ -157,9 +157,10 @@ impl App {
         let state = state.ok_or_else(no_such_chat)?;
         if let Err(refusal) = permit(Action::Send, &state) {
             // A retry of a send that was done before the chat was deleted still finds its message.
-            let first = match access::is_visible(&state) {
-                true => sent_before(conn, actor, send).await?,
-                false => None,
+            let first = if access::is_visible(&state) {
+                sent_before(conn, actor, send).await?
+            } else {
+                None
             };
             return first.map(Some).ok_or_else(|| refusal.into());
         }

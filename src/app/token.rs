@@ -153,14 +153,21 @@ fn is_storable(text: &str) -> bool {
 
 impl From<&ErrorKind> for TokenError {
     fn from(kind: &ErrorKind) -> Self {
-        match kind {
-            ErrorKind::ExpiredSignature => Self::Expired,
-            ErrorKind::ImmatureSignature => Self::Immature,
-            ErrorKind::InvalidSignature
-            | ErrorKind::InvalidAlgorithm
-            | ErrorKind::InvalidAlgorithmName
-            | ErrorKind::MissingAlgorithm => Self::Signature,
-            _ => Self::Malformed,
+        use ErrorKind as K;
+        if matches!(kind, K::ExpiredSignature) {
+            Self::Expired
+        } else if matches!(kind, K::ImmatureSignature) {
+            Self::Immature
+        } else if matches!(
+            kind,
+            K::InvalidSignature
+                | K::InvalidAlgorithm
+                | K::InvalidAlgorithmName
+                | K::MissingAlgorithm
+        ) {
+            Self::Signature
+        } else {
+            Self::Malformed
         }
     }
 }

@@ -141,9 +141,9 @@ impl Chat {
         >,
     ) -> Result<MessageConnection> {
         let id = self.chat.id;
-        let list = ListKey::Messages(id);
+        let key = ListKey::Messages(id);
         if self.viewer.is_none() {
-            return Ok(MessageConnection::new(list, Slice::empty()));
+            return Ok(MessageConnection::new(key, Slice::empty()));
         }
         let args = page_args(first, after, last, before);
         let page = ctx
@@ -152,7 +152,7 @@ impl Chat {
             .await
             .map_err(to_graphql)?;
         let messages = page.map(Message::from);
-        Ok(MessageConnection::new(list, messages))
+        Ok(MessageConnection::new(key, messages))
     }
 
     /// The newest message, also when it is deleted. Null where there is none.
@@ -180,9 +180,9 @@ impl Chat {
         >,
     ) -> Result<ParticipantConnection> {
         let id = self.chat.id;
-        let list = ListKey::Participants(id);
+        let key = ListKey::Participants(id);
         if self.viewer.is_none() {
-            return Ok(ParticipantConnection::new(list, Slice::empty()));
+            return Ok(ParticipantConnection::new(key, Slice::empty()));
         }
         let args = page_args(first, after, last, before);
         let page = ctx
@@ -191,7 +191,7 @@ impl Chat {
             .await
             .map_err(to_graphql)?;
         let participants = page.map(Participant::from);
-        Ok(ParticipantConnection::new(list, participants))
+        Ok(ParticipantConnection::new(key, participants))
     }
 
     /// The viewer's own membership. Null only in the event that ended it.

@@ -60,16 +60,18 @@ impl From<Refusal> for UserError {
 }
 
 /// Writes an error for the client, and logs what is ours to mend. A cause never leaves the server.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "an error ends here, and `map_err(to_graphql)` reads well"
+)]
 pub(super) fn to_graphql(error: Error) -> async_graphql::Error {
     let code = code_of(&error);
-    match &error {
-        Error::Internal(source) => {
-            tracing::error!(error = %chain(source.as_ref()), "an operation failed");
-        }
-        Error::Unavailable(source) => {
-            tracing::warn!(error = %chain(source.as_ref()), "an operation was turned away");
-        }
-        _ => tracing::debug!(%error, code, "an operation was refused"),
+    if let Error::Internal(source) = &error {
+        tracing::error!(error = %chain(source.as_ref()), "an operation failed");
+    } else if let Error::Unavailable(source) = &error {
+        tracing::warn!(error = %chain(source.as_ref()), "an operation was turned away");
+    } else {
+        tracing::debug!(%error, code, "an operation was refused");
     }
     async_graphql::Error::new(error.to_string())
         .extend_with(|_, extensions| extensions.set("code", code))

@@ -268,7 +268,7 @@ impl EventSubscription {
     ) -> Result<impl Stream<Item = ChatEvent> + use<'ctx>> {
         let (app, actor, loaders) = (ctx.app()?, ctx.actor()?, ctx.loaders()?);
         let chat_id: Result<ChatId, _> = chat_id.parse();
-        let chat_id = chat_id.map_err(|_| to_graphql(Error::NotFound("The chat")))?;
+        let chat_id = chat_id.or(Err(to_graphql(Error::NotFound("The chat"))))?;
         let epoch = app.epoch().await.map_err(to_graphql)?;
         let events = app.chat_events(actor, chat_id, after.as_deref()).await;
         let mut events = events.map_err(to_graphql)?;

@@ -104,9 +104,10 @@ impl Loaders {
 
 /// A batch fails for all who wait for it, with one cause; each gets an error of its own.
 fn shared(error: SharedError) -> async_graphql::Error {
-    let own = match error.as_ref() {
-        Error::Unavailable(_) => Error::Unavailable(error.into()),
-        _ => Error::Internal(error.into()),
+    let own = if matches!(error.as_ref(), Error::Unavailable(_)) {
+        Error::Unavailable(error.into())
+    } else {
+        Error::Internal(error.into())
     };
     to_graphql(own)
 }

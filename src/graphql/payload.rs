@@ -17,16 +17,14 @@ pub(super) fn outcome<T>(result: Result<T, Error>) -> Result<(Option<T>, Vec<Use
 
 /// Reads a chat's id from `input.chatId`. A malformed id is an id of nothing.
 pub(super) fn chat_id(id: &ID) -> Result<ChatId, Refusal> {
-    id.parse().map_err(|_| {
-        Refusal::not_found("The chat does not exist, or you are not in it.").at("chatId")
-    })
+    let missing = || Refusal::not_found("The chat does not exist, or you are not in it.");
+    id.parse().ok().ok_or_else(|| missing().at("chatId"))
 }
 
 /// Reads a message's id from an input field. A malformed id is an id of nothing.
 pub(super) fn message_id(id: &ID, field: &'static str) -> Result<MessageId, Refusal> {
-    id.parse().map_err(|_| {
-        Refusal::not_found("The message does not exist, or you are not in its chat.").at(field)
-    })
+    let missing = || Refusal::not_found("The message does not exist, or you are not in its chat.");
+    id.parse().ok().ok_or_else(|| missing().at(field))
 }
 
 /// Reads a user's id from an input field.

@@ -120,8 +120,8 @@ impl Query {
         let page = ctx.app()?.chats_page(actor, filter, &args).await;
         let page = page.map_err(to_graphql)?.map(Arc::new);
         ctx.loaders()?.remember(&page.items).await;
-        let list = App::inbox_key(actor, filter);
-        Ok(ChatConnection::new(list, page.map(Chat::from)))
+        let key = App::inbox_key(actor, filter);
+        Ok(ChatConnection::new(key, page.map(Chat::from)))
     }
 }
 

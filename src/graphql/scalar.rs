@@ -14,9 +14,10 @@ pub(super) struct DateTime(chrono::DateTime<Utc>);
 )]
 impl ScalarType for DateTime {
     fn parse(value: Value) -> InputValueResult<Self> {
-        match &value {
-            Value::String(text) => Ok(Self(text.parse()?)),
-            _ => Err(InputValueError::expected_type(value)),
+        if let Value::String(text) = &value {
+            Ok(Self(text.parse()?))
+        } else {
+            Err(InputValueError::expected_type(value))
         }
     }
 

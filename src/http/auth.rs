@@ -10,7 +10,7 @@ pub(super) async fn session_of(app: &App, headers: &HeaderMap) -> Result<Option<
     let Some(line) = headers.get(header::AUTHORIZATION) else {
         return Ok(None);
     };
-    let line = line.to_str().map_err(|_| TokenError::Malformed)?;
+    let line = line.to_str().or(Err(TokenError::Malformed))?;
     session_of_line(app, line).await.map(Some)
 }
 

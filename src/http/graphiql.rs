@@ -78,7 +78,7 @@ const fn script(path: &'static str, bytes: &'static [u8]) -> Asset {
 }
 
 /// The routes of the page: `/` and what it loads, under `/graphiql/`.
-pub fn router<S>() -> Router<S>
+pub(super) fn router<S>() -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
 {

@@ -62,12 +62,9 @@ pub(super) async fn get_or_upgrade(
         };
     }
     let headers = parts.headers;
-    let parameters = match Query::<GetParameters>::try_from_uri(&parts.uri) {
-        Ok(Query(parameters)) => parameters,
-        Err(_) => {
-            let why = "Give the parameter `query`, or POST the request.";
-            return refuse(&headers, StatusCode::BAD_REQUEST, why);
-        }
+    let Ok(Query(parameters)) = Query::<GetParameters>::try_from_uri(&parts.uri) else {
+        let why = "Give the parameter `query`, or POST the request.";
+        return refuse(&headers, StatusCode::BAD_REQUEST, why);
     };
     match parameters.into_request() {
         Ok(request) => execute(&state, &headers, request, true).await,
@@ -81,7 +78,7 @@ impl GetParameters {
         request.operation_name = self.operation_name.filter(|name| !name.is_empty());
         if let Some(text) = self.variables.filter(|text| !text.is_empty()) {
             let json = serde_json::from_str::<serde_json::Value>(&text);
-            let json = json.map_err(|_| "The parameter `variables` is no JSON.")?;
+            let json = json.or(Err("The parameter `variables` is no JSON."))?;
             request.variables = Variables::from_json(json);
         }
         Ok(request)
@@ -138,10 +135,12 @@ fn was_refused(response: &Response) -> bool {
 
 /// Refuses a request for who it is from.
 fn reject(headers: &HeaderMap, error: Error) -> Answer {
-    let status = match error {
-        Error::Token(_) | Error::Unauthenticated => StatusCode::UNAUTHORIZED,
-        Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    let status = if matches!(error, Error::Token(_) | Error::Unauthenticated) {
+        StatusCode::UNAUTHORIZED
+    } else if matches!(error, Error::Unavailable(_)) {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::INTERNAL_SERVER_ERROR
     };
     let mut response = refusal_response(error);
     classify(&mut response, id_of(headers));

@@ -20,9 +20,15 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 pub(super) const BODY_MAX_BYTES: usize = 1024 * 1024;
 
 /// How long browsers may remember the cross-origin rules.
-const CORS_MAX_AGE: Duration = Duration::from_secs(600);
+const CORS_MAX_AGE: Duration = Duration::from_mins(10);
 
 pub(super) fn wrap(routes: Router, origins: Vec<HeaderValue>) -> Router {
+    let routes = routes.layer(RequestBodyLimitLayer::new(BODY_MAX_BYTES));
+    let routes = if origins.is_empty() {
+        routes
+    } else {
+        routes.layer(cors(origins))
+    };
     let trace = TraceLayer::new_for_http()
         .make_span_with(span)
         .on_request(())
@@ -31,19 +37,20 @@ pub(super) fn wrap(routes: Router, origins: Vec<HeaderValue>) -> Router {
             let took_ms = took.as_secs_f64() * 1000.0;
             tracing::debug!(status, took_ms, "answered");
         });
-    let cors = CorsLayer::new()
-        .allow_origin(AllowOrigin::list(origins))
-        .allow_methods([Method::GET, Method::POST])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, REQUEST_ID])
-        .expose_headers([REQUEST_ID])
-        .max_age(CORS_MAX_AGE);
     routes
-        .layer(RequestBodyLimitLayer::new(BODY_MAX_BYTES))
-        .layer(cors)
         .layer(CatchPanicLayer::custom(on_panic))
         .layer(trace)
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
+}
+
+fn cors(origins: Vec<HeaderValue>) -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, REQUEST_ID])
+        .expose_headers([REQUEST_ID])
+        .max_age(CORS_MAX_AGE)
 }
 
 /// The span of a request's log lines. Neither headers nor the query string: both may hold secrets.

@@ -167,7 +167,7 @@ async fn initialise(
     let first = timeout(INIT_WITHIN, next_message(socket));
     let message = tokio::select! {
         () = state.shutdown.cancelled() => return Err(Some(Close::GoingAway)),
-        first = first => first.map_err(|_| Some(Close::InitTimeout))??,
+        first = first => first.or(Err(Some(Close::InitTimeout)))??,
     };
     let payload = match message {
         ClientMessage::ConnectionInit { payload } => payload,
@@ -178,9 +178,11 @@ async fn initialise(
     };
     let session = auth::session_of_init(&state.app, payload.as_ref()).await;
     let session = session.map_err(|error| {
-        Some(match error {
-            Error::Unavailable(_) | Error::Internal(_) => Close::Unavailable,
-            _ => Close::Forbidden,
+        let ours = matches!(error, Error::Unavailable(_) | Error::Internal(_));
+        Some(if ours {
+            Close::Unavailable
+        } else {
+            Close::Forbidden
         })
     })?;
     send(socket, &ServerMessage::ConnectionAck).await?;
@@ -200,7 +202,7 @@ async fn next_message(socket: &mut WebSocket) -> Result<ClientMessage, Option<Cl
 }
 
 fn parse(text: &str) -> Result<ClientMessage, Option<Close>> {
-    serde_json::from_str(text).map_err(|_| Some(Close::BadMessage))
+    serde_json::from_str(text).or(Err(Some(Close::BadMessage)))
 }
 
 async fn send(socket: &mut WebSocket, message: &ServerMessage<'_>) -> Result<(), Option<Close>> {

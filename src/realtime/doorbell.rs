@@ -26,7 +26,7 @@ pub(super) struct Doorbell {
 impl Doorbell {
     pub(super) fn new(
         options: RealtimeOptions,
-        database: Database,
+        database: &Database,
         server: u64,
         shutdown: CancellationToken,
     ) -> Self {
@@ -95,12 +95,11 @@ impl Doorbell {
         conn: &mut Option<Connection>,
         payloads: &[String],
     ) -> Result<(), Error> {
-        let open = match conn {
-            Some(open) => open,
-            None => {
-                let new = self.database.connect().await;
-                conn.insert(new.map_err(|error| Error::QueryBuilderError(error.into()))?)
-            }
+        let open = if let Some(open) = conn {
+            open
+        } else {
+            let new = self.database.connect().await;
+            conn.insert(new.map_err(|error| Error::QueryBuilderError(error.into()))?)
         };
         store::doorbell::notify(open, payloads).await
     }

@@ -50,7 +50,7 @@ impl Hints {
         for entry in chats.chain(people) {
             match payloads.last_mut() {
                 Some(last) if last.len() + entry.len() <= PAYLOAD_MAX_BYTES => {
-                    last.push_str(&entry)
+                    last.push_str(&entry);
                 }
                 _ => payloads.push(format!("{head}{entry}")),
             }

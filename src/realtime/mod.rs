@@ -97,15 +97,15 @@ impl Realtime {
     pub fn start(
         options: RealtimeOptions,
         pool: Pool,
-        doorbell: Database,
-        listener: Database,
+        doorbell: &Database,
+        listener: &Database,
         tasks: &TaskTracker,
         shutdown: CancellationToken,
     ) -> Self {
         let server = fastrand::u64(..);
         let hub = Arc::new(Hub::new(options, pool, shutdown.clone()));
         let doorbell = Arc::new(Doorbell::new(options, doorbell, server, shutdown.clone()));
-        let listener = Arc::new(Listener::new(options, listener, server, shutdown));
+        let listener = Arc::new(Listener::new(options, listener.clone(), server, shutdown));
         tasks.spawn(Arc::clone(&hub).read_on());
         tasks.spawn(sweep::run(Arc::clone(&hub)));
         tasks.spawn(Arc::clone(&doorbell).run());
@@ -119,7 +119,7 @@ impl Realtime {
 
     /// Tells of a commit: wakes the subscribers of this server at once, and rings for the other servers. To
     /// be called after the commit. It never waits and never fails.
-    pub fn ring(&self, hint: Hint) {
+    pub fn ring(&self, hint: &Hint) {
         let people = hint
             .people
             .iter()

@@ -26,10 +26,16 @@ pub async fn run(mut conn: Connection) -> Result<Vec<String>, MigrationError> {
     // The lock goes with the connection, which ends with this task.
     tokio::task::spawn_blocking(move || {
         let mut harness = AsyncMigrationHarness::new(conn);
-        let names = harness.run_pending_migrations(MIGRATIONS)?;
-        Ok(names.iter().map(ToString::to_string).collect())
+        let names = names(&mut harness)?;
+        harness.run_pending_migrations(MIGRATIONS)?;
+        Ok(names)
     })
     .await?
+}
+
+fn names(harness: &mut AsyncMigrationHarness<Connection>) -> Result<Vec<String>, MigrationError> {
+    let pending = harness.pending_migrations(MIGRATIONS)?;
+    Ok(pending.iter().map(|m| m.name().to_string()).collect())
 }
 
 /// Reverts every migration, newest first: for tests of the `down.sql` files.
@@ -52,10 +58,5 @@ pub async fn revert_all(conn: Connection) -> Result<Vec<String>, MigrationError>
 ///
 /// Whatever Postgres says.
 pub async fn pending(conn: Connection) -> Result<Vec<String>, MigrationError> {
-    tokio::task::spawn_blocking(move || {
-        let mut harness = AsyncMigrationHarness::new(conn);
-        let pending = harness.pending_migrations(MIGRATIONS)?;
-        Ok(pending.iter().map(|m| m.name().to_string()).collect())
-    })
-    .await?
+    tokio::task::spawn_blocking(move || names(&mut AsyncMigrationHarness::new(conn))).await?
 }

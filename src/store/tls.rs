@@ -35,7 +35,7 @@ pub enum TlsError {
     NoRoots,
     /// The TLS library refuses its configuration.
     #[error("TLS cannot be set up")]
-    Library(#[source] rustls::Error),
+    Library(#[source] Error),
 }
 
 /// How far the server's certificate is checked.

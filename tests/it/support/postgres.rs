@@ -1,6 +1,8 @@
 //! One private Postgres for the whole test run, and a database for each test, cloned from a migrated template.
 
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -48,6 +50,19 @@ fn shared() -> &'static Shared {
     })
 }
 
+/// Removes a Postgres' folder when this process ends, however it ends: a shell waits for the end of our pipe,
+/// then for Postgres' own watchdog to stop it.
+fn remove_in_the_end(folder: &Path) {
+    const SCRIPT: &str = r#"trap '' INT TERM HUP; read -r _
+        for _ in $(seq 100); do [ -e "$1/postgres.throw-away" ] || break; sleep 0.1; done
+        rm -rf -- "$1""#;
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", SCRIPT, "sh"]).arg(folder);
+    let shell = shell.process_group(0).stdin(Stdio::piped()).spawn();
+    // Held open until the process ends.
+    std::mem::forget(shell.unwrap());
+}
+
 /// A throw-away Postgres, for tests that stop or kill it.
 pub(crate) async fn start(name: &str) -> Postgres {
     let folder = format!("colloquy-test-{}-{name}", std::process::id());
@@ -56,8 +71,10 @@ pub(crate) async fn start(name: &str) -> Postgres {
         ("log_min_messages", "warning"),
         ("track_counts", "on"),
     ];
+    let data_dir = std::env::temp_dir().join(folder);
+    remove_in_the_end(&data_dir);
     Postgres::start(Options {
-        data_dir: std::env::temp_dir().join(folder),
+        data_dir,
         bin_dir: None,
         search_path: std::env::var_os("PATH"),
         settings: settings

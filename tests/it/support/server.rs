@@ -85,8 +85,8 @@ impl Server {
         let realtime = Realtime::start(
             setup.realtime,
             pool.clone(),
-            database.clone(),
-            database.clone(),
+            &database,
+            &database,
             &engine,
             stop_engine.clone(),
         );
