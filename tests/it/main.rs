@@ -2,4 +2,5 @@
 
 mod architecture;
 mod messages;
+mod process;
 mod support;

@@ -115,6 +115,13 @@ pub(crate) async fn database() -> Database {
     postgres.named(&name)
 }
 
+/// The address of a database of the run's Postgres, for another process.
+pub(crate) fn url(database: &Database) -> String {
+    let host = socket_dir().to_str().unwrap().replace('/', "%2F");
+    let name = database.name().unwrap();
+    format!("postgres://colloquy@/{name}?host={host}")
+}
+
 /// The folder of the run's socket, for a proxy in front of it.
 pub(crate) fn socket_dir() -> PathBuf {
     shared().socket_dir.clone()

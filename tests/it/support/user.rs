@@ -110,21 +110,7 @@ impl User {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Answer {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
-        for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        if method != "GET" {
-            head.push_str(&format!("content-length: {}\r\n", body.len()));
-        }
-        head.push_str("\r\n");
-        stream.write_all(head.as_bytes()).await.unwrap();
-        // A server that refuses early may close before it took the whole body.
-        stream.write_all(body).await.ok();
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).await.ok();
-        parse(&bytes)
+        request(self.address, method, path, headers, body).await
     }
 
     /// Executes a request and returns the whole answer.
@@ -235,6 +221,31 @@ impl User {
     pub(crate) async fn follows_chats(&self) -> Events {
         Events::of_updates(self).await
     }
+}
+
+/// Sends any HTTP request and reads the answer to its end.
+pub(crate) async fn request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Answer {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if method != "GET" {
+        head.push_str(&format!("content-length: {}\r\n", body.len()));
+    }
+    head.push_str("\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // A server that refuses early may close before it took the whole body.
+    stream.write_all(body).await.ok();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).await.ok();
+    parse(&bytes)
 }
 
 fn parse(bytes: &[u8]) -> Answer {

@@ -1,0 +1,313 @@
+//! The binary itself: starting, stopping, being killed, and what it says when it cannot start.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use crate::support::user::request;
+use crate::support::{postgres, run};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The binary, with none of our variables set.
+fn colloquy(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_colloquy"));
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if name.starts_with("COLLOQUY_") || name == "DATABASE_URL" {
+            command.env_remove(name);
+        }
+    }
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+async fn output(mut command: Command) -> Output {
+    timeout(PATIENCE, command.output()).await.unwrap().unwrap()
+}
+
+/// A command that does not start, and the one sentence it says.
+async fn refused(command: Command) -> String {
+    let output = output(command).await;
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "{text}");
+    let said: Vec<&str> = text.lines().filter(|line| !line.starts_with('{')).collect();
+    assert_eq!(said.len(), 1, "{text}");
+    said[0].to_owned()
+}
+
+/// A development server on a data folder.
+struct Process {
+    child: Child,
+    address: SocketAddr,
+    data: String,
+}
+
+impl Process {
+    async fn start(data: &Path, more: &[&str]) -> Self {
+        let data = data.to_str().unwrap();
+        let arguments = [&["--data-dir", data, "--listen", "127.0.0.1:0"], more].concat();
+        let mut child = colloquy(&arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let ready = async {
+            while let Some(line) = lines.next_line().await.unwrap() {
+                if let Some(address) = line.strip_prefix("Colloquy is ready at http://") {
+                    return address.parse().unwrap();
+                }
+            }
+            panic!("the server ended");
+        };
+        let address = timeout(PATIENCE, ready).await.unwrap();
+        // What is printed later must find a reader, or the server would meet a broken pipe.
+        tokio::task::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let data = data.to_owned();
+        Self {
+            child,
+            address,
+            data,
+        }
+    }
+
+    async fn ask(&self, user: &str, query: &str) -> Value {
+        let arguments = ["token", "--data-dir", &self.data, "--user", user];
+        let token = output(colloquy(&arguments)).await.stdout;
+        let token = String::from_utf8(token).unwrap();
+        let line = format!("Bearer {}", token.trim_end());
+        let headers = [
+            ("content-type", "application/json"),
+            ("authorization", &line),
+        ];
+        let body = json!({ "query": query }).to_string();
+        let answer = request(self.address, "POST", "/graphql", &headers, body.as_bytes()).await;
+        answer.json()["data"].clone()
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().unwrap().to_string();
+        let status = std::process::Command::new("kill")
+            .args(["-s", name, &pid])
+            .status();
+        assert!(status.unwrap().success());
+    }
+
+    async fn ended(&mut self) -> ExitStatus {
+        timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap()
+    }
+}
+
+const OPEN: &str = r#"mutation { openDirectChat(input: {userId: "bob"}) { chat { id } } }"#;
+
+fn send(chat: &Value) -> String {
+    format!(
+        "mutation {{ sendMessage(input: {{chatId: {chat}, body: \"kept\"}}) {{ message {{ id }} }} }}"
+    )
+}
+
+const LAST: &str = "{ chats { nodes { lastMessage { body } } } }";
+
+#[test]
+fn a_stopped_server_keeps_its_data() {
+    run(async {
+        let folder = TempDir::new().unwrap();
+        let mut server = Process::start(folder.path(), &[]).await;
+        let opened = server.ask("alice", OPEN).await;
+        server
+            .ask("alice", &send(&opened["openDirectChat"]["chat"]["id"]))
+            .await;
+        server.signal("TERM");
+        assert!(server.ended().await.success());
+        let server = Process::start(folder.path(), &[]).await;
+        assert_eq!(
+            server.ask("bob", LAST).await["chats"]["nodes"][0]["lastMessage"]["body"],
+            "kept"
+        );
+    });
+}
+
+#[test]
+fn a_killed_server_takes_its_postgres_along_and_recovers() {
+    run(async {
+        let folder = TempDir::new().unwrap();
+        let mut server = Process::start(folder.path(), &[]).await;
+        let opened = server.ask("alice", OPEN).await;
+        server
+            .ask("alice", &send(&opened["openDirectChat"]["chat"]["id"]))
+            .await;
+        server.signal("KILL");
+        server.ended().await;
+        let server = Process::start(folder.path(), &[]).await;
+        assert_eq!(
+            server.ask("bob", LAST).await["chats"]["nodes"][0]["lastMessage"]["body"],
+            "kept"
+        );
+    });
+}
+
+#[test]
+fn two_servers_on_one_folder_say_so() {
+    run(async {
+        let folder = TempDir::new().unwrap();
+        let _first = Process::start(folder.path(), &[]).await;
+        let data = folder.path().to_str().unwrap();
+        let second = colloquy(&["--data-dir", data, "--listen", "127.0.0.1:0"]);
+        let said = refused(second).await;
+        assert!(said.contains("already"), "{said}");
+    });
+}
+
+#[test]
+fn the_demo_fills_chats_in_once() {
+    run(async {
+        let folder = TempDir::new().unwrap();
+        let count = |data: Value| data["chats"]["nodes"].as_array().unwrap().len();
+        let mut server = Process::start(folder.path(), &["--demo"]).await;
+        assert_eq!(count(server.ask("alice", LAST).await), 2);
+        server.signal("INT");
+        assert!(server.ended().await.success());
+        let server = Process::start(folder.path(), &["--demo"]).await;
+        assert_eq!(count(server.ask("alice", LAST).await), 2);
+    });
+}
+
+#[test]
+fn a_missing_postgres_is_explained() {
+    run(async {
+        let (folder, nothing) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let (data, bin) = (
+            folder.path().to_str().unwrap(),
+            nothing.path().to_str().unwrap(),
+        );
+        let arguments = [
+            "--data-dir",
+            data,
+            "--postgres-bin",
+            bin,
+            "--listen",
+            "127.0.0.1:0",
+        ];
+        let said = refused(colloquy(&arguments)).await;
+        assert!(
+            said.contains("initdb") || said.contains("Postgres"),
+            "{said}"
+        );
+    });
+}
+
+#[test]
+fn production_needs_a_secret_and_current_tables() {
+    run(async {
+        let database = postgres::empty_database().await;
+        let url = postgres::url(&database);
+        let serve = |arguments: &[&str], secret: &str| {
+            let mut command = colloquy(&[&["--listen", "127.0.0.1:0"], arguments].concat());
+            command
+                .env("DATABASE_URL", &url)
+                .env("COLLOQUY_JWT_SECRET", secret);
+            command
+        };
+        let said = refused(serve(&[], "")).await;
+        assert!(said.contains("COLLOQUY_JWT_SECRET"), "{said}");
+        let said = refused(serve(&[], "a secret")).await;
+        assert!(said.contains("colloquy migrate"), "{said}");
+        let mut migrate = colloquy(&["migrate"]);
+        migrate.env("DATABASE_URL", &url);
+        let migrated = output(migrate).await;
+        let names = String::from_utf8(migrated.stdout).unwrap();
+        assert!(
+            migrated.status.success() && names.contains("create_chats"),
+            "{names}"
+        );
+        let mut migrate = colloquy(&["migrate"]);
+        migrate.env("DATABASE_URL", &url);
+        let again = output(migrate).await;
+        assert_eq!(
+            String::from_utf8(again.stdout).unwrap(),
+            "The database is up to date.\n"
+        );
+        let mut serving = serve(&[], "a secret")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(serving.stderr.take().unwrap()).lines();
+        let line = timeout(PATIENCE, lines.next_line())
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
+        assert!(line.contains("serving"), "{line}");
+    });
+}
+
+#[test]
+fn bad_configuration_is_one_sentence_without_secrets() {
+    run(async {
+        let with_url = |url: &str| {
+            let mut command = colloquy(&["--listen", "127.0.0.1:0", "--jwt-secret", "hunter2"]);
+            command.env("DATABASE_URL", url);
+            command
+        };
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap().to_string();
+        for (command, word) in [
+            (with_url("mysql://u:hunter2@127.0.0.1/x"), "URL"),
+            (
+                with_url("postgres://u:hunter2@127.0.0.1/x?sslmode=maybe"),
+                "sslmode",
+            ),
+            (
+                with_url("postgres://u:hunter2@127.0.0.1:1/x?sslmode=disable"),
+                "out of reach",
+            ),
+            (colloquy(&["--listen", &address]), "cannot listen"),
+            (
+                colloquy(&["--log", "=,,=", "--listen", "127.0.0.1:0"]),
+                "log filter",
+            ),
+        ] {
+            let said = refused(command).await;
+            assert!(said.contains(word), "{said}");
+            assert!(!said.contains("hunter2"), "{said}");
+        }
+    });
+}
+
+#[test]
+fn commands_print_what_they_promise() {
+    run(async {
+        let schema = output(colloquy(&["schema"])).await;
+        assert_eq!(
+            String::from_utf8(schema.stdout).unwrap(),
+            include_str!("../../schema.graphql")
+        );
+        let folder = TempDir::new().unwrap();
+        let data = folder.path().to_str().unwrap();
+        let token = [
+            "token",
+            "--data-dir",
+            data,
+            "--user",
+            "alice",
+            "--expires-in",
+            "90s",
+        ];
+        let token = String::from_utf8(output(colloquy(&token)).await.stdout).unwrap();
+        assert_eq!(token.trim_end().split('.').count(), 3);
+        assert_eq!(token.lines().count(), 1);
+        let refusal = refused(colloquy(&["token", "--data-dir", data, "--user", ""])).await;
+        assert!(refusal.contains("user id"), "{refusal}");
+    });
+}
