@@ -3,11 +3,11 @@
 //! Every flag has a variable of the same meaning, listed in `.env.example`; a flag wins over its variable.
 //! Secrets are secret types: they are shown neither in help nor in logs.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -49,7 +49,8 @@ pub struct DatabaseArgs {
     /// private Postgres of its own.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<SecretString>,
-    /// The folder of the private Postgres and of the development secret.
+    /// The folder of the private Postgres and of the development secret. By default /var/lib/colloquy for
+    /// root, and colloquy in the user's folder for data, such as ~/.local/share, for everybody else.
     #[arg(long, env = "COLLOQUY_DATA_DIR", value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
     /// The folder of Postgres' binaries, where they are not found by themselves.
@@ -81,7 +82,7 @@ pub struct ServeArgs {
         default_value = "127.0.0.1:8080",
         value_name = "ADDRESS"
     )]
-    pub listen: SocketAddr,
+    pub listen: String,
     /// Where the data is.
     #[command(flatten)]
     pub database: DatabaseArgs,
@@ -89,10 +90,10 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub secret: SecretArgs,
     /// Bring the database's tables up to date first. The private Postgres always is.
-    #[arg(long, env = "COLLOQUY_MIGRATE")]
+    #[arg(long, env = "COLLOQUY_MIGRATE", value_parser = FalseyValueParser::new())]
     pub migrate: bool,
-    /// Fill a few sample chats in, if there are none.
-    #[arg(long, env = "COLLOQUY_DEMO")]
+    /// Fill a few sample chats in for alice, bob and carol, if alice has no chats.
+    #[arg(long, env = "COLLOQUY_DEMO", value_parser = FalseyValueParser::new())]
     pub demo: bool,
     /// A browser origin that may call the API, such as `http://localhost:5173`. Repeat it, or separate with
     /// commas. None by default.

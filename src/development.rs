@@ -102,7 +102,7 @@ pub fn secret(data_dir: &Path) -> Result<SecretString, DevelopmentError> {
 /// # Errors
 ///
 /// Whatever keeps standard output from being written.
-pub fn greet(app: &App, address: SocketAddr) -> io::Result<()> {
+pub fn greet(app: &App, address: SocketAddr, data_dir: Option<&Path>) -> io::Result<()> {
     let token = |user: &str, name: &str| {
         let user = UserId::new(user).ok()?;
         let mut claims = Claims::new(&user, app.clock.now(), TOKENS_VALID);
@@ -111,6 +111,10 @@ pub fn greet(app: &App, address: SocketAddr) -> io::Result<()> {
     };
     let alice = token("alice", "Alice").unwrap_or_default();
     let bob = token("bob", "Bob").unwrap_or_default();
+    // As it was called: after `cargo run` there is no `colloquy` on the path.
+    let program = std::env::args().next().unwrap_or_default();
+    let folder = data_dir.map(|folder| format!(" --data-dir {}", folder.display()));
+    let folder = folder.unwrap_or_default();
     let mut out = io::stdout().lock();
     writeln!(
         out,
@@ -128,7 +132,7 @@ Or ask from a terminal:
     -H 'Authorization: Bearer {alice}' \\
     -d '{{\"query\": \"{{ viewer {{ id displayName }} chats {{ nodes {{ id title }} }} }}\"}}'
 
-Tokens for others: colloquy token --user carol --name Carol
+Tokens for others: {program} token{folder} --user carol --name Carol
 Ctrl-C stops the server and its Postgres; the data stays.\n"
     )?;
     out.flush()

@@ -13,14 +13,20 @@ use colloquy::embedded::{Options, Postgres};
 use colloquy::http::{self, HttpState};
 use colloquy::model::{TenantId, UserId};
 use colloquy::realtime::{Realtime, RealtimeOptions};
-use colloquy::store::{Database, Pool, migrations};
+use colloquy::store::{Connection, Database, Pool, migrations};
 use colloquy::{development, graphql, telemetry};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// How long the first connection to the database may take.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+/// The fewest bytes of a secret that HS256 is safe with (RFC 7518, section 3.2).
+const SECRET_MIN_BYTES: usize = 32;
 
 /// How long requests and sockets may take to end when the server stops.
 const DRAIN_WITHIN: Duration = Duration::from_secs(10);
@@ -56,7 +62,10 @@ fn print(text: &str) -> anyhow::Result<()> {
 async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     telemetry::start(&args.log).context("the log filter cannot be read")?;
     let secret = secret(&args.secret, &args.database)?;
-    let listener = TcpListener::bind(args.listen)
+    if secret.expose_secret().len() < SECRET_MIN_BYTES {
+        tracing::warn!("the secret that tokens are signed with has fewer than 32 bytes");
+    }
+    let listener = TcpListener::bind(&args.listen)
         .await
         .with_context(|| format!("cannot listen on {}", args.listen))?;
     let (mut postgres, database) = open(&args.database).await?;
@@ -87,14 +96,16 @@ async fn open(args: &DatabaseArgs) -> anyhow::Result<(Option<Postgres>, Database
     Ok((Some(postgres), database))
 }
 
+async fn connect(database: &Database) -> anyhow::Result<Connection> {
+    timeout(CONNECT_WITHIN, database.connect())
+        .await
+        .context("the database does not answer")?
+        .context("the database is out of reach")
+}
+
 /// Brings the tables up to date, or makes sure that they are.
 async fn prepare(database: &Database, migrate: bool) -> anyhow::Result<()> {
-    let connect = || async {
-        database
-            .connect()
-            .await
-            .context("the database is out of reach")
-    };
+    let connect = || connect(database);
     let failed = |error: migrations::MigrationError| anyhow::anyhow!(error);
     if migrate {
         for name in migrations::run(connect().await?).await.map_err(failed)? {
@@ -141,7 +152,7 @@ async fn serve_on(
     let server = tasks.sockets.spawn(server);
     tracing::info!(%address, "serving");
     if postgres.is_some() {
-        development::greet(&app, address)?;
+        development::greet(&app, address, args.database.data_dir.as_deref())?;
     }
     let ended = until_ended(postgres).await;
     tasks.stop(server).await;
@@ -206,10 +217,7 @@ impl Tasks {
 
 async fn migrate(args: DatabaseArgs) -> anyhow::Result<()> {
     let (postgres, database) = open(&args).await?;
-    let conn = database
-        .connect()
-        .await
-        .context("the database is out of reach");
+    let conn = connect(&database).await;
     let migrated = match conn {
         Ok(conn) => migrations::run(conn)
             .await

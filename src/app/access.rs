@@ -30,7 +30,9 @@ pub(super) fn permit(action: Action, state: &ChatState) -> Result<(), Refusal> {
         Decision::Conflict if standing.deleted => Err(Refusal::conflict(
             "The chat is deleted: it can only be read and restored.",
         )),
-        Decision::Conflict => Err(Refusal::conflict("A direct chat does not have this.")),
+        Decision::Conflict => Err(Refusal::conflict(
+            "Only a group has a title, roles, and people who come and go.",
+        )),
     }
 }
 

@@ -155,6 +155,7 @@ impl App {
         let people: Vec<_> = owner
             .chain(others.map(|user| (user, Role::Member)))
             .collect();
+        self.check_size(people.len(), "participantIds")?;
         let (id, at) = (self.ids.chat(), self.clock.now());
         let mut conn = self.connection().await?;
         let state = conn
@@ -166,6 +167,16 @@ impl App {
         let people = people.into_iter().map(|(user, _)| user.clone()).collect();
         self.ring(actor, id, Some(state.chat.last_seq), people);
         Ok(state)
+    }
+
+    /// Refuses a group of more people than the installation allows.
+    pub(super) fn check_size(&self, size: usize, field: &'static str) -> Result<(), Refusal> {
+        let most = self.limits.participants_max;
+        if usize::try_from(most).is_ok_and(|most| size > most) {
+            let why = format!("A group has at most {most} participants.");
+            return Err(Refusal::too_many(why).at(field));
+        }
+        Ok(())
     }
 
     /// Gives a group another title.

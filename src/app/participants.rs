@@ -53,25 +53,27 @@ impl App {
         Ok(Slice::new(&page, items, before_it, behind_it))
     }
 
-    /// A participant of a chat that the actor may see.
+    /// The participants among `ids` of chats that the actor may see.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`] and [`Error::Internal`].
-    pub async fn participant(
+    pub async fn participants_by_ids(
         &self,
         actor: &Actor,
-        id: &ParticipantId,
-    ) -> Result<Option<Participant>, Error> {
-        let mut conn = self.connection().await?;
+        ids: &[ParticipantId],
+    ) -> Result<Vec<Participant>, Error> {
         let Actor { tenant, user } = actor;
-        let state = store::chats::state(&mut conn, tenant, user, id.chat_id).await?;
-        if !state.is_some_and(|state| access::is_visible(&state)) {
-            return Ok(None);
-        }
-        let users = std::slice::from_ref(&id.user_id);
-        let found = store::participants::among(&mut conn, tenant, id.chat_id, users).await?;
-        Ok(found.into_iter().next())
+        let chats: Vec<ChatId> = ids.iter().map(|id| id.chat_id).collect();
+        let users: Vec<UserId> = ids.iter().map(|id| id.user_id.clone()).collect();
+        let mut conn = self.connection().await?;
+        let states = store::chats::states(&mut conn, tenant, user, &chats).await?;
+        let visible = states.iter().filter(|state| access::is_visible(state));
+        let chats: Vec<ChatId> = visible.map(|state| state.chat.id).collect();
+        let mut found = store::participants::in_any(&mut conn, tenant, &chats, &users).await?;
+        let wanted: HashSet<&ParticipantId> = ids.iter().collect();
+        found.retain(|participant| wanted.contains(&participant.id()));
+        Ok(found)
     }
 
     /// Adds people to a group. Who is in already stays as they are.
@@ -127,11 +129,10 @@ impl App {
         }
         let count = i64::try_from(new.len()).map_err(|error| Error::Internal(error.into()))?;
         let (size, _) = store::participants::counts(conn, tenant, chat).await?;
-        if size + count > i64::from(self.limits.participants_max) {
-            let max = self.limits.participants_max;
-            let why = format!("A group has at most {max} participants.");
-            return Err(Refusal::too_many(why).at("userIds").into());
-        }
+        self.check_size(
+            usize::try_from(size + count).unwrap_or(usize::MAX),
+            "userIds",
+        )?;
         let at = self.clock.now();
         store::users::ensure(conn, tenant, &new, at).await?;
         let events = new

@@ -27,6 +27,9 @@ pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
 /// How deep a selection may nest: the introspection query of the usual tools needs 13.
 const DEPTH_MAX: usize = 20;
 
+/// How many fields of a request may be given another name: each is a field to execute.
+const ALIASES_MAX: usize = 100;
+
 /// Which of the viewer's chats to list.
 #[derive(Debug, InputObject)]
 struct ChatFilterInput {
@@ -146,6 +149,7 @@ pub struct Subscription(EventSubscription, UpdateSubscription);
 pub fn schema() -> Schema {
     Schema::build(Query, Mutation::default(), Subscription::default())
         .limit_depth(DEPTH_MAX)
+        .limit_aliases(ALIASES_MAX)
         .finish()
 }
 

@@ -31,13 +31,23 @@ pub(super) async fn post(State(state): State<HttpState>, headers: HeaderMap, bod
         let why = "The request is larger than 1 MiB, or was cut off.";
         return refuse(&headers, StatusCode::PAYLOAD_TOO_LARGE, why);
     };
-    match serde_json::from_slice::<Request>(&body) {
+    match parse(&body) {
+        Ok(request) if request.query.trim().is_empty() => {
+            let why = "The request has no `query`.";
+            refuse(&headers, StatusCode::BAD_REQUEST, why)
+        }
         Ok(request) => execute(&state, &headers, request, false).await,
         Err(error) => {
             let why = format!("The body is no GraphQL request in JSON: {error}.");
             refuse(&headers, StatusCode::BAD_REQUEST, &why)
         }
     }
+}
+
+/// Reads a request. It must be an object: serde would take a list of the members' values too.
+fn parse(body: &[u8]) -> serde_json::Result<Request> {
+    let object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body)?;
+    serde_json::from_value(object.into())
 }
 
 /// The parameters of a GET.

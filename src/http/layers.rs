@@ -8,7 +8,6 @@ use axum::http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use axum::response::IntoResponse as _;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
-use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::trace::TraceLayer;
 use tracing::Span;
@@ -23,7 +22,6 @@ pub(super) const BODY_MAX_BYTES: usize = 1024 * 1024;
 const CORS_MAX_AGE: Duration = Duration::from_mins(10);
 
 pub(super) fn wrap(routes: Router, origins: Vec<HeaderValue>) -> Router {
-    let routes = routes.layer(RequestBodyLimitLayer::new(BODY_MAX_BYTES));
     let routes = if origins.is_empty() {
         routes
     } else {

@@ -1,7 +1,8 @@
 //! Every line of SQL and every diesel query.
 //!
 //! A function takes the connection and returns `QueryResult`. It opens no transaction, checks no permission
-//! and reads no clock: those are `app`'s. No function takes an id without the tenant it must belong to.
+//! and reads no clock: those are `app`'s. No function that serves a user takes an id without the tenant it
+//! must belong to; `chats::heads` serves the sweep.
 //!
 //! What is hot is a [`statement::hot`] statement: SQL of its own with a static query id, prepared once a
 //! connection. Everything else is diesel's query DSL, whose `SELECT`s are cached likewise and whose writes

@@ -103,6 +103,22 @@ pub async fn among(
         .await
 }
 
+/// The participants of any of `chats` who are any of `users`.
+pub async fn in_any(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    chats: &[ChatId],
+    users: &[UserId],
+) -> QueryResult<Vec<Participant>> {
+    participants::table
+        .filter(participants::chat_id.eq_any(chats))
+        .filter(participants::tenant_id.eq(tenant))
+        .filter(participants::user_id.eq_any(users))
+        .select(Participant::as_select())
+        .load(conn)
+        .await
+}
+
 /// How many participants a chat has, and how many of them are owners.
 pub async fn counts(
     conn: &mut Connection,

@@ -221,7 +221,7 @@ fn production_needs_a_secret_and_current_tables() {
         };
         let said = refused(serve(&[], "")).await;
         assert!(said.contains("COLLOQUY_JWT_SECRET"), "{said}");
-        let said = refused(serve(&[], "a secret")).await;
+        let said = refused(serve(&[], "a secret of thirty-two bytes, or more")).await;
         assert!(said.contains("colloquy migrate"), "{said}");
         let mut migrate = colloquy(&["migrate"]);
         migrate.env("DATABASE_URL", &url);
@@ -238,7 +238,7 @@ fn production_needs_a_secret_and_current_tables() {
             String::from_utf8(again.stdout).unwrap(),
             "The database is up to date.\n"
         );
-        let mut serving = serve(&[], "a secret")
+        let mut serving = serve(&[], "a secret of thirty-two bytes, or more")
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
