@@ -1,5 +1,11 @@
 //! The integration tests: one binary, users speaking through the real router on a real Postgres.
 
 mod architecture;
+mod hot_path;
+mod http;
+mod loaders;
 mod messages;
+mod migrations;
+mod paging;
+mod schema;
 mod support;
