@@ -1,6 +1,7 @@
 //! The integration tests: one binary, users speaking through the real router on a real Postgres.
 
 mod architecture;
+mod cursors;
 mod hot_path;
 mod http;
 mod loaders;
