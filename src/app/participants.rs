@@ -53,25 +53,24 @@ impl App {
         Ok(Slice::new(&page, items, before_it, behind_it))
     }
 
-    /// A participant of a chat that the actor may see.
+    /// The participants among `ids` of chats that the actor may see.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`] and [`Error::Internal`].
-    pub async fn participant(
+    pub async fn participants_by_ids(
         &self,
         actor: &Actor,
-        id: &ParticipantId,
-    ) -> Result<Option<Participant>, Error> {
-        let mut conn = self.connection().await?;
+        ids: &[ParticipantId],
+    ) -> Result<Vec<Participant>, Error> {
         let Actor { tenant, user } = actor;
-        let state = store::chats::state(&mut conn, tenant, user, id.chat_id).await?;
-        if !state.is_some_and(|state| access::is_visible(&state)) {
-            return Ok(None);
-        }
-        let users = std::slice::from_ref(&id.user_id);
-        let found = store::participants::among(&mut conn, tenant, id.chat_id, users).await?;
-        Ok(found.into_iter().next())
+        let mut conn = self.connection().await?;
+        let mut found = store::participants::by_ids(&mut conn, tenant, ids).await?;
+        let chats: Vec<ChatId> = found.iter().map(|found| found.chat_id).collect();
+        let mut visible = store::chats::states(&mut conn, tenant, user, &chats).await?;
+        visible.retain(access::is_visible);
+        found.retain(|found| visible.iter().any(|state| state.chat.id == found.chat_id));
+        Ok(found)
     }
 
     /// Adds people to a group. Who is in already stays as they are.

@@ -50,7 +50,7 @@ async fn load<'a>(
         match id {
             NodeId::Chat(id) => chats.push(*id),
             NodeId::Message(id) => messages.push(*id),
-            NodeId::Participant(id) => participants.push(id),
+            NodeId::Participant(id) => participants.push(id.clone()),
             NodeId::User(id) => users.push(id.clone()),
         }
     }
@@ -67,12 +67,13 @@ async fn load<'a>(
         let users = loaders.users(&users).await?.into_iter();
         found.extend(users.map(|(id, user)| (NodeId::User(id), Node::User(user.into()))));
     }
-    for id in participants {
-        let participant = ctx.app()?.participant(ctx.actor()?, id).await;
-        if let Some(participant) = participant.map_err(to_graphql)? {
-            let node = Node::Participant(participant.into());
-            found.insert(NodeId::Participant(id.clone()), node);
-        }
+    if !participants.is_empty() {
+        let participants = ctx.app()?.participants_by_ids(ctx.actor()?, &participants);
+        let participants = participants.await.map_err(to_graphql)?.into_iter();
+        found.extend(participants.map(|participant| {
+            let id = NodeId::Participant(participant.id());
+            (id, Node::Participant(participant.into()))
+        }));
     }
     Ok(found)
 }
