@@ -102,6 +102,7 @@ fn nothing_hot_is_parsed_twice_on_a_connection() {
         for _ in 0..3 {
             alice.sends(&chat, "warm").await;
         }
+        pages(&bob, &chat).await;
         counts.texts();
         let sends = (0..40).map(|n| {
             let (alice, bob, chat) = (&alice, &bob, &chat);
@@ -236,9 +237,9 @@ const CROWD: &str = "
 fn long(chat: &str) -> String {
     format!(
         "INSERT INTO messages (chat_id, seq, id, tenant_id, sender_id, body, created_at)
-            SELECT c.id, 10 + n, gen_random_uuid(), c.tenant_id, 'bob', 'hello', now()
+            SELECT c.id, 2 + n, gen_random_uuid(), c.tenant_id, 'bob', 'hello', now()
             FROM chats AS c, generate_series(1, 20000) AS n WHERE c.title = '{chat}';
-        UPDATE chats SET last_seq = 20010 WHERE title = '{chat}';"
+        UPDATE chats SET last_seq = 20002 WHERE title = '{chat}';"
     )
 }
 
