@@ -10,3 +10,4 @@ mod migrations;
 mod paging;
 mod schema;
 mod support;
+mod tls;
