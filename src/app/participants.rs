@@ -64,15 +64,12 @@ impl App {
         ids: &[ParticipantId],
     ) -> Result<Vec<Participant>, Error> {
         let Actor { tenant, user } = actor;
-        let chats: Vec<ChatId> = ids.iter().map(|id| id.chat_id).collect();
-        let users: Vec<UserId> = ids.iter().map(|id| id.user_id.clone()).collect();
         let mut conn = self.connection().await?;
-        let states = store::chats::states(&mut conn, tenant, user, &chats).await?;
-        let visible = states.iter().filter(|state| access::is_visible(state));
-        let chats: Vec<ChatId> = visible.map(|state| state.chat.id).collect();
-        let mut found = store::participants::in_any(&mut conn, tenant, &chats, &users).await?;
-        let wanted: HashSet<&ParticipantId> = ids.iter().collect();
-        found.retain(|participant| wanted.contains(&participant.id()));
+        let mut found = store::participants::by_ids(&mut conn, tenant, ids).await?;
+        let chats: Vec<ChatId> = found.iter().map(|found| found.chat_id).collect();
+        let mut visible = store::chats::states(&mut conn, tenant, user, &chats).await?;
+        visible.retain(access::is_visible);
+        found.retain(|found| visible.iter().any(|state| state.chat.id == found.chat_id));
         Ok(found)
     }
 

@@ -323,7 +323,7 @@ impl ChatMutation {
     async fn open_direct_chat(
         &self,
         ctx: &Context<'_>,
-        input: OpenDirectChatInput,
+        #[graphql(desc = "With whom to open a direct chat.")] input: OpenDirectChatInput,
     ) -> Result<Option<OpenDirectChatPayload>> {
         let (app, actor) = ctx.fresh()?;
         let open = async {
@@ -337,7 +337,7 @@ impl ChatMutation {
     async fn create_group_chat(
         &self,
         ctx: &Context<'_>,
-        input: CreateGroupChatInput,
+        #[graphql(desc = "What group to make, and with whom.")] input: CreateGroupChatInput,
     ) -> Result<Option<CreateGroupChatPayload>> {
         let (app, actor) = ctx.fresh()?;
         let create = async {
@@ -352,7 +352,7 @@ impl ChatMutation {
     async fn rename_chat(
         &self,
         ctx: &Context<'_>,
-        input: RenameChatInput,
+        #[graphql(desc = "What title to give to which group.")] input: RenameChatInput,
     ) -> Result<Option<RenameChatPayload>> {
         let (app, actor) = ctx.fresh()?;
         let rename = async {
@@ -368,7 +368,7 @@ impl ChatMutation {
     async fn delete_chat(
         &self,
         ctx: &Context<'_>,
-        input: DeleteChatInput,
+        #[graphql(desc = "Which chat to delete.")] input: DeleteChatInput,
     ) -> Result<Option<DeleteChatPayload>> {
         let (app, actor) = ctx.fresh()?;
         let delete = async {
@@ -383,7 +383,7 @@ impl ChatMutation {
     async fn restore_chat(
         &self,
         ctx: &Context<'_>,
-        input: RestoreChatInput,
+        #[graphql(desc = "Which chat to restore.")] input: RestoreChatInput,
     ) -> Result<Option<RestoreChatPayload>> {
         let (app, actor) = ctx.fresh()?;
         let restore = async {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_graphql::{Context, Result};
 
 use super::error::to_graphql;
+use super::execute::Turns;
 use super::loaders::Loaders;
 use crate::app::{Actor, App, Error};
 
@@ -14,6 +15,7 @@ pub struct RequestContext {
     app: Arc<App>,
     actor: Option<Actor>,
     loaders: Option<Loaders>,
+    turns: Turns,
 }
 
 impl fmt::Debug for RequestContext {
@@ -29,14 +31,21 @@ impl RequestContext {
     /// so it is not shared.
     #[must_use]
     pub fn new(app: Arc<App>, actor: Option<Actor>) -> Self {
+        let turns = Turns::default();
         let loaders = actor
             .as_ref()
-            .map(|actor| Loaders::new(Arc::clone(&app), actor.clone()));
+            .map(|actor| Loaders::new(Arc::clone(&app), actor.clone(), turns.clone()));
         Self {
             app,
             actor,
             loaders,
+            turns,
         }
+    }
+
+    /// The turns in which the request is executed.
+    pub(super) fn turns(&self) -> Turns {
+        self.turns.clone()
     }
 }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use async_graphql::Result;
 use async_graphql::dataloader::{DataLoader, HashMapCache, Loader};
-use async_graphql::runtime::{TokioSpawner, TokioTimer};
+use async_graphql::runtime::TokioSpawner;
 
 use super::error::to_graphql;
+use super::execute::Turns;
 use crate::app::{Actor, App, Error};
 use crate::model::{ChatId, ChatState, Message, UnreadRange, User, UserId};
 
@@ -40,11 +41,11 @@ type SharedError = Arc<Error>;
 pub(super) struct Loaders(DataLoader<Batch, HashMapCache>);
 
 impl Loaders {
-    pub(super) fn new(app: Arc<App>, actor: Actor) -> Self {
+    pub(super) fn new(app: Arc<App>, actor: Actor, turns: Turns) -> Self {
         Self(DataLoader::with_cache(
             Batch { app, actor },
             TokioSpawner::current(),
-            TokioTimer::default(),
+            turns,
             HashMapCache::default(),
         ))
     }

@@ -189,7 +189,7 @@ impl MessageMutation {
     async fn send_message(
         &self,
         ctx: &Context<'_>,
-        input: SendMessageInput,
+        #[graphql(desc = "What to send, and where.")] input: SendMessageInput,
     ) -> Result<Option<SendMessagePayload>> {
         let (app, actor) = ctx.fresh()?;
         SendMessagePayload::new(send(app, actor, input).await)
@@ -199,7 +199,7 @@ impl MessageMutation {
     async fn edit_message(
         &self,
         ctx: &Context<'_>,
-        input: EditMessageInput,
+        #[graphql(desc = "Which message to change, and to what.")] input: EditMessageInput,
     ) -> Result<Option<EditMessagePayload>> {
         let (app, actor) = ctx.fresh()?;
         let edit = async {
@@ -215,7 +215,7 @@ impl MessageMutation {
     async fn delete_message(
         &self,
         ctx: &Context<'_>,
-        input: DeleteMessageInput,
+        #[graphql(desc = "Which message to delete.")] input: DeleteMessageInput,
     ) -> Result<Option<DeleteMessagePayload>> {
         let (app, actor) = ctx.fresh()?;
         let delete = async {
@@ -229,7 +229,7 @@ impl MessageMutation {
     async fn restore_message(
         &self,
         ctx: &Context<'_>,
-        input: RestoreMessageInput,
+        #[graphql(desc = "Which message to restore.")] input: RestoreMessageInput,
     ) -> Result<Option<RestoreMessagePayload>> {
         let (app, actor) = ctx.fresh()?;
         let restore = async {
@@ -243,7 +243,7 @@ impl MessageMutation {
     async fn mark_chat_read(
         &self,
         ctx: &Context<'_>,
-        input: MarkChatReadInput,
+        #[graphql(desc = "Up to where a chat is read.")] input: MarkChatReadInput,
     ) -> Result<Option<MarkChatReadPayload>> {
         let (app, actor) = ctx.fresh()?;
         let mark = async {

@@ -8,6 +8,7 @@ mod connection;
 mod context;
 mod error;
 mod event;
+mod execute;
 mod loaders;
 mod message;
 mod node;
@@ -20,4 +21,5 @@ mod user;
 
 pub use context::RequestContext;
 pub use error::{classify, refusal_response};
+pub use execute::{execute, execute_stream};
 pub use root::{Schema, operation_type, schema, sdl};

@@ -164,7 +164,7 @@ impl ParticipantMutation {
     async fn add_participants(
         &self,
         ctx: &Context<'_>,
-        input: AddParticipantsInput,
+        #[graphql(desc = "Whom to add to which group.")] input: AddParticipantsInput,
     ) -> Result<Option<AddParticipantsPayload>> {
         let (app, actor) = ctx.fresh()?;
         let role = input.role.unwrap_or(ParticipantRole::Member).into();
@@ -188,7 +188,7 @@ impl ParticipantMutation {
     async fn remove_participant(
         &self,
         ctx: &Context<'_>,
-        input: RemoveParticipantInput,
+        #[graphql(desc = "Whom to remove from which group.")] input: RemoveParticipantInput,
     ) -> Result<Option<RemoveParticipantPayload>> {
         let (app, actor) = ctx.fresh()?;
         let remove = async {
@@ -205,7 +205,7 @@ impl ParticipantMutation {
     async fn change_participant_role(
         &self,
         ctx: &Context<'_>,
-        input: ChangeParticipantRoleInput,
+        #[graphql(desc = "Whose role to change, and to what.")] input: ChangeParticipantRoleInput,
     ) -> Result<Option<ChangeParticipantRolePayload>> {
         let (app, actor) = ctx.fresh()?;
         let role = input.role.into();
@@ -225,7 +225,7 @@ impl ParticipantMutation {
     async fn leave_chat(
         &self,
         ctx: &Context<'_>,
-        input: LeaveChatInput,
+        #[graphql(desc = "Which group to leave.")] input: LeaveChatInput,
     ) -> Result<Option<LeaveChatPayload>> {
         let (app, actor) = ctx.fresh()?;
         let leave = async {

@@ -8,6 +8,8 @@ use chrono::{SecondsFormat, Utc};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct DateTime(chrono::DateTime<Utc>);
 
+/// A point in time as RFC 3339 writes it, in UTC with exactly three digits of milliseconds, such as
+/// `2026-11-22T10:00:00.000Z`.
 #[Scalar(
     name = "DateTime",
     specified_by_url = "https://scalars.graphql.org/andimarek/date-time"

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::layers::{BODY_MAX_BYTES, id_of};
 use super::{HttpState, auth, websocket};
 use crate::app::{Error, Session};
-use crate::graphql::{RequestContext, classify, operation_type, refusal_response};
+use crate::graphql::{self, RequestContext, classify, operation_type, refusal_response};
 
 const GRAPHQL_JSON: &str = "application/graphql-response+json";
 const JSON: &str = "application/json";
@@ -120,7 +120,7 @@ async fn execute(
         Some(OperationType::Query | OperationType::Mutation) | None => {}
     }
     let context = RequestContext::new(Arc::clone(&state.app), actor);
-    let mut response = state.schema.execute(request.data(context)).await;
+    let mut response = graphql::execute(&state.schema, request, context).await;
     classify(&mut response, id_of(headers));
     let status = status_of(headers, &response);
     answer(headers, status, &response)

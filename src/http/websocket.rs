@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use super::layers::BODY_MAX_BYTES;
 use super::{HttpState, auth};
 use crate::app::{Error, Session};
-use crate::graphql::{RequestContext, classify, operation_type};
+use crate::graphql::{self, RequestContext, classify, operation_type};
 
 /// The subprotocol.
 const PROTOCOL: &str = "graphql-transport-ws";
@@ -305,9 +305,9 @@ impl Connection {
         let context = RequestContext::new(Arc::clone(&self.state.app), actor);
         let schema = self.state.schema.clone();
         if operation_type(&mut request) == Some(OperationType::Subscription) {
-            schema.execute_stream(request.data(context))
+            graphql::execute_stream(&schema, request, context)
         } else {
-            let response = async move { schema.execute(request.data(context)).await };
+            let response = async move { graphql::execute(&schema, request, context).await };
             response.into_stream().boxed()
         }
     }

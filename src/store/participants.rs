@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::Connection;
-use crate::model::{ChatId, Page, Participant, Role, TenantId, UserId};
+use crate::model::{ChatId, Page, Participant, ParticipantId, Role, TenantId, UserId};
 use crate::schema::participants;
 
 /// A participant to write.
@@ -103,20 +103,24 @@ pub async fn among(
         .await
 }
 
-/// The participants of any of `chats` who are any of `users`.
-pub async fn in_any(
+/// The participants with these ids, whoever may see them.
+pub async fn by_ids(
     conn: &mut Connection,
     tenant: &TenantId,
-    chats: &[ChatId],
-    users: &[UserId],
+    ids: &[ParticipantId],
 ) -> QueryResult<Vec<Participant>> {
-    participants::table
+    let (chats, users): (Vec<ChatId>, Vec<&UserId>) =
+        ids.iter().map(|id| (id.chat_id, &id.user_id)).unzip();
+    let mut found: Vec<Participant> = participants::table
         .filter(participants::chat_id.eq_any(chats))
         .filter(participants::tenant_id.eq(tenant))
         .filter(participants::user_id.eq_any(users))
         .select(Participant::as_select())
         .load(conn)
-        .await
+        .await?;
+    // The columns are matched each by itself; a statement of pairs would be another one for each count.
+    found.retain(|participant| ids.contains(&participant.id()));
+    Ok(found)
 }
 
 /// How many participants a chat has, and how many of them are owners.

@@ -2,6 +2,7 @@
 
 pub(crate) mod postgres;
 pub(crate) mod proxy;
+pub(crate) mod rows;
 pub(crate) mod server;
 pub(crate) mod socket;
 pub(crate) mod user;

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use colloquy::store::Database;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -18,6 +18,17 @@ pub(crate) struct Counts {
     query: AtomicUsize,
     /// The ends of what the frontend sends before it waits for an answer.
     sync: AtomicUsize,
+    /// What was parsed or sent as a simple query, in order.
+    texts: Mutex<Vec<Text>>,
+    connections: AtomicUsize,
+}
+
+/// The SQL of a statement, on which connection it came, and the OIDs of its parameters' types.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Text {
+    pub(crate) connection: usize,
+    pub(crate) sql: String,
+    pub(crate) parameters: Vec<u32>,
 }
 
 /// How many of each.
@@ -38,6 +49,36 @@ impl Counts {
             statements: take(&self.execute) + query,
             round_trips: sync + query,
         }
+    }
+
+    /// What was parsed, or sent as a simple query, since the last call.
+    pub(crate) fn texts(&self) -> Vec<Text> {
+        std::mem::take(&mut *self.texts.lock().unwrap())
+    }
+
+    fn note(&self, connection: usize, kind: Option<u8>, body: &[u8]) {
+        let counter = match kind {
+            Some(b'P') => &self.parse,
+            Some(b'E') => &self.execute,
+            Some(b'Q') => &self.query,
+            Some(b'S') => &self.sync,
+            _ => return,
+        };
+        counter.fetch_add(1, Ordering::SeqCst);
+        // A Parse is the statement's name, its text, how many types follow, and those.
+        let mut parts = body.splitn(3, |byte| *byte == 0);
+        let (text, types) = match kind {
+            Some(b'P') => (parts.nth(1), parts.next().and_then(|rest| rest.get(2..))),
+            Some(b'Q') => (parts.next(), None),
+            _ => return,
+        };
+        let oid = |bytes: &[u8]| u32::from_be_bytes(bytes.try_into().unwrap());
+        let text = Text {
+            connection,
+            sql: String::from_utf8(text.unwrap().to_vec()).unwrap(),
+            parameters: types.unwrap_or_default().chunks(4).map(oid).collect(),
+        };
+        self.texts.lock().unwrap().push(text);
     }
 }
 
@@ -75,6 +116,7 @@ async fn count(
     mut server: impl tokio::io::AsyncWrite + Unpin,
     counts: &Counts,
 ) -> io::Result<()> {
+    let connection = counts.connections.fetch_add(1, Ordering::SeqCst);
     let mut first = true;
     loop {
         // The start-up message has no type.
@@ -87,16 +129,7 @@ async fn count(
         let length = client.read_u32().await?;
         let mut body = vec![0; usize::try_from(length).unwrap() - 4];
         client.read_exact(&mut body).await?;
-        let counter = match kind {
-            Some(b'P') => Some(&counts.parse),
-            Some(b'E') => Some(&counts.execute),
-            Some(b'Q') => Some(&counts.query),
-            Some(b'S') => Some(&counts.sync),
-            _ => None,
-        };
-        if let Some(counter) = counter {
-            counter.fetch_add(1, Ordering::SeqCst);
-        }
+        counts.note(connection, kind, &body);
         let mut message = Vec::with_capacity(body.len() + 5);
         message.extend(kind);
         message.extend(length.to_be_bytes());

@@ -1,0 +1,58 @@
+//! Executing a request in turns, so that loaders know when to read.
+//!
+//! A request's fields are resolved together until each waits for something: that is one turn. What its
+//! loaders were asked for in a turn is read at once when the turn ends. A loader that waits for a time
+//! instead reads too early on a slow machine, in several batches, and too late on a fast one.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_graphql::runtime::Timer;
+use async_graphql::{Request, Response};
+use futures_util::future::{BoxFuture, poll_fn};
+use futures_util::stream::{self, BoxStream};
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::sync::watch;
+
+use super::{RequestContext, Schema};
+
+/// Whether a request is in a turn.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Turns(Arc<watch::Sender<bool>>);
+
+impl Turns {
+    fn during<T>(&self, turn: impl FnOnce() -> T) -> T {
+        self.0.send_replace(true);
+        let done = turn();
+        self.0.send_replace(false);
+        done
+    }
+}
+
+/// Not after a time, but at the end of the turn; at once where there is none.
+impl Timer for Turns {
+    fn delay(&self, _: Duration) -> BoxFuture<'static, ()> {
+        let mut in_turn = self.0.subscribe();
+        // The request may end before its loaders do: then nobody waits for them either.
+        async move { drop(in_turn.wait_for(|in_turn| !in_turn).await) }.boxed()
+    }
+}
+
+/// Executes a query or a mutation.
+pub async fn execute(schema: &Schema, request: Request, context: RequestContext) -> Response {
+    let turns = context.turns();
+    let mut response = pin!(schema.execute(request.data(context)));
+    poll_fn(|cx| turns.during(|| response.as_mut().poll(cx))).await
+}
+
+/// Executes a subscription.
+pub fn execute_stream(
+    schema: &Schema,
+    request: Request,
+    context: RequestContext,
+) -> BoxStream<'static, Response> {
+    let turns = context.turns();
+    let mut responses = schema.execute_stream(request.data(context));
+    stream::poll_fn(move |cx| turns.during(|| responses.poll_next_unpin(cx))).boxed()
+}
