@@ -142,7 +142,7 @@ impl App {
     ///
     /// # Errors
     ///
-    /// `TOO_MANY` for more than 100 others; [`Error::Unavailable`], [`Error::Internal`].
+    /// `TOO_MANY` for more than 100 others or than a group holds; [`Error::Unavailable`], [`Error::Internal`].
     pub async fn chat_create_group(
         &self,
         actor: &Actor,
@@ -155,6 +155,8 @@ impl App {
         let people: Vec<_> = owner
             .chain(others.map(|user| (user, Role::Member)))
             .collect();
+        let size = i64::try_from(people.len()).map_err(|error| Error::Internal(error.into()))?;
+        self.check_size(size, "participantIds")?;
         let (id, at) = (self.ids.chat(), self.clock.now());
         let mut conn = self.connection().await?;
         let state = conn

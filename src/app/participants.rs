@@ -105,6 +105,16 @@ impl App {
         Ok((state, found))
     }
 
+    /// Refuses a group of a size that is more than a group holds.
+    pub(super) fn check_size(&self, size: i64, field: &'static str) -> Result<(), Refusal> {
+        let max = self.limits.participants_max;
+        if size > i64::from(max) {
+            let why = format!("A group has at most {max} participants.");
+            return Err(Refusal::too_many(why).at(field));
+        }
+        Ok(())
+    }
+
     /// Adds those of `users` who are not in, and returns them.
     async fn add(
         &self,
@@ -127,11 +137,7 @@ impl App {
         }
         let count = i64::try_from(new.len()).map_err(|error| Error::Internal(error.into()))?;
         let (size, _) = store::participants::counts(conn, tenant, chat).await?;
-        if size + count > i64::from(self.limits.participants_max) {
-            let max = self.limits.participants_max;
-            let why = format!("A group has at most {max} participants.");
-            return Err(Refusal::too_many(why).at("userIds").into());
-        }
+        self.check_size(size + count, "userIds")?;
         let at = self.clock.now();
         store::users::ensure(conn, tenant, &new, at).await?;
         let events = new
