@@ -150,10 +150,6 @@ impl Scene {
 async fn plays_column(column: usize) {
     let server = Server::start().await;
     for row in TABLE {
-        if column == 3 && row.what == "restore another's deletion" {
-            // Nobody deletes another's message there, so the author's own deletion is another's.
-            assert_eq!(row.live[column], FORBIDDEN);
-        }
         let scene = Scene::new(&server, column).await;
         let before = server.log(&scene.chat).await;
         let answer = scene.plays(row).await;
