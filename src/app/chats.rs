@@ -142,7 +142,7 @@ impl App {
     ///
     /// # Errors
     ///
-    /// `TOO_MANY` for more than 100 others; [`Error::Unavailable`], [`Error::Internal`].
+    /// `TOO_MANY` for more than 100 others or than a group holds; [`Error::Unavailable`], [`Error::Internal`].
     pub async fn chat_create_group(
         &self,
         actor: &Actor,

@@ -103,7 +103,6 @@ impl App {
         self.ring(actor, chat, Some(state.chat.last_seq), added);
         Ok((state, found))
     }
-
     /// Adds those of `users` who are not in, and returns them.
     async fn add(
         &self,

@@ -108,7 +108,10 @@ impl Tokens {
             user: UserId::new(claims.sub).or(Err(TokenError::Subject))?,
         };
         let expires_at = DateTime::from_timestamp_secs(claims.exp).ok_or(TokenError::Malformed)?;
-        let ends_at = expires_at + self.leeway;
+        let ends_at = chrono::Duration::from_std(self.leeway)
+            .ok()
+            .and_then(|leeway| expires_at.checked_add_signed(leeway))
+            .ok_or(TokenError::Malformed)?;
         let issued_at = claims.iat.and_then(DateTime::from_timestamp_secs);
         let profile = Profile {
             display_name: claims.name.filter(|text| is_storable(text)),

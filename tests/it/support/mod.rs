@@ -1,10 +1,12 @@
 //! How tests speak: as users, through the real router and real sockets, on a database of their own.
 
+pub(crate) mod log;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod rows;
 pub(crate) mod server;
 pub(crate) mod socket;
+pub(crate) mod speech;
 pub(crate) mod user;
 
 pub(crate) use server::Server;
@@ -18,4 +20,16 @@ pub(crate) fn run<F: Future<Output = ()>>(test: F) {
         .build()
         .unwrap();
     runtime.block_on(test);
+}
+
+/// Starts tasks at once, each on its own, and returns what they answer, in their order.
+pub(crate) async fn at_once<T: Send + 'static>(
+    tasks: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>,
+) -> Vec<T> {
+    let tasks: Vec<_> = tasks.into_iter().map(tokio::task::spawn).collect();
+    let mut answers = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        answers.push(task.await.unwrap());
+    }
+    answers
 }

@@ -1,0 +1,334 @@
+//! Every field of the roots, asked by nobody and by outsiders. A field without a case fails the test.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::socket::Socket;
+use crate::support::{Server, User, run};
+
+/// What an outsider gets of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outsider {
+    /// The field is null.
+    Null,
+    /// Null in each place of the list.
+    Nulls,
+    /// A connection without nodes.
+    NoNodes,
+    /// Only what is theirs: nothing in the case names another's.
+    Theirs,
+    /// A user error, or for a subscription the stream's error, with this code.
+    NotFound,
+    /// A stream that says nothing of others' chats.
+    Quiet,
+}
+
+/// A field of a root, with arguments that ask for what is another's. `CHAT`, `MESSAGE`, `GONE`,
+/// `PARTICIPANT` and `DELETED` stand for ids of a chat that the outsider is not in.
+struct Case {
+    field: &'static str,
+    document: &'static str,
+    outsider: Outsider,
+}
+
+const fn case(field: &'static str, document: &'static str, outsider: Outsider) -> Case {
+    Case {
+        field,
+        document,
+        outsider,
+    }
+}
+
+use Outsider::{NoNodes, NotFound, Null, Nulls, Quiet, Theirs};
+
+#[rustfmt::skip]
+const QUERIES: &[Case] = &[
+    case("viewer", "{ viewer { id } }", Theirs),
+    case("chat", "{ chat(id: \"CHAT\") { id } }", Null),
+    case("chat", "{ chat(id: \"DELETED\") { id } }", Null),
+    case("chats", "{ chats { nodes { id } } }", NoNodes),
+    case("chats", "{ chats(filter: { includeDeleted: true }) { nodes { id } } }", NoNodes),
+    case("node", "{ node(id: \"CHAT\") { id } }", Null),
+    case("node", "{ node(id: \"MESSAGE\") { id } }", Null),
+    case("node", "{ node(id: \"PARTICIPANT\") { id } }", Null),
+    case("node", "{ node(id: \"DELETED\") { id } }", Null),
+    case("nodes", "{ nodes(ids: [\"CHAT\", \"MESSAGE\", \"GONE\", \"PARTICIPANT\", \"DELETED\"]) { id } }", Nulls),
+    case("user", "{ user(id: \"never seen\") { id } }", Null),
+];
+
+#[rustfmt::skip]
+const MUTATIONS: &[Case] = &[
+    case("openDirectChat", "{ userId: \"eve\" }", Theirs),
+    case("createGroupChat", "{ title: \"Mine\" }", Theirs),
+    case("renameChat", "{ chatId: \"CHAT\", title: \"New\" }", NotFound),
+    case("deleteChat", "{ chatId: \"CHAT\" }", NotFound),
+    case("deleteChat", "{ chatId: \"DELETED\" }", NotFound),
+    case("restoreChat", "{ chatId: \"CHAT\" }", NotFound),
+    case("restoreChat", "{ chatId: \"DELETED\" }", NotFound),
+    case("addParticipants", "{ chatId: \"CHAT\", userIds: [\"eve\"] }", NotFound),
+    case("addParticipants", "{ chatId: \"CHAT\", userIds: [\"eve\"], role: OWNER }", NotFound),
+    case("removeParticipant", "{ chatId: \"CHAT\", userId: \"bob\" }", NotFound),
+    case("removeParticipant", "{ chatId: \"CHAT\", userId: \"eve\" }", NotFound),
+    case("changeParticipantRole", "{ chatId: \"CHAT\", userId: \"bob\", role: ADMIN }", NotFound),
+    case("leaveChat", "{ chatId: \"CHAT\" }", NotFound),
+    case("sendMessage", "{ chatId: \"CHAT\", body: \"hi\" }", NotFound),
+    case("sendMessage", "{ chatId: \"CHAT\", body: \"hi\", idempotencyKey: \"key\" }", NotFound),
+    case("sendMessage", "{ chatId: \"CHAT\", body: \"hi\", replyToId: \"MESSAGE\" }", NotFound),
+    case("editMessage", "{ messageId: \"MESSAGE\", body: \"new\" }", NotFound),
+    case("deleteMessage", "{ messageId: \"MESSAGE\" }", NotFound),
+    case("restoreMessage", "{ messageId: \"GONE\" }", NotFound),
+    case("markChatRead", "{ chatId: \"CHAT\", messageId: \"MESSAGE\" }", NotFound),
+];
+
+#[rustfmt::skip]
+const SUBSCRIPTIONS: &[Case] = &[
+    case("chatEvents", "subscription { chatEvents(chatId: \"CHAT\") { cursor } }", NotFound),
+    case("chatEvents", "subscription { chatEvents(chatId: \"DELETED\") { cursor } }", NotFound),
+    case("chatEvents", "subscription { chatEvents(chatId: \"CHAT\", after: \"CURSOR\") { cursor } }", NotFound),
+    case("chatEvents", "subscription { chatEvents(chatId: \"nonsense\") { cursor } }", NotFound),
+    case("chatUpdates", "subscription { chatUpdates { kind chatId } }", Quiet),
+];
+
+/// A private chat of alice and bob with some history, and one that alice deleted.
+struct Private {
+    alice: User,
+    names: Vec<(&'static str, String)>,
+    chats: [String; 2],
+}
+
+impl Private {
+    async fn new(server: &Server) -> Self {
+        let (alice, bob) = (server.user("alice"), server.user("bob"));
+        let chat = alice.group("Private", &[&bob]).await;
+        let input = json!({ "chatId": chat, "body": "secret", "idempotencyKey": "key" });
+        let payload = alice.does("sendMessage", "message { id }", input).await;
+        let message = payload["message"]["id"].as_str().unwrap().to_owned();
+        let gone = alice.sends(&chat, "gone").await;
+        alice.deletes(&gone).await;
+        let me = alice.chat(&chat, "viewerParticipant { id }").await;
+        let participant = me["viewerParticipant"]["id"].as_str().unwrap().to_owned();
+        let deleted = alice.group("Deleted", &[]).await;
+        alice.deletes_chat(&deleted).await;
+        let names = vec![
+            ("CURSOR", alice.start_cursor(&chat).await),
+            ("PARTICIPANT", participant),
+            ("CHAT", chat.clone()),
+            ("MESSAGE", message),
+            ("GONE", gone),
+            ("DELETED", deleted.clone()),
+        ];
+        let chats = [chat, deleted];
+        Self {
+            alice,
+            names,
+            chats,
+        }
+    }
+
+    fn fill(&self, document: &str) -> String {
+        let fill = |text: String, (name, id): &(&str, String)| {
+            text.replace(&format!("\"{name}\""), &format!("\"{id}\""))
+        };
+        self.names.iter().fold(document.to_owned(), fill)
+    }
+
+    /// All there is of the chats, to see that nothing changed.
+    async fn state(&self, server: &Server) -> (Vec<String>, [Value; 2]) {
+        let [chat, deleted] = &self.chats;
+        let mut log = server.log(chat).await;
+        log.extend(server.log(deleted).await);
+        let fields = "title deletedAt messages { nodes { body editedAt deletedAt } } \
+             participants { nodes { user { id } role joinedAt lastReadMessage { id } } }";
+        let seen = [
+            self.alice.chat(chat, fields).await,
+            self.alice.chat(deleted, fields).await,
+        ];
+        (log, seen)
+    }
+}
+
+/// People who are not in the chat: of its tenant, and a namesake of its owner in another tenant, and one
+/// who was in it.
+async fn outsiders(server: &Server, private: &Private) -> [User; 3] {
+    let former = server.user("former");
+    private.alice.adds(&private.chats[0], &[&former]).await;
+    private.alice.removes(&private.chats[0], &former).await;
+    [
+        server.user("mallory"),
+        server.user_of("elsewhere", "alice"),
+        former,
+    ]
+}
+
+fn mutation(case: &Case) -> String {
+    let (field, input) = (case.field, case.document);
+    format!("mutation {{ {field}(input: {input}) {{ userErrors {{ code }} }} }}")
+}
+
+#[test]
+fn every_root_field_has_a_case() {
+    run(async {
+        let server = Server::start().await;
+        for (root, cases) in [
+            ("Query", QUERIES),
+            ("Mutation", MUTATIONS),
+            ("Subscription", SUBSCRIPTIONS),
+        ] {
+            let query = "query ($name: String!) { __type(name: $name) { fields { name } } }";
+            let schema = server.anonymous().ask(query, json!({ "name": root })).await;
+            let fields = schema["__type"]["fields"].as_array().unwrap();
+            let names: Vec<&str> = fields.iter().map(|f| f["name"].as_str().unwrap()).collect();
+            for name in &names {
+                let covered = cases.iter().any(|case| case.field == *name);
+                assert!(covered, "{root}.{name} needs a case here");
+            }
+            for case in cases {
+                assert!(names.contains(&case.field), "{root}.{} is gone", case.field);
+            }
+        }
+    });
+}
+
+#[test]
+fn without_a_token_nothing_but_the_empty_viewer_is_answered() {
+    run(async {
+        let server = Server::start().await;
+        let private = Private::new(&server).await;
+        let before = private.state(&server).await;
+        let nobody = server.anonymous();
+        for case in QUERIES {
+            let query = private.fill(case.document);
+            if case.field == "viewer" {
+                let data = nobody.ask(&query, json!({})).await;
+                assert_eq!(data, json!({ "viewer": null }));
+            } else {
+                let codes = nobody.codes(&query, json!({})).await;
+                assert_eq!(codes, ["UNAUTHENTICATED"], "{query}");
+            }
+        }
+        for case in MUTATIONS {
+            let query = private.fill(&mutation(case));
+            let answer = nobody.post(&query, json!({})).await.json();
+            let code = &answer["errors"][0]["extensions"]["code"];
+            assert_eq!(code, "UNAUTHENTICATED", "{query}");
+            assert_eq!(answer["data"][case.field], json!(null), "{query}");
+        }
+        let mut socket = Socket::open(&nobody).await;
+        for case in SUBSCRIPTIONS {
+            let query = private.fill(case.document);
+            socket.subscribe("s", &query, json!({})).await;
+            let code = stream_error(&mut socket).await;
+            assert_eq!(code, "UNAUTHENTICATED", "{query}");
+        }
+        assert_eq!(private.state(&server).await, before);
+    });
+}
+
+/// The code of the error that ends a stream before it began.
+async fn stream_error(socket: &mut Socket) -> String {
+    let message = socket.hear().await;
+    assert_eq!(message["type"], "error", "{message}");
+    let code = &message["payload"][0]["extensions"]["code"];
+    code.as_str().unwrap().to_owned()
+}
+
+#[test]
+fn what_an_outsider_asks_for_is_not_there() {
+    run(async {
+        let server = Server::start().await;
+        let private = Private::new(&server).await;
+        for user in outsiders(&server, &private).await {
+            for case in QUERIES {
+                let query = private.fill(case.document);
+                let data = user.ask(&query, json!({})).await[case.field].clone();
+                match case.outsider {
+                    Null => assert_eq!(data, json!(null), "{query}"),
+                    Nulls => assert_eq!(data, json!([null, null, null, null, null])),
+                    NoNodes => assert_eq!(data["nodes"], json!([]), "{query}"),
+                    _ => assert_eq!(data["id"], json!(user.id)),
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn what_an_outsider_does_is_done_to_nothing() {
+    run(async {
+        let server = Server::start().await;
+        let private = Private::new(&server).await;
+        let outsiders = outsiders(&server, &private).await;
+        let before = private.state(&server).await;
+        for user in outsiders {
+            for case in MUTATIONS {
+                let query = private.fill(&mutation(case));
+                let data = user.ask(&query, json!({})).await[case.field].clone();
+                let expected = match case.outsider {
+                    NotFound => json!([{ "code": "NOT_FOUND" }]),
+                    _ => json!([]),
+                };
+                assert_eq!(data["userErrors"], expected, "{query} by {}", user.id);
+            }
+        }
+        assert_eq!(private.state(&server).await, before);
+    });
+}
+
+#[test]
+fn an_outsider_hears_nothing() {
+    run(async {
+        let server = Server::start().await;
+        let private = Private::new(&server).await;
+        for user in outsiders(&server, &private).await {
+            let mut socket = Socket::open(&user).await;
+            for case in SUBSCRIPTIONS {
+                let query = private.fill(case.document);
+                socket.subscribe("s", &query, json!({})).await;
+                if case.outsider == Quiet {
+                    private.alice.sends(&private.chats[0], "psst").await;
+                    private.alice.restores_chat(&private.chats[1]).await;
+                    private.alice.deletes_chat(&private.chats[1]).await;
+                    assert!(socket.is_quiet(Duration::from_millis(500)).await);
+                } else {
+                    assert_eq!(stream_error(&mut socket).await, "NOT_FOUND", "{query}");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_chat_can_be_reached_through_no_field_of_another() {
+    run(async {
+        let server = Server::start().await;
+        let private = Private::new(&server).await;
+        let [chat, _] = &private.chats;
+        // Mallory shares a group with alice, who is in the private chat.
+        let mallory = server.user("mallory");
+        let shared = mallory.group("Shared", &[&private.alice]).await;
+        let message = private.fill("\"MESSAGE\"").replace('"', "");
+        let input = json!({ "chatId": shared, "body": "hi", "replyToId": message });
+        assert_eq!(mallory.refused("sendMessage", input).await.0, "NOT_FOUND");
+        let input = json!({ "chatId": shared, "messageId": message });
+        assert_eq!(mallory.refused("markChatRead", input).await.0, "NOT_FOUND");
+        let list = mallory.lists(json!({ "includeDeleted": true })).await;
+        assert!(!list.contains(chat));
+    });
+}
+
+#[test]
+fn another_tenants_participant_id_is_of_nobody() {
+    run(async {
+        let server = Server::start().await;
+        let private = Private::new(&server).await;
+        // A namesake of each participant, in another tenant, in a chat of their own.
+        let namesake = server.user_of("elsewhere", "alice");
+        let theirs = namesake.group("Theirs", &[]).await;
+        let participant = private.fill("\"PARTICIPANT\"").replace('"', "");
+        let query = "query ($id: ID!) { node(id: $id) { id } }";
+        let data = namesake.ask(query, json!({ "id": participant })).await;
+        assert_eq!(data["node"], json!(null));
+        assert_eq!(private.alice.chat(&theirs, "id").await, json!(null));
+    });
+}
