@@ -10,6 +10,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use diesel::result::Error;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +27,7 @@ pub(super) enum ReadError {
     #[error("no connection is free: {0}")]
     Pool(#[from] PoolError),
     #[error(transparent)]
-    Query(#[from] diesel::result::Error),
+    Query(#[from] Error),
 }
 
 pub(super) struct Hub {
@@ -88,21 +89,11 @@ impl Hub {
     /// Takes note that a chat's log has grown to `seq`; says whether that was news to a subscriber here.
     pub(super) fn grew(&self, id: ChatId, seq: i64) -> bool {
         let mut state = self.state();
-        let Some(chat) = state.chats.get_mut(&id) else {
-            return false;
-        };
-        if seq <= chat.target {
-            return false;
-        }
-        chat.target = seq;
-        for feed in chat.feeds.values() {
-            feed.mark(id);
-        }
-        if chat.is_behind() {
-            state.behind.insert(id);
+        let news = state.advance(id, seq, None);
+        if news && state.is_behind(id) {
             self.behind.notify_one();
         }
-        true
+        news
     }
 
     /// Takes note that something in a chat concerns a person.
@@ -125,15 +116,12 @@ impl Hub {
     /// already only learns of the head.
     pub(super) fn begin(&self, id: ChatId, head: i64) {
         let mut state = self.state();
-        let Some(chat) = state.chats.get_mut(&id) else {
-            return;
-        };
-        chat.target = chat.target.max(head);
-        if let Some((tail, _)) = &mut chat.tail {
+        let tail = state.chats.get_mut(&id).and_then(|chat| chat.tail.as_mut());
+        if let Some((tail, _)) = tail {
             tail.begin(head);
         }
-        if chat.is_behind() {
-            state.behind.insert(id);
+        state.advance(id, head, None);
+        if state.is_behind(id) {
             self.behind.notify_one();
         }
     }
@@ -181,17 +169,17 @@ impl Hub {
         }
     }
 
-    /// Has a feed hear of a chat whose head is known to it.
-    pub(super) fn track(&self, feed: &Arc<FeedState>, id: ChatId, head: i64) {
+    /// Has a feed hear of a chat from now on. To be called before the chat is read for it.
+    pub(super) fn attend(&self, feed: &Arc<FeedState>, id: ChatId) {
         let mut state = self.state();
         let chat = state.chat(&feed.tenant, id);
         chat.feeds.insert(feed.number, Arc::clone(feed));
-        if chat.target > head {
-            feed.mark(id);
-        }
-        chat.target = chat.target.max(head);
-        if chat.is_behind() {
-            state.behind.insert(id);
+    }
+
+    /// Takes note of the head that was read for a feed since [`Hub::attend`].
+    pub(super) fn track(&self, feed: &FeedState, id: ChatId, head: i64) {
+        let mut state = self.state();
+        if state.advance(id, head, Some(feed.number)) && state.is_behind(id) {
             self.behind.notify_one();
         }
     }
@@ -211,17 +199,12 @@ impl Hub {
                     self.behind.notified().await;
                     continue;
                 }
-                match self.read(&ranges).await {
-                    Ok(events) => {
-                        back_off.reset();
-                        self.append(&ranges, events);
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "the hub cannot read the log");
-                        let ids = ranges.iter().map(|range| range.chat_id);
-                        self.state().behind.extend(ids);
-                        back_off.wait().await;
-                    }
+                let unread = self.catch_up(&ranges).await;
+                if unread.is_empty() {
+                    back_off.reset();
+                } else {
+                    self.state().behind.extend(unread);
+                    back_off.wait().await;
                 }
             }
         };
@@ -229,6 +212,29 @@ impl Hub {
             () = read => {}
             () = self.shutdown.cancelled() => {}
         }
+    }
+
+    /// Reads what tails lack, and returns the chats whose log could not be read.
+    async fn catch_up(&self, ranges: &[LogRange]) -> Vec<ChatId> {
+        let error = match self.read(ranges).await {
+            Ok(events) => {
+                self.append(ranges, events);
+                return Vec::new();
+            }
+            Err(error) => error,
+        };
+        tracing::warn!(%error, "the hub cannot read the log");
+        let mut unread = Vec::new();
+        let misfit = matches!(error, ReadError::Query(Error::DeserializationError(_)));
+        for range in ranges {
+            // An entry that cannot be understood, of a later version perhaps, holds up its own chat only.
+            let range = std::slice::from_ref(range);
+            match misfit && ranges.len() > 1 {
+                true => unread.extend(Box::pin(self.catch_up(range)).await),
+                false => unread.extend(range.iter().map(|range| range.chat_id)),
+            }
+        }
+        unread
     }
 
     fn take_behind(&self) -> Vec<LogRange> {
@@ -255,10 +261,11 @@ impl Hub {
 
     fn append(&self, ranges: &[LogRange], events: Vec<Event>) {
         let mut state = self.state();
+        let State { chats, behind, .. } = &mut *state;
         let mut grown = HashSet::new();
         for event in events {
             let id = event.chat_id;
-            let tail = state.chats.get_mut(&id).and_then(|chat| chat.tail.as_mut());
+            let tail = chats.get_mut(&id).and_then(|chat| chat.tail.as_mut());
             if let Some((tail, _)) = tail
                 && tail.append(event, self.options.ring)
             {
@@ -267,7 +274,7 @@ impl Hub {
         }
         for range in ranges {
             let id = range.chat_id;
-            let Some(chat) = state.chats.get_mut(&id) else {
+            let Some(chat) = chats.get_mut(&id) else {
                 continue;
             };
             if let Some((tail, _)) = &chat.tail {
@@ -277,9 +284,10 @@ impl Hub {
                 continue;
             }
             if grown.contains(&id) {
-                state.behind.insert(id);
-            } else {
-                // A hint comes after its commit, so the log was there to be read: the hint was none.
+                behind.insert(id);
+            } else if !behind.contains(&id) {
+                // Nobody told anything while the log was read (that would be read next). A hint comes after
+                // its commit, so the log was there to be read: the hint was none.
                 tracing::warn!(chat = %id, "a hint told of more than the log holds");
                 chat.forget_target();
             }
@@ -324,6 +332,32 @@ impl State {
         })
     }
 
+    /// Takes note of the newest entry of a chat's log, whoever told of it; says whether it was news. Whoever
+    /// moves the target tells all feeds but the one that knows: a later hint of the same entry is no news.
+    fn advance(&mut self, id: ChatId, seq: i64, teller: Option<u64>) -> bool {
+        let Some(chat) = self.chats.get_mut(&id) else {
+            return false;
+        };
+        if seq <= chat.target {
+            return false;
+        }
+        chat.target = seq;
+        let feeds = chat.feeds.values();
+        for feed in feeds.filter(|feed| Some(feed.number) != teller) {
+            feed.mark(id);
+        }
+        true
+    }
+
+    /// Whether a chat's tail is behind its target, which is noted for the reader.
+    fn is_behind(&mut self, id: ChatId) -> bool {
+        let is_behind = self.chats.get(&id).is_some_and(Chat::is_behind);
+        if is_behind {
+            self.behind.insert(id);
+        }
+        is_behind
+    }
+
     fn untrack(&mut self, feed: u64, id: ChatId) {
         if let MapEntry::Occupied(mut entry) = self.chats.entry(id) {
             entry.get_mut().feeds.remove(&feed);
@@ -349,5 +383,113 @@ impl Chat {
         if let Some(last) = self.tail.as_ref().and_then(|(tail, _)| tail.last()) {
             self.target = last;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt as _;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::model::UserId;
+    use crate::realtime::Feed;
+    use crate::store::{Database, PoolOptions};
+
+    const CHAT: ChatId = ChatId(Uuid::nil());
+
+    /// A hub whose database is never asked for anything.
+    fn hub() -> Arc<Hub> {
+        let second = Duration::from_secs(1);
+        let options = PoolOptions {
+            size: 1,
+            wait: second,
+            connect: second,
+            statement: second,
+        };
+        let database = Database::new("postgres://localhost/nowhere?sslmode=disable").unwrap();
+        let pool = database.pool(options).unwrap();
+        let shutdown = CancellationToken::new();
+        Arc::new(Hub::new(RealtimeOptions::default(), pool, shutdown))
+    }
+
+    fn feed(hub: &Arc<Hub>) -> Feed {
+        let user = UserId::new("alice").unwrap();
+        let feed = Feed::new(Arc::clone(hub), &TenantId::default(), &user);
+        feed.attend([CHAT]);
+        feed
+    }
+
+    fn has_changed(feed: &mut Feed) -> bool {
+        feed.changed().now_or_never().is_some()
+    }
+
+    #[tokio::test]
+    async fn a_head_that_someone_else_reads_is_news_to_feeds() {
+        let hub = hub();
+        let (mut one, mut two) = (feed(&hub), feed(&hub));
+        for feed in hub.feeds() {
+            hub.track(&feed, CHAT, 5);
+        }
+        assert!(
+            has_changed(&mut two),
+            "entries up to 5 are news to the second"
+        );
+        assert!(!has_changed(&mut two));
+        let _tail = hub.watch(&TenantId::default(), CHAT);
+        hub.begin(CHAT, 6);
+        assert!(!hub.grew(CHAT, 6), "the hint of 6 comes late");
+        assert!(has_changed(&mut one) && has_changed(&mut two));
+    }
+
+    #[tokio::test]
+    async fn what_grows_between_attention_and_reading_is_heard_of() {
+        let hub = hub();
+        let mut feed = feed(&hub);
+        assert!(hub.grew(CHAT, 6));
+        for state in hub.feeds() {
+            hub.track(&state, CHAT, 5);
+        }
+        assert!(has_changed(&mut feed));
+        for state in hub.feeds() {
+            hub.track(&state, CHAT, 5);
+        }
+        assert!(
+            !has_changed(&mut feed),
+            "a head that lags behind a hint is not asked for for ever"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_hint_during_a_read_is_read_next() {
+        let hub = hub();
+        let _tail = hub.watch(&TenantId::default(), CHAT);
+        hub.begin(CHAT, 5);
+        assert!(hub.grew(CHAT, 6));
+        let ranges = hub.take_behind();
+        assert_eq!(ranges.len(), 1);
+        assert!(hub.grew(CHAT, 7));
+        hub.append(&ranges, Vec::new());
+        assert!(!hub.grew(CHAT, 7), "the target stands");
+        assert_eq!(hub.take_behind().len(), 1);
+        hub.append(&ranges, Vec::new());
+        assert!(hub.take_behind().is_empty());
+        assert!(hub.grew(CHAT, 7), "a hint of nothing is forgotten");
+    }
+
+    #[tokio::test]
+    async fn what_nobody_subscribes_to_is_forgotten() {
+        let hub = hub();
+        let feed = feed(&hub);
+        let _one = hub.watch(&TenantId::default(), CHAT);
+        let _two = hub.watch(&TenantId::default(), CHAT);
+        hub.unwatch(CHAT);
+        drop(feed);
+        assert_eq!((hub.watched_chats(), hub.feeds().len()), (1, 0));
+        hub.unwatch(CHAT);
+        assert_eq!(hub.watched_chats(), 0);
+        assert!(!hub.grew(CHAT, 1));
     }
 }
