@@ -199,11 +199,11 @@ impl Hub {
                     self.behind.notified().await;
                     continue;
                 }
-                let unread = self.catch_up(&ranges).await;
-                if unread.is_empty() {
+                let again = self.catch_up(&ranges).await;
+                if again.is_empty() {
                     back_off.reset();
                 } else {
-                    self.state().behind.extend(unread);
+                    self.state().behind.extend(again);
                     back_off.wait().await;
                 }
             }
@@ -214,7 +214,7 @@ impl Hub {
         }
     }
 
-    /// Reads what tails lack, and returns the chats whose log could not be read.
+    /// Reads what tails lack, and returns the chats whose log has to be read again later.
     async fn catch_up(&self, ranges: &[LogRange]) -> Vec<ChatId> {
         let error = match self.read(ranges).await {
             Ok(events) => {
@@ -223,18 +223,27 @@ impl Hub {
             }
             Err(error) => error,
         };
-        tracing::warn!(%error, "the hub cannot read the log");
-        let mut unread = Vec::new();
         let misfit = matches!(error, ReadError::Query(Error::DeserializationError(_)));
-        for range in ranges {
-            // An entry that cannot be understood, of a later version perhaps, holds up its own chat only.
-            let range = std::slice::from_ref(range);
-            match misfit && ranges.len() > 1 {
-                true => unread.extend(Box::pin(self.catch_up(range)).await),
-                false => unread.extend(range.iter().map(|range| range.chat_id)),
+        match ranges {
+            // An entry that is not understood, of a later version perhaps. Reading it again does not help,
+            // and it must hold up no other log.
+            [range] if misfit => {
+                tracing::error!(chat = %range.chat_id, %error, "the hub does not understand a log");
+                Vec::new()
+            }
+            _ if misfit => {
+                let mut again = Vec::new();
+                for range in ranges {
+                    let alone = std::slice::from_ref(range);
+                    again.extend(Box::pin(self.catch_up(alone)).await);
+                }
+                again
+            }
+            _ => {
+                tracing::warn!(%error, "the hub cannot read the log");
+                ranges.iter().map(|range| range.chat_id).collect()
             }
         }
-        unread
     }
 
     fn take_behind(&self) -> Vec<LogRange> {
