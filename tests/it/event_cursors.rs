@@ -116,14 +116,14 @@ struct Senders {
 }
 
 impl Senders {
-    fn start(users: &[User], chat: &str) -> Self {
+    fn start(users: &[User], chat: &str, most: usize) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
         for user in users {
             let (user, chat, stop) = (user.clone(), chat.to_owned(), Arc::clone(&stop));
             tasks.spawn(async move {
                 let mut sent = 0;
-                while sent < 100 && !stop.load(Ordering::Relaxed) {
+                while sent < most && !stop.load(Ordering::Relaxed) {
                     user.sends(&chat, &format!("{} {sent}", user.id)).await;
                     sent += 1;
                 }
@@ -211,7 +211,7 @@ fn a_page_and_the_stream_behind_it_are_everything_once() {
         let server = Server::start().await;
         let (users, chat) = a_group(&server, 5).await;
         let reader = &users[4];
-        let senders = Senders::start(&users[..4], &chat);
+        let senders = Senders::start(&users[..4], &chat, 80);
         let mut readings = Vec::new();
         for _ in 0..25 {
             readings.push(Reading::begin(reader, &chat).await);
@@ -234,7 +234,7 @@ fn one_answer_stands_at_one_head() {
     run(async {
         let server = Server::start().await;
         let (users, chat) = a_group(&server, 4).await;
-        let senders = Senders::start(&users[..3], &chat);
+        let senders = Senders::start(&users[..3], &chat, 80);
         let query = "query ($id: ID!) { a: chat(id: $id) { ...Head } b: chat(id: $id) { ...Head } \
                      nodes(ids: [$id]) { ... on Chat { ...Head } } } \
                      fragment Head on Chat { eventCursor newest: messages(last: 1) { nodes { id } } \
@@ -266,7 +266,7 @@ fn subscribers_who_join_at_any_time_see_what_follows_in_order() {
         let server = Server::start().await;
         let (users, chat) = a_group(&server, 8).await;
         let start = EventCursor::decode(&users[0].start_cursor(&chat).await).unwrap();
-        let senders = Senders::start(&users, &chat);
+        let senders = Senders::start(&users, &chat, 40);
         let mut subscribers = Vec::new();
         for n in 0..20 {
             let user = &users[n % users.len()];

@@ -5,6 +5,7 @@ mod event_cursors;
 mod messages;
 mod outage;
 mod servers;
+mod subscription_ends;
 mod subscriptions;
 mod support;
 mod updates;

@@ -169,7 +169,7 @@ fn a_crash_of_postgres_loses_and_doubles_nothing() {
             let chat = chat.clone();
             senders.spawn(async move {
                 let mut refusals = 0;
-                for n in 0..60 {
+                for n in 0..40 {
                     refusals += send(&user, &chat, &format!("{} {n}", user.id)).await;
                 }
                 refusals
@@ -177,18 +177,18 @@ fn a_crash_of_postgres_loses_and_doubles_nothing() {
         }
         let mut told = Vec::new();
         for _ in 0..2 {
-            told.extend(events.take(60).await);
+            told.extend(events.take(40).await);
             postgres.restart_immediate().await.unwrap();
         }
         let refusals: usize = senders.join_all().await.into_iter().sum();
         assert!(refusals > 0, "nobody noticed the crash");
-        told.extend(events.take(4 + 240 - 120).await);
-        assert_eq!(seqs(&told), (1..=244).collect::<Vec<_>>());
+        told.extend(events.take(4 + 160 - 80).await);
+        assert_eq!(seqs(&told), (1..=164).collect::<Vec<_>>());
         for user in &users {
             let own = bodies(&told)
                 .into_iter()
                 .filter(|body| body.starts_with(&user.id));
-            let expected: Vec<String> = (0..60).map(|n| format!("{} {n}", user.id)).collect();
+            let expected: Vec<String> = (0..40).map(|n| format!("{} {n}", user.id)).collect();
             assert_eq!(own.collect::<Vec<_>>(), expected);
         }
         postgres.stop().await.unwrap();
@@ -292,13 +292,18 @@ fn connections_that_die_amid_requests_are_an_outage_and_no_fault() {
         for user in users.clone() {
             let chat = chat.clone();
             writers.spawn(async move {
-                for n in 0..20 {
+                for n in 0..10 {
                     send(&user, &chat, &format!("{} {n}", user.id)).await;
                     // A transaction, too: what it says when its connection dies is another thing.
                     let query = "mutation ($id: ID!) { renameChat(input: { chatId: $id, title: \"x\" }) \
                                  { userErrors { code } } }";
-                    for code in user.codes(query, json!({ "id": chat })).await {
-                        assert_eq!(code, "SERVICE_UNAVAILABLE");
+                    // Under another's lock, or cut off after its commit: again is always right.
+                    loop {
+                        let codes = user.codes(query, json!({ "id": chat })).await;
+                        assert!(codes.iter().all(|code| code == "SERVICE_UNAVAILABLE"), "{codes:?}");
+                        if codes.is_empty() {
+                            break;
+                        }
                     }
                 }
             });
@@ -317,7 +322,7 @@ fn connections_that_die_amid_requests_are_an_outage_and_no_fault() {
                 writer.unwrap();
             }
         }
-        // Four people, 80 messages, and one new title.
-        assert_eq!(seq_of(&users[0].event_cursor(&chat).await), 4 + 80 + 1);
+        // Four people, 40 messages, and one new title.
+        assert_eq!(seq_of(&users[0].event_cursor(&chat).await), 4 + 40 + 1);
     });
 }
