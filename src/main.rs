@@ -144,6 +144,7 @@ async fn serve_on(
         app: Arc::clone(&app),
         schema: graphql::schema(),
         shutdown: tasks.stop_serving.clone(),
+        init_within: http::INIT_WITHIN,
         tasks: tasks.sockets.clone(),
     };
     let router = http::router(state, args.cors_origin.clone());

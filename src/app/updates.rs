@@ -72,9 +72,13 @@ impl App {
     ///
     /// [`Error::Unavailable`] and [`Error::Internal`].
     pub async fn chat_updates(self: &Arc<Self>, actor: &Actor) -> Result<ChatUpdates, Error> {
-        // Interest first, then the list: what changes later is heard of.
+        // Interest first, in the person and in each of their chats, then the list: what changes later is
+        // heard of.
         let feed = self.realtime.follow(&actor.tenant, &actor.user);
         let mut conn = self.connection().await?;
+        let me = std::slice::from_ref(&actor.user);
+        let chats = store::participants::memberships(&mut conn, &actor.tenant, me).await?;
+        feed.attend(chats.iter().map(|membership| membership.chat_id));
         let states = store::chats::all_states(&mut conn, &actor.tenant, &actor.user).await?;
         feed.track(states.iter().map(tracked));
         let seen = states.iter().map(|state| (state.chat.id, Seen::of(state)));
@@ -120,6 +124,7 @@ impl ChatUpdates {
     async fn look(&mut self) -> Result<(), Error> {
         let Actor { tenant, user } = &self.actor;
         let mut conn = self.app.connection().await?;
+        self.feed.attend(self.unread.iter().copied());
         let states = store::chats::states(&mut conn, tenant, user, &self.unread).await?;
         drop(conn);
         let mut states: HashMap<ChatId, ChatState> = states

@@ -9,6 +9,7 @@ mod websocket;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::HeaderValue;
@@ -20,6 +21,9 @@ use tokio_util::task::TaskTracker;
 use crate::app::App;
 use crate::graphql::Schema;
 
+/// How long a socket may usually take to say who it is.
+pub const INIT_WITHIN: Duration = Duration::from_secs(10);
+
 /// What the handlers share.
 #[derive(Clone)]
 pub struct HttpState {
@@ -29,6 +33,8 @@ pub struct HttpState {
     pub schema: Schema,
     /// Cancelled when the server stops.
     pub shutdown: CancellationToken,
+    /// How long a socket may take to say who it is.
+    pub init_within: Duration,
     /// The open sockets, which the server waits for when it stops.
     pub tasks: TaskTracker,
 }

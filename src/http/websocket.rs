@@ -22,9 +22,6 @@ use crate::graphql::{self, RequestContext, classify, operation_type};
 /// The subprotocol.
 const PROTOCOL: &str = "graphql-transport-ws";
 
-/// How long a client may take to say who it is.
-const INIT_WITHIN: Duration = Duration::from_secs(10);
-
 /// How long a client may take to take a message.
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -164,17 +161,10 @@ async fn initialise(
     state: &HttpState,
     socket: &mut WebSocket,
 ) -> Result<Option<Session>, Option<Close>> {
-    let first = timeout(INIT_WITHIN, next_message(socket));
-    let message = tokio::select! {
+    let init = timeout(state.init_within, next_init(socket));
+    let payload = tokio::select! {
         () = state.shutdown.cancelled() => return Err(Some(Close::GoingAway)),
-        first = first => first.or(Err(Some(Close::InitTimeout)))??,
-    };
-    let payload = match message {
-        ClientMessage::ConnectionInit { payload } => payload,
-        ClientMessage::Subscribe { .. } => return Err(Some(Close::Unauthorized)),
-        ClientMessage::Ping { .. } | ClientMessage::Pong {} | ClientMessage::Complete { .. } => {
-            return Err(Some(Close::BadMessage));
-        }
+        init = init => init.or(Err(Some(Close::InitTimeout)))??,
     };
     let session = auth::session_of_init(&state.app, payload.as_ref()).await;
     let session = session.map_err(|error| {
@@ -187,6 +177,20 @@ async fn initialise(
     })?;
     send(socket, &ServerMessage::ConnectionAck).await?;
     Ok(session)
+}
+
+/// Waits for `connection_init`. Pings may come before it.
+async fn next_init(socket: &mut WebSocket) -> Result<Option<serde_json::Value>, Option<Close>> {
+    loop {
+        match next_message(socket).await? {
+            ClientMessage::ConnectionInit { payload } => return Ok(payload),
+            ClientMessage::Subscribe { .. } => return Err(Some(Close::Unauthorized)),
+            ClientMessage::Ping { payload } => {
+                send(socket, &ServerMessage::Pong { payload }).await?;
+            }
+            ClientMessage::Pong {} | ClientMessage::Complete { .. } => {}
+        }
+    }
 }
 
 /// The next message of the protocol.

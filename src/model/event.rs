@@ -207,6 +207,41 @@ impl NewEvent {
 }
 
 impl Change {
+    /// The message it is about.
+    #[must_use]
+    pub fn message(&self) -> Option<&Message> {
+        match self {
+            Self::MessageSent(message)
+            | Self::MessageEdited(message)
+            | Self::MessageDeleted(message)
+            | Self::MessageRestored(message) => Some(message),
+            Self::ParticipantAdded { .. }
+            | Self::ParticipantRemoved { .. }
+            | Self::ParticipantRoleChanged { .. }
+            | Self::ChatRenamed { .. }
+            | Self::ChatDeleted
+            | Self::ChatRestored => None,
+        }
+    }
+
+    /// The same change, with the message it is about as it is later.
+    #[must_use]
+    pub fn with_message(&self, later: &Message) -> Self {
+        let later = Box::new(later.clone());
+        match self {
+            Self::MessageSent(_) => Self::MessageSent(later),
+            Self::MessageEdited(_) => Self::MessageEdited(later),
+            Self::MessageDeleted(_) => Self::MessageDeleted(later),
+            Self::MessageRestored(_) => Self::MessageRestored(later),
+            Self::ParticipantAdded { .. }
+            | Self::ParticipantRemoved { .. }
+            | Self::ParticipantRoleChanged { .. }
+            | Self::ChatRenamed { .. }
+            | Self::ChatDeleted
+            | Self::ChatRestored => self.clone(),
+        }
+    }
+
     /// Makes the change from an entry's columns; `None` where they do not fit each other, which no writer
     /// of ours leaves behind.
     #[must_use]

@@ -60,11 +60,15 @@ impl Doorbell {
                 () = self.rung.notified() => {}
                 () = self.shutdown.cancelled() => break,
             }
-            if self.flush(&mut conn).await {
+            let rest = if self.flush(&mut conn).await {
                 back_off.reset();
-                sleep(self.options.tick).await;
+                self.options.tick
             } else {
-                back_off.wait().await;
+                back_off.take()
+            };
+            tokio::select! {
+                () = sleep(rest) => {}
+                () = self.shutdown.cancelled() => break,
             }
         }
         self.flush(&mut conn).await;

@@ -115,12 +115,21 @@ impl Feed {
         self.tracked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Listens to chats of the person, from what is known of them on.
+    /// Listens to chats. To be called before they are read: what commits from now on is heard of.
+    pub fn attend(&self, chats: impl IntoIterator<Item = ChatId>) {
+        for chat in chats {
+            self.tracked().insert(chat);
+            self.hub.attend(&self.state, chat);
+        }
+    }
+
+    /// Takes note of chats of the person as they were read since [`Feed::attend`].
     pub fn track(&self, chats: impl IntoIterator<Item = Tracked>) {
         for chat in chats {
             let marks = (chat.read_seq, chat.joined_seq);
             self.state.inner().known.insert(chat.chat_id, marks);
-            self.tracked().insert(chat.chat_id);
+            // One that was joined in between is attended only now: what was missed of it, the sweep finds.
+            self.attend([chat.chat_id]);
             self.hub.track(&self.state, chat.chat_id, chat.head);
         }
     }

@@ -10,6 +10,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use diesel::result::Error;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +27,7 @@ pub(super) enum ReadError {
     #[error("no connection is free: {0}")]
     Pool(#[from] PoolError),
     #[error(transparent)]
-    Query(#[from] diesel::result::Error),
+    Query(#[from] Error),
 }
 
 pub(super) struct Hub {
@@ -88,21 +89,11 @@ impl Hub {
     /// Takes note that a chat's log has grown to `seq`; says whether that was news to a subscriber here.
     pub(super) fn grew(&self, id: ChatId, seq: i64) -> bool {
         let mut state = self.state();
-        let Some(chat) = state.chats.get_mut(&id) else {
-            return false;
-        };
-        if seq <= chat.target {
-            return false;
-        }
-        chat.target = seq;
-        for feed in chat.feeds.values() {
-            feed.mark(id);
-        }
-        if chat.is_behind() {
-            state.behind.insert(id);
+        let news = state.advance(id, seq, None);
+        if news && state.is_behind(id) {
             self.behind.notify_one();
         }
-        true
+        news
     }
 
     /// Takes note that something in a chat concerns a person.
@@ -125,15 +116,12 @@ impl Hub {
     /// already only learns of the head.
     pub(super) fn begin(&self, id: ChatId, head: i64) {
         let mut state = self.state();
-        let Some(chat) = state.chats.get_mut(&id) else {
-            return;
-        };
-        chat.target = chat.target.max(head);
-        if let Some((tail, _)) = &mut chat.tail {
+        let tail = state.chats.get_mut(&id).and_then(|chat| chat.tail.as_mut());
+        if let Some((tail, _)) = tail {
             tail.begin(head);
         }
-        if chat.is_behind() {
-            state.behind.insert(id);
+        state.advance(id, head, None);
+        if state.is_behind(id) {
             self.behind.notify_one();
         }
     }
@@ -181,17 +169,17 @@ impl Hub {
         }
     }
 
-    /// Has a feed hear of a chat whose head is known to it.
-    pub(super) fn track(&self, feed: &Arc<FeedState>, id: ChatId, head: i64) {
+    /// Has a feed hear of a chat from now on. To be called before the chat is read for it.
+    pub(super) fn attend(&self, feed: &Arc<FeedState>, id: ChatId) {
         let mut state = self.state();
         let chat = state.chat(&feed.tenant, id);
         chat.feeds.insert(feed.number, Arc::clone(feed));
-        if chat.target > head {
-            feed.mark(id);
-        }
-        chat.target = chat.target.max(head);
-        if chat.is_behind() {
-            state.behind.insert(id);
+    }
+
+    /// Takes note of the head that was read for a feed since [`Hub::attend`].
+    pub(super) fn track(&self, feed: &FeedState, id: ChatId, head: i64) {
+        let mut state = self.state();
+        if state.advance(id, head, Some(feed.number)) && state.is_behind(id) {
             self.behind.notify_one();
         }
     }
@@ -211,23 +199,50 @@ impl Hub {
                     self.behind.notified().await;
                     continue;
                 }
-                match self.read(&ranges).await {
-                    Ok(events) => {
-                        back_off.reset();
-                        self.append(&ranges, events);
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "the hub cannot read the log");
-                        let ids = ranges.iter().map(|range| range.chat_id);
-                        self.state().behind.extend(ids);
-                        back_off.wait().await;
-                    }
+                let again = self.catch_up(&ranges).await;
+                if again.is_empty() {
+                    back_off.reset();
+                } else {
+                    self.state().behind.extend(again);
+                    back_off.wait().await;
                 }
             }
         };
         tokio::select! {
             () = read => {}
             () = self.shutdown.cancelled() => {}
+        }
+    }
+
+    /// Reads what tails lack, and returns the chats whose log has to be read again later.
+    async fn catch_up(&self, ranges: &[LogRange]) -> Vec<ChatId> {
+        let error = match self.read(ranges).await {
+            Ok(events) => {
+                self.append(ranges, events);
+                return Vec::new();
+            }
+            Err(error) => error,
+        };
+        let misfit = matches!(error, ReadError::Query(Error::DeserializationError(_)));
+        match ranges {
+            // An entry that is not understood, of a later version perhaps. Reading it again does not help,
+            // and it must hold up no other log.
+            [range] if misfit => {
+                tracing::error!(chat = %range.chat_id, %error, "the hub does not understand a log");
+                Vec::new()
+            }
+            _ if misfit => {
+                let mut again = Vec::new();
+                for range in ranges {
+                    let alone = std::slice::from_ref(range);
+                    again.extend(Box::pin(self.catch_up(alone)).await);
+                }
+                again
+            }
+            _ => {
+                tracing::warn!(%error, "the hub cannot read the log");
+                ranges.iter().map(|range| range.chat_id).collect()
+            }
         }
     }
 
@@ -255,10 +270,11 @@ impl Hub {
 
     fn append(&self, ranges: &[LogRange], events: Vec<Event>) {
         let mut state = self.state();
+        let State { chats, behind, .. } = &mut *state;
         let mut grown = HashSet::new();
         for event in events {
             let id = event.chat_id;
-            let tail = state.chats.get_mut(&id).and_then(|chat| chat.tail.as_mut());
+            let tail = chats.get_mut(&id).and_then(|chat| chat.tail.as_mut());
             if let Some((tail, _)) = tail
                 && tail.append(event, self.options.ring)
             {
@@ -267,7 +283,7 @@ impl Hub {
         }
         for range in ranges {
             let id = range.chat_id;
-            let Some(chat) = state.chats.get_mut(&id) else {
+            let Some(chat) = chats.get_mut(&id) else {
                 continue;
             };
             if let Some((tail, _)) = &chat.tail {
@@ -277,9 +293,10 @@ impl Hub {
                 continue;
             }
             if grown.contains(&id) {
-                state.behind.insert(id);
-            } else {
-                // A hint comes after its commit, so the log was there to be read: the hint was none.
+                behind.insert(id);
+            } else if !behind.contains(&id) {
+                // Nobody told anything while the log was read (that would be read next). A hint comes after
+                // its commit, so the log was there to be read: the hint was none.
                 tracing::warn!(chat = %id, "a hint told of more than the log holds");
                 chat.forget_target();
             }
@@ -324,6 +341,32 @@ impl State {
         })
     }
 
+    /// Takes note of the newest entry of a chat's log, whoever told of it; says whether it was news. Whoever
+    /// moves the target tells all feeds but the one that knows: a later hint of the same entry is no news.
+    fn advance(&mut self, id: ChatId, seq: i64, teller: Option<u64>) -> bool {
+        let Some(chat) = self.chats.get_mut(&id) else {
+            return false;
+        };
+        if seq <= chat.target {
+            return false;
+        }
+        chat.target = seq;
+        let feeds = chat.feeds.values();
+        for feed in feeds.filter(|feed| Some(feed.number) != teller) {
+            feed.mark(id);
+        }
+        true
+    }
+
+    /// Whether a chat's tail is behind its target, which is noted for the reader.
+    fn is_behind(&mut self, id: ChatId) -> bool {
+        let is_behind = self.chats.get(&id).is_some_and(Chat::is_behind);
+        if is_behind {
+            self.behind.insert(id);
+        }
+        is_behind
+    }
+
     fn untrack(&mut self, feed: u64, id: ChatId) {
         if let MapEntry::Occupied(mut entry) = self.chats.entry(id) {
             entry.get_mut().feeds.remove(&feed);
@@ -351,3 +394,6 @@ impl Chat {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

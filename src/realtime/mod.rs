@@ -187,10 +187,31 @@ impl BackOff {
         self.next = self.first;
     }
 
-    /// Waits half to all of the next wait.
-    async fn wait(&mut self) {
+    /// How long to wait now: half to all of the next wait.
+    fn take(&mut self) -> Duration {
         let wait = self.next.mul_f64(0.5 + fastrand::f64() / 2.0);
         self.next = (self.next * 2).min(self.most);
-        tokio::time::sleep(wait).await;
+        wait
+    }
+
+    async fn wait(&mut self) {
+        tokio::time::sleep(self.take()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_their_most_and_begin_anew() {
+        let (first, most) = (Duration::from_millis(50), Duration::from_secs(1));
+        let mut back_off = BackOff::new((first, most));
+        for step in [50, 100, 200, 400, 800, 1000, 1000] {
+            let (wait, step) = (back_off.take(), Duration::from_millis(step));
+            assert!(wait >= step / 2 && wait <= step, "{wait:?} of {step:?}");
+        }
+        back_off.reset();
+        assert!(back_off.take() <= first);
     }
 }

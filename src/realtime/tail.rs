@@ -57,11 +57,34 @@ impl Tail {
             return false;
         }
         self.last = Some(event.seq);
+        self.amend(&event);
         self.ring.push_back(Arc::new(event));
         if self.ring.len() > most {
             self.ring.pop_front();
         }
         true
+    }
+
+    /// Has the older entries about a message show it as the newest one does: who reads them only now must
+    /// not see what was edited or deleted since.
+    fn amend(&mut self, event: &Event) {
+        let Some(message) = event.change.message() else {
+            return;
+        };
+        // A message's own entry is the first about it, so a send amends nothing.
+        if message.seq == event.seq {
+            return;
+        }
+        for entry in &mut self.ring {
+            let about = entry.change.message().map(|message| message.seq);
+            if about == Some(message.seq) {
+                let change = entry.change.with_message(message);
+                *entry = Arc::new(Event {
+                    change,
+                    ..Event::clone(entry)
+                });
+            }
+        }
     }
 
     /// Wakes those who wait, if there is something new.
@@ -95,7 +118,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::model::{Change, ChatId};
+    use crate::model::{Change, ChatId, Message, MessageId, UserId};
 
     fn event(seq: i64) -> Event {
         Event {
@@ -142,6 +165,46 @@ mod tests {
         assert_eq!(tail.view(5, 64), View::TooOld);
         assert_eq!(tail.view(10, 64), View::Nothing);
         assert_eq!(tail.view(12, 64), View::Nothing);
+    }
+
+    fn message(seq: i64, body: &str) -> Box<Message> {
+        Box::new(Message {
+            chat_id: ChatId(Uuid::nil()),
+            seq,
+            id: MessageId(Uuid::nil()),
+            sender_id: UserId::new("alice").unwrap(),
+            body: body.to_owned(),
+            reply_to_seq: None,
+            created_at: DateTime::UNIX_EPOCH,
+            edited_at: None,
+            deleted_at: None,
+            deleted_by: None,
+        })
+    }
+
+    #[test]
+    fn older_entries_show_a_message_as_it_is_now() {
+        let mut tail = tail(0, 0, 10);
+        let changes = [
+            Change::MessageSent(message(1, "draft")),
+            Change::MessageSent(message(2, "another")),
+            Change::MessageEdited(message(1, "better")),
+            Change::MessageEdited(message(1, "final")),
+        ];
+        for (seq, change) in (1..).zip(changes) {
+            let event = Event {
+                change,
+                ..event(seq)
+            };
+            assert!(tail.append(event, 10));
+        }
+        let View::Events(events) = tail.view(0, 64) else {
+            panic!("nothing");
+        };
+        let bodies = events.iter().map(|event| event.change.message());
+        let bodies: Vec<&str> = bodies.map(|m| m.unwrap().body.as_str()).collect();
+        assert_eq!(bodies, ["final", "another", "final", "final"]);
+        assert!(matches!(events[0].change, Change::MessageSent(_)));
     }
 
     #[test]

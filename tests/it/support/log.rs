@@ -1,66 +1,53 @@
-//! Looking behind the API's back: what the database holds of a chat.
+//! A chat's log, seen from behind the API's back.
 
-use colloquy::model::{ChatId, EventKind};
-use diesel::sql_types::{BigInt, SmallInt, Text, Uuid as SqlUuid};
-use diesel::{QueryableByName, sql_query};
-use diesel_async::RunQueryDsl;
+use colloquy::model::{ChatId, EventCursor};
+use serde_json::Value;
 
-use super::server::Server;
+use super::postgres::sql;
+use super::socket::Events;
+use super::{Server, User};
 
-#[derive(Debug, QueryableByName)]
-struct Entry {
-    #[diesel(sql_type = BigInt)]
-    seq: i64,
-    #[diesel(sql_type = SmallInt)]
-    kind: EventKind,
+/// The number in the log that a cursor hides.
+pub(crate) fn seq_of(cursor: &str) -> i64 {
+    EventCursor::decode(cursor).unwrap().seq
 }
 
-#[derive(Debug, QueryableByName)]
-struct Number {
-    #[diesel(sql_type = BigInt)]
-    number: i64,
+/// The numbers of events.
+pub(crate) fn seqs(events: &[Value]) -> Vec<i64> {
+    let seq = |event: &Value| seq_of(event["cursor"].as_str().unwrap());
+    events.iter().map(seq).collect()
 }
 
-/// The whole log of a chat, sends included.
-const LOG: &str = "SELECT seq, 0::smallint AS kind FROM messages WHERE chat_id = $1 \
-     UNION ALL SELECT seq, kind FROM chat_events WHERE chat_id = $1 ORDER BY seq";
+/// The cursor in front of a chat's newest event.
+pub(crate) async fn before_the_last(user: &User, chat: &str) -> String {
+    let mut cursor = EventCursor::decode(&user.event_cursor(chat).await).unwrap();
+    cursor.seq -= 1;
+    cursor.encode()
+}
 
-impl Server {
-    /// What happened in a chat, in order: `ParticipantAdded`, `MessageSent`. The log has no gap.
-    pub(crate) async fn log(&self, chat: &str) -> Vec<String> {
-        let mut conn = self.sql().await;
-        let id = chat.parse::<ChatId>().unwrap().0;
-        let query = sql_query(LOG).bind::<SqlUuid, _>(id);
-        let entries: Vec<Entry> = query.load(&mut conn).await.unwrap();
-        let seqs: Vec<i64> = entries.iter().map(|entry| entry.seq).collect();
-        let head = format!("SELECT last_seq AS number FROM chats WHERE id = '{id}'");
-        let gapless: Vec<i64> = (1..=self.number(&head).await).collect();
-        assert_eq!(seqs, gapless, "the log of {chat} has a gap or a seq twice");
-        let kind = |entry: &Entry| format!("{:?}", entry.kind);
-        entries.iter().map(kind).collect()
-    }
+/// Follows a chat from now on, and returns once the stream is known to run: it began one event earlier.
+pub(crate) async fn from_now(user: &User, chat: &str) -> Events {
+    let after = before_the_last(user, chat).await;
+    let mut events = user.follows(chat, Some(&after)).await;
+    events.next().await;
+    events
+}
 
-    /// The one number a query gives, named `number`.
-    pub(crate) async fn number(&self, query: &str) -> i64 {
-        let mut conn = self.sql().await;
-        let row: Number = sql_query(query).get_result(&mut conn).await.unwrap();
-        row.number
-    }
+/// The id of a chat as the tables have it.
+pub(crate) fn uuid(chat: &str) -> String {
+    chat.parse::<ChatId>().unwrap().0.to_string()
+}
 
-    /// How many unread messages a user has in a chat, counted by hand and without a limit.
-    pub(crate) async fn recounts_unread(&self, chat: &str, user: &str) -> i64 {
-        let mut conn = self.sql().await;
-        let id = chat.parse::<ChatId>().unwrap().0;
-        let row: Number = sql_query(
-            "SELECT count(*) AS number FROM messages m JOIN participants p USING (chat_id) \
-             WHERE p.chat_id = $1 AND p.user_id = $2 AND m.seq > p.read_seq \
-             AND m.sender_id <> $2 AND m.deleted_at IS NULL",
-        )
-        .bind::<SqlUuid, _>(id)
-        .bind::<Text, _>(user)
-        .get_result(&mut conn)
-        .await
-        .unwrap();
-        row.number
-    }
+/// Writes messages as a third party would, by the send statement: nobody rings. Their bodies are `x…x1`,
+/// `x…x2` and so on, with `width` times the x.
+pub(crate) async fn write(server: &Server, chat: &str, sender: &str, count: usize, width: usize) {
+    let statement = format!(
+        "WITH chat AS (UPDATE chats SET last_seq = last_seq + {count} WHERE id = '{}' \
+         RETURNING id, tenant_id, last_seq - {count} AS base) \
+         INSERT INTO messages (chat_id, seq, tenant_id, created_at, sender_id, id, body) \
+         SELECT chat.id, chat.base + n, chat.tenant_id, now(), '{sender}', gen_random_uuid(), \
+         repeat('x', {width}) || n FROM chat, generate_series(1, {count}) AS n",
+        uuid(chat)
+    );
+    sql(&mut server.sql().await, &statement).await;
 }

@@ -28,6 +28,7 @@ pub(crate) struct Setup {
     pub(crate) realtime: RealtimeOptions,
     pub(crate) origins: Vec<&'static str>,
     pub(crate) leeway: Duration,
+    pub(crate) init_within: Duration,
 }
 
 impl Default for Setup {
@@ -43,6 +44,7 @@ impl Default for Setup {
             realtime: RealtimeOptions::default(),
             origins: Vec::new(),
             leeway: Duration::from_secs(5),
+            init_within: http::INIT_WITHIN,
         }
     }
 }
@@ -96,6 +98,7 @@ impl Server {
             app: Arc::clone(&app),
             schema: graphql::schema(),
             shutdown: stop_serving.clone(),
+            init_within: setup.init_within,
             tasks: sockets.clone(),
         };
         let origins = setup.origins.iter().map(|origin| origin.parse().unwrap());

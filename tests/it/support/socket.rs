@@ -57,6 +57,10 @@ impl Socket {
         self.0.send(Message::text(text)).await.unwrap();
     }
 
+    pub(crate) async fn say_bytes(&mut self, bytes: &'static [u8]) {
+        self.0.send(Message::binary(bytes)).await.unwrap();
+    }
+
     pub(crate) async fn subscribe(&mut self, id: &str, query: &str, variables: Value) {
         let payload = json!({ "query": query, "variables": variables });
         self.say(json!({ "type": "subscribe", "id": id, "payload": payload }))
@@ -167,6 +171,15 @@ impl Events {
     pub(crate) async fn take(&mut self, count: usize) -> Vec<Value> {
         let mut items = Vec::with_capacity(count);
         while items.len() < count {
+            items.push(self.next().await);
+        }
+        items
+    }
+
+    /// The items up to the first that is as wanted, which is the last of them.
+    pub(crate) async fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let mut items = Vec::new();
+        while !items.last().is_some_and(&wanted) {
             items.push(self.next().await);
         }
         items

@@ -1,0 +1,106 @@
+//! The hub without a database: who is told of what.
+
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use uuid::Uuid;
+
+use super::*;
+use crate::model::UserId;
+use crate::realtime::Feed;
+use crate::store::{Database, PoolOptions};
+
+const CHAT: ChatId = ChatId(Uuid::nil());
+
+/// A hub whose database is never asked for anything.
+fn hub() -> Arc<Hub> {
+    let second = Duration::from_secs(1);
+    let options = PoolOptions {
+        size: 1,
+        wait: second,
+        connect: second,
+        statement: second,
+    };
+    let database = Database::new("postgres://localhost/nowhere?sslmode=disable").unwrap();
+    let pool = database.pool(options).unwrap();
+    let shutdown = CancellationToken::new();
+    Arc::new(Hub::new(RealtimeOptions::default(), pool, shutdown))
+}
+
+fn feed(hub: &Arc<Hub>) -> Feed {
+    let user = UserId::new("alice").unwrap();
+    let feed = Feed::new(Arc::clone(hub), &TenantId::default(), &user);
+    feed.attend([CHAT]);
+    feed
+}
+
+fn has_changed(feed: &mut Feed) -> bool {
+    feed.changed().now_or_never().is_some()
+}
+
+#[tokio::test]
+async fn a_head_that_someone_else_reads_is_news_to_feeds() {
+    let hub = hub();
+    let (mut one, mut two) = (feed(&hub), feed(&hub));
+    for feed in hub.feeds() {
+        hub.track(&feed, CHAT, 5);
+    }
+    assert!(
+        has_changed(&mut two),
+        "entries up to 5 are news to the second"
+    );
+    assert!(!has_changed(&mut two));
+    let _tail = hub.watch(&TenantId::default(), CHAT);
+    hub.begin(CHAT, 6);
+    assert!(!hub.grew(CHAT, 6), "the hint of 6 comes late");
+    assert!(has_changed(&mut one) && has_changed(&mut two));
+}
+
+#[tokio::test]
+async fn what_grows_between_attention_and_reading_is_heard_of() {
+    let hub = hub();
+    let mut feed = feed(&hub);
+    assert!(hub.grew(CHAT, 6));
+    for state in hub.feeds() {
+        hub.track(&state, CHAT, 5);
+    }
+    assert!(has_changed(&mut feed));
+    for state in hub.feeds() {
+        hub.track(&state, CHAT, 5);
+    }
+    assert!(
+        !has_changed(&mut feed),
+        "a head that lags behind a hint is not asked for for ever"
+    );
+}
+
+#[tokio::test]
+async fn a_hint_during_a_read_is_read_next() {
+    let hub = hub();
+    let _tail = hub.watch(&TenantId::default(), CHAT);
+    hub.begin(CHAT, 5);
+    assert!(hub.grew(CHAT, 6));
+    let ranges = hub.take_behind();
+    assert_eq!(ranges.len(), 1);
+    assert!(hub.grew(CHAT, 7));
+    hub.append(&ranges, Vec::new());
+    assert!(!hub.grew(CHAT, 7), "the target stands");
+    assert_eq!(hub.take_behind().len(), 1);
+    hub.append(&ranges, Vec::new());
+    assert!(hub.take_behind().is_empty());
+    assert!(hub.grew(CHAT, 7), "a hint of nothing is forgotten");
+}
+
+#[tokio::test]
+async fn what_nobody_subscribes_to_is_forgotten() {
+    let hub = hub();
+    let feed = feed(&hub);
+    let _one = hub.watch(&TenantId::default(), CHAT);
+    let _two = hub.watch(&TenantId::default(), CHAT);
+    hub.unwatch(CHAT);
+    drop(feed);
+    assert_eq!((hub.watched_chats(), hub.feeds().len()), (1, 0));
+    hub.unwatch(CHAT);
+    assert_eq!(hub.watched_chats(), 0);
+    assert!(!hub.grew(CHAT, 1));
+}
