@@ -170,9 +170,10 @@ fn the_unread_count_equals_a_recount_whatever_happens() {
         for seed in 0..4 {
             let mut random = fastrand::Rng::with_seed(seed);
             for turn in 0..30 {
-                let users = match random.bool() {
-                    true => [&alice, &bob],
-                    false => [&bob, &alice],
+                let users = if random.bool() {
+                    [&alice, &bob]
+                } else {
+                    [&bob, &alice]
                 };
                 let what = (random.u8(..), random.usize(..));
                 step(&chat, users, &mut messages, what).await;
