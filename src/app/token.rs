@@ -7,7 +7,9 @@ use chrono::{DateTime, Utc};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Number;
 
 use super::{Actor, Session};
 use crate::model::{Profile, TenantId, UserId};
@@ -50,13 +52,30 @@ pub struct Claims {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub picture: Option<String>,
     /// When it was issued, in seconds since 1970.
+    #[serde(default, deserialize_with = "some_seconds")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iat: Option<i64>,
     /// Before when it is not valid, in seconds since 1970.
+    #[serde(default, deserialize_with = "some_seconds")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nbf: Option<i64>,
     /// When it expires, in seconds since 1970.
+    #[serde(deserialize_with = "seconds")]
     pub exp: i64,
+}
+
+/// Reads a NumericDate (RFC 7519, section 2), which may have a fraction: the second it is in.
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let number = Number::deserialize(deserializer)?;
+    let whole = number.as_i64();
+    let floor = || number.as_f64()?.floor().to_string().parse().ok();
+    whole
+        .or_else(floor)
+        .ok_or_else(|| D::Error::custom("a time out of range"))
+}
+
+fn some_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    seconds(deserializer).map(Some)
 }
 
 /// Reads and makes tokens.
