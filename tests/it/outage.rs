@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::support::log::{from_now, seq_of, seqs};
+use crate::support::log::{from_now, seq_of, seqs, write};
 use crate::support::server::Setup;
 use crate::support::socket::bodies;
 use crate::support::{Server, User, postgres, run};
@@ -129,6 +129,33 @@ async fn send(user: &User, chat: &str, body: &str) -> usize {
 #[test]
 fn the_listeners_connection_may_die() {
     run(connections_die(LISTENER, NEVER));
+}
+
+#[test]
+fn a_listener_that_comes_back_finds_what_it_missed() {
+    run(async {
+        let realtime = RealtimeOptions {
+            sweep: NEVER,
+            ..RealtimeOptions::default()
+        };
+        let setup = Setup {
+            realtime,
+            ..Setup::default()
+        };
+        let server = Server::with(postgres::database().await, setup).await;
+        let (alice, bob) = (server.user("alice"), server.user("bob"));
+        let chat = alice.direct(&bob).await;
+        let mut updates = follow(&server, &bob).await;
+        let mut events = from_now(&bob, &chat).await;
+        // Nobody rings for it, before or after.
+        write(&server, &chat, "alice", 3, 0).await;
+        terminate(&server, LISTENER).await;
+        assert_eq!(bodies(&events.take(3).await), ["1", "2", "3"]);
+        updates
+            .until(|update| update["chat"]["lastMessage"]["body"] == "3")
+            .await;
+        until("it is live", async || server.app.realtime.is_live()).await;
+    });
 }
 
 #[test]

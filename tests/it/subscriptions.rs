@@ -247,6 +247,26 @@ fn from_every_cursor_exactly_the_rest_comes() {
 }
 
 #[test]
+fn each_event_shows_the_chat_as_it_is_then() {
+    run(async {
+        let server = Server::start().await;
+        let alice = server.user("alice");
+        let chat = alice.group("First", &[]).await;
+        let query = "subscription ($chat: ID!, $after: String) { \
+                     chatEvents(chatId: $chat, after: $after) { chat { title } } }";
+        let start = alice.start_cursor(&chat).await;
+        let mut socket = alice.socket().await;
+        let variables = json!({ "chat": chat, "after": start });
+        socket.subscribe("s", query, variables).await;
+        for title in ["First", "Second", "Third"] {
+            rename(&alice, &chat, title).await;
+            let event = &socket.hear().await["payload"]["data"]["chatEvents"];
+            assert_eq!(event["chat"]["title"], title);
+        }
+    });
+}
+
+#[test]
 fn a_replay_shows_messages_as_they_are_now() {
     run(async {
         let server = Server::start().await;
