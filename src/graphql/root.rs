@@ -93,20 +93,12 @@ impl Query {
         ctx: &Context<'_>,
         #[graphql(desc = "The chat's id.")] id: ID,
     ) -> Result<Option<Chat>> {
-        let actor = ctx.actor()?;
+        ctx.actor()?;
         let id: Result<ChatId, _> = id.parse();
         let Ok(id) = id else {
             return Ok(None);
         };
-        // Not by a loader, which waits a millisecond for others to join it: this is where requests begin.
-        let states = ctx.app()?.chats_by_ids(actor, &[id]).await;
-        let states: Vec<_> = states
-            .map_err(to_graphql)?
-            .into_iter()
-            .map(Arc::new)
-            .collect();
-        ctx.loaders()?.remember(&states).await;
-        Ok(states.into_iter().next().map(Chat::from))
+        Ok(ctx.loaders()?.chat(id).await?.map(Chat::from))
     }
 
     /// The viewer's chats, most recently active first. As chats become active they move, so one can

@@ -2,7 +2,7 @@
 
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, Response, Value, Variables};
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody as _, to_bytes};
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts as _, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -27,9 +27,16 @@ pub(super) async fn post(State(state): State<HttpState>, headers: HeaderMap, bod
         let why = "Send the request as `Content-Type: application/json`.";
         return refuse(&headers, StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
     }
-    let Ok(body) = to_bytes(body, BODY_MAX_BYTES).await else {
+    let too_large = || {
         let why = "The request is larger than 1 MiB, or was cut off.";
-        return refuse(&headers, StatusCode::PAYLOAD_TOO_LARGE, why);
+        refuse(&headers, StatusCode::PAYLOAD_TOO_LARGE, why)
+    };
+    // What is announced as too large is not waited for.
+    if usize::try_from(body.size_hint().lower()).is_ok_and(|size| size > BODY_MAX_BYTES) {
+        return too_large();
+    }
+    let Ok(body) = to_bytes(body, BODY_MAX_BYTES).await else {
+        return too_large();
     };
     match parse(&body) {
         Ok(request) if request.query.trim().is_empty() => {
