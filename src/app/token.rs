@@ -64,7 +64,7 @@ pub struct Claims {
     pub exp: i64,
 }
 
-/// Reads a NumericDate (RFC 7519, section 2), which may have a fraction: the second it is in.
+/// Reads a `NumericDate` (RFC 7519, section 2), which may have a fraction: the second it is in.
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     let number = Number::deserialize(deserializer)?;
     let whole = number.as_i64();

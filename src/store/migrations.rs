@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use diesel::migration::MigrationSource;
+use diesel::pg::Pg;
 use diesel_async::{AsyncMigrationHarness, SimpleAsyncConnection as _};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
 
@@ -46,8 +48,11 @@ fn names(harness: &mut AsyncMigrationHarness<Connection>) -> Result<Vec<String>,
 pub async fn revert_all(conn: Connection) -> Result<Vec<String>, MigrationError> {
     tokio::task::spawn_blocking(move || {
         let mut harness = AsyncMigrationHarness::new(conn);
-        let names = harness.revert_all_migrations(MIGRATIONS)?;
-        Ok(names.iter().map(ToString::to_string).collect())
+        let all = MigrationSource::<Pg>::migrations(&MIGRATIONS)?;
+        let mut names: Vec<String> = all.iter().map(|m| m.name().to_string()).collect();
+        names.sort_by(|one, other| other.cmp(one));
+        harness.revert_all_migrations(MIGRATIONS)?;
+        Ok(names)
     })
     .await?
 }
