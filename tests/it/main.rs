@@ -13,6 +13,7 @@
     clippy::cognitive_complexity,
     clippy::large_futures,
     clippy::as_conversions,
+    clippy::cloned_ref_to_slice_refs,
     reason = "a test says what is wrong by panicking, and is read once where it fails"
 )]
 

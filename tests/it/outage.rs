@@ -338,7 +338,7 @@ fn connections_that_die_amid_requests_are_an_outage_and_no_fault() {
         let mut killer = server.sql().await;
         let statement = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                          WHERE datname = current_database() AND pid <> pg_backend_pid()";
-        while writers.len() > 0 {
+        while !writers.is_empty() {
             postgres::sql(&mut killer, statement).await;
             // Often, and at moments that have nothing to do with what is under way.
             let joined = timeout(
