@@ -114,11 +114,16 @@ impl Hub {
 
     /// Lets a chat's tail begin behind `head`, which was read after [`Hub::watch`]. A tail that has begun
     /// already only learns of the head.
-    pub(super) fn begin(&self, id: ChatId, head: i64) {
+    ///
+    /// Whoever read the head is of the chat's tenant. Who only watched may not be: an outsider who waits to
+    /// be refused.
+    pub(super) fn begin(&self, tenant: &TenantId, id: ChatId, head: i64) {
         let mut state = self.state();
-        let tail = state.chats.get_mut(&id).and_then(|chat| chat.tail.as_mut());
-        if let Some((tail, _)) = tail {
-            tail.begin(head);
+        if let Some(chat) = state.chats.get_mut(&id) {
+            chat.tenant.clone_from(tenant);
+            if let Some((tail, _)) = &mut chat.tail {
+                tail.begin(head);
+            }
         }
         state.advance(id, head, None);
         if state.is_behind(id) {
@@ -229,6 +234,10 @@ impl Hub {
             // and it must hold up no other log.
             [range] if misfit => {
                 tracing::error!(chat = %range.chat_id, %error, "the hub does not understand a log");
+                // The next sweep finds it behind again, and takes it up once it is mended.
+                if let Some(chat) = self.state().chats.get_mut(&range.chat_id) {
+                    chat.forget_target();
+                }
                 Vec::new()
             }
             _ if misfit => {

@@ -41,7 +41,7 @@ impl Watch {
     /// Begins behind the entry `after`. `head` is the chat's newest entry, read since the watch was made.
     #[must_use]
     pub fn start(self, head: i64, after: i64) -> Subscriber {
-        self.hub.begin(self.chat, head);
+        self.hub.begin(&self.tenant, self.chat, head);
         Subscriber {
             back_off: BackOff::new(self.hub.options.back_off),
             cursor: after,

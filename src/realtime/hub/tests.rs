@@ -51,7 +51,7 @@ async fn a_head_that_someone_else_reads_is_news_to_feeds() {
     );
     assert!(!has_changed(&mut two));
     let _tail = hub.watch(&TenantId::default(), CHAT);
-    hub.begin(CHAT, 6);
+    hub.begin(&TenantId::default(), CHAT, 6);
     assert!(!hub.grew(CHAT, 6), "the hint of 6 comes late");
     assert!(has_changed(&mut one) && has_changed(&mut two));
 }
@@ -78,7 +78,7 @@ async fn what_grows_between_attention_and_reading_is_heard_of() {
 async fn a_hint_during_a_read_is_read_next() {
     let hub = hub();
     let _tail = hub.watch(&TenantId::default(), CHAT);
-    hub.begin(CHAT, 5);
+    hub.begin(&TenantId::default(), CHAT, 5);
     assert!(hub.grew(CHAT, 6));
     let ranges = hub.take_behind();
     assert_eq!(ranges.len(), 1);
@@ -89,6 +89,18 @@ async fn a_hint_during_a_read_is_read_next() {
     hub.append(&ranges, Vec::new());
     assert!(hub.take_behind().is_empty());
     assert!(hub.grew(CHAT, 7), "a hint of nothing is forgotten");
+}
+
+#[tokio::test]
+async fn an_outsider_of_another_tenant_disturbs_nobody() {
+    let hub = hub();
+    // Registered, and not yet refused.
+    let _outsider = hub.watch(&TenantId::new("other").unwrap(), CHAT);
+    let _tail = hub.watch(&TenantId::default(), CHAT);
+    hub.begin(&TenantId::default(), CHAT, 5);
+    assert!(hub.grew(CHAT, 6));
+    let ranges = hub.take_behind();
+    assert_eq!(ranges[0].tenant, TenantId::default());
 }
 
 #[tokio::test]
