@@ -1,0 +1,129 @@
+//! The load benchmark: `cargo bench --bench load`, with `-- --seconds 5 --runs 3` as the defaults.
+//!
+//! It starts the release binary on a private Postgres with the durability it ships with, loads it over HTTP,
+//! and runs `pgbench` with the statements of the same operations on the same database, in turns. What counts
+//! are the ratios and the processor time: both survive a busy machine. `docs/performance.md` explains the lines.
+
+mod client;
+mod measure;
+mod pgbench;
+mod process;
+mod report;
+mod server;
+mod statements;
+mod world;
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
+
+use measure::{Bench, compare};
+use server::{Folder, Server};
+use world::{Database, Operation};
+
+/// How to measure.
+#[derive(Debug, Clone, Parser)]
+struct Args {
+    /// How long each run takes.
+    #[arg(long, default_value_t = 5)]
+    seconds: u32,
+    /// How often each thing is run, in turns; the medians are reported.
+    #[arg(long, default_value_t = 3)]
+    runs: u32,
+    /// Where the temporary data folder goes: a disk of the kind that is of interest.
+    #[arg(long, default_value_os_t = std::env::temp_dir())]
+    place: std::path::PathBuf,
+    /// What cargo adds.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// One thread: a client that takes little of the machine.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let args = Args::parse();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    // Whatever ends first, the guards in `measure` stop what they started and remove the folder.
+    tokio::select! {
+        measured = measure(&args) => report::write(&measured?),
+        _ = terminate.recv() => anyhow::bail!("terminated"),
+        _ = interrupt.recv() => anyhow::bail!("interrupted"),
+    }
+}
+
+async fn measure(args: &Args) -> Result<Value> {
+    let folder = Folder::new(&args.place)?;
+    let load_before = report::load_average()?;
+    let server = Server::start(&folder).await?;
+    let database = Database::connect(&server).await?;
+    database.seed().await.context("seeding")?;
+    let machine = report::machine(&database, &folder).await?;
+    drop((database, server));
+    let idle = idle(&folder, args.runs).await?;
+
+    let server = Server::start(&folder).await?;
+    let bench = Bench {
+        database: Database::connect(&server).await?,
+        server,
+        seconds: args.seconds,
+        runs: args.runs,
+    };
+    let (send, send_statements) = operation(&bench, &Operation::send(), &[1, 8, 32]).await?;
+    let (page, page_statements) = operation(&bench, &Operation::page(), &[1, 8]).await?;
+    let notify = notify(&bench, &send_statements.scripts).await?;
+    Ok(json!({
+        "machine": machine,
+        "load_average": [load_before, report::load_average()?],
+        "seconds": args.seconds,
+        "runs": args.runs,
+        "statements": { "send": send_statements.per_request, "page": page_statements.per_request },
+        "send": send,
+        "page": page,
+        "notify": notify,
+        "idle": idle,
+    }))
+}
+
+/// An operation's statements, and its lines at so many clients.
+async fn operation(
+    bench: &Bench,
+    operation: &Operation,
+    clients: &[u32],
+) -> Result<(Vec<Value>, statements::Statements)> {
+    let statements = statements::of(&bench.server, &bench.database, operation).await?;
+    let mut lines = Vec::new();
+    for clients in clients {
+        lines.push(compare(bench, operation, &statements.scripts, *clients).await?);
+    }
+    Ok((lines, statements))
+}
+
+/// What a notification in the writer's own transaction would cost: pgbench only, 32 clients.
+async fn notify(bench: &Bench, [send, _]: &[String; 2]) -> Result<Value> {
+    let with = ", pg_notify('bench', chat_id::text || ':' || seq);";
+    let notifying = send.trim_end().trim_end_matches(';').to_owned() + with;
+    let scripts = [send.clone(), notifying];
+    let runs = bench.in_turns(32, &scripts).await?;
+    Ok(json!({ "clients": 32, "plain": runs[0], "notifying": runs[1] }))
+}
+
+/// Start-up with existing data, and what the server takes while nobody asks anything.
+async fn idle(folder: &Folder, runs: u32) -> Result<Value> {
+    let (mut ready_ms, mut resident_kib) = (Vec::new(), Vec::new());
+    for _ in 0..runs {
+        let server = Server::start(folder).await?;
+        ready_ms.push(server.ready_after.as_secs_f64() * 1000.0);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        resident_kib.push(process::resident_kib(server.pid())?);
+    }
+    let binary = std::fs::metadata(server::BINARY)?.len();
+    Ok(json!({
+        "ready_ms": report::median(&ready_ms),
+        "resident_kib": report::median(&resident_kib),
+        "binary_bytes": binary,
+    }))
+}

@@ -1,0 +1,145 @@
+//! The report: tables for people, JSON for programs.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use crate::server::Folder;
+use crate::world::Database;
+
+/// A count as a number to reckon with.
+pub(crate) fn real(count: usize) -> f64 {
+    u32::try_from(count).map_or(f64::INFINITY, f64::from)
+}
+
+pub(crate) fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let upper = sorted.get(sorted.len() / 2);
+    let lower = sorted.get(sorted.len().saturating_sub(1) / 2);
+    upper
+        .zip(lower)
+        .map_or(f64::NAN, |(one, other)| f64::midpoint(*one, *other))
+}
+
+/// What ran where.
+pub(crate) async fn machine(database: &Database, folder: &Folder) -> Result<Value> {
+    let show = database.client.query_one("SHOW server_version", &[]);
+    let fsync = database.client.query_one("SHOW fsync", &[]);
+    let disk = folder.0.to_string_lossy();
+    Ok(json!({
+        "commit": says("git", &["describe", "--always", "--dirty"]),
+        "postgres": show.await?.get::<_, String>(0),
+        "fsync": fsync.await?.get::<_, String>(0),
+        "rustc": says("rustc", &["--version"]),
+        "cores": std::thread::available_parallelism()?.get(),
+        "kernel": fs::read_to_string("/proc/sys/kernel/osrelease")?.trim(),
+        "file_system": says("stat", &["-f", "-c", "%T", &disk]),
+    }))
+}
+
+/// The machine's load of the last minute.
+pub(crate) fn load_average() -> Result<f64> {
+    let text = fs::read_to_string("/proc/loadavg")?;
+    let first = text.split_whitespace().next();
+    Ok(first.context("no load average")?.parse()?)
+}
+
+fn says(program: &str, arguments: &[&str]) -> Option<String> {
+    let mut command = Command::new(program);
+    let command = command
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    let text = String::from_utf8(command.output().ok()?.stdout).ok()?;
+    Some(text.trim().to_owned())
+}
+
+/// Prints the tables, and keeps the numbers in `target/bench/load.json`.
+pub(crate) fn write(report: &Value) -> Result<()> {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent();
+    let folder = target.context("no target folder")?.join("bench");
+    fs::create_dir_all(&folder)?;
+    fs::write(
+        folder.join("load.json"),
+        serde_json::to_string_pretty(report)?,
+    )?;
+    let mut out = std::io::stdout().lock();
+    out.write_all(tables(report)?.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+fn tables(report: &Value) -> Result<String> {
+    let mut text = String::from(
+        "\n| line | clients | per second | p50 ms | p99 ms | server µs | Postgres µs | client µs | pgbench, statement | ratio | pgbench, with membership | ratio |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+    );
+    for operation in ["send", "page"] {
+        for line in report[operation].as_array().context("no lines")? {
+            let number = |name: &str, digits| figure(&line[name], digits);
+            let pgbench = |which: usize| {
+                let [tps, ratio] = [&line["pgbench"][which], &line["ratio"][which]];
+                format!("{} | {}", figure(tps, 0), figure(ratio, 2))
+            };
+            writeln!(
+                text,
+                "| {operation} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+                line["clients"],
+                number("per_second", 0),
+                number("p50_ms", 2),
+                number("p99_ms", 2),
+                number("server_us", 0),
+                number("postgres_us", 0),
+                number("client_us", 0),
+                pgbench(0),
+                pgbench(1),
+            )?;
+        }
+    }
+    let (idle, notify) = (&report["idle"], &report["notify"]);
+    let share = notify["notifying"].as_f64().zip(notify["plain"].as_f64());
+    let share = share.map_or(f64::NAN, |(one, other)| one / other);
+    let rows = [
+        (
+            "statements a request, send",
+            figure(&report["statements"]["send"], 2),
+        ),
+        (
+            "statements a request, page",
+            figure(&report["statements"]["page"], 2),
+        ),
+        (
+            "send statement by pgbench, 32 clients, a second",
+            figure(&notify["plain"], 0),
+        ),
+        (
+            "the same with pg_notify in it",
+            format!("{} ({share:.2})", figure(&notify["notifying"], 0)),
+        ),
+        ("start to ready with data, ms", figure(&idle["ready_ms"], 0)),
+        (
+            "resident memory idle, KiB",
+            figure(&idle["resident_kib"], 0),
+        ),
+        ("binary, bytes", idle["binary_bytes"].to_string()),
+        (
+            "load average before, after",
+            report["load_average"].to_string(),
+        ),
+    ];
+    text.push_str("\n| line | figure |\n|---|--:|\n");
+    for (name, value) in rows {
+        writeln!(text, "| {name} | {value} |")?;
+    }
+    writeln!(text, "\n{}", report["machine"])?;
+    Ok(text)
+}
+
+fn figure(value: &Value, digits: usize) -> String {
+    value
+        .as_f64()
+        .map_or_else(|| "?".to_owned(), |number| format!("{number:.digits$}"))
+}
