@@ -143,7 +143,9 @@ impl Load {
         };
         let [server_us, postgres_us, client_us] = [0, 1, 2].map(|which: usize| {
             let [before, after] = [before, after].map(|cpu| cpu.get(which).copied());
-            let spent = after.unwrap_or_default() - before.unwrap_or_default();
+            let spent = after
+                .unwrap_or_default()
+                .saturating_sub(before.unwrap_or_default());
             spent.as_secs_f64() * 1e6 / count
         });
         Self {

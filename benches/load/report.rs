@@ -99,6 +99,13 @@ fn tables(report: &Value) -> Result<String> {
             )?;
         }
     }
+    text.push_str(&single_figures(report)?);
+    writeln!(text, "\n{}", report["machine"])?;
+    Ok(text)
+}
+
+/// What has one number.
+fn single_figures(report: &Value) -> Result<String> {
     let (idle, notify) = (&report["idle"], &report["notify"]);
     let share = notify["notifying"].as_f64().zip(notify["plain"].as_f64());
     let share = share.map_or(f64::NAN, |(one, other)| one / other);
@@ -130,11 +137,10 @@ fn tables(report: &Value) -> Result<String> {
             report["load_average"].to_string(),
         ),
     ];
-    text.push_str("\n| line | figure |\n|---|--:|\n");
+    let mut text = String::from("\n| line | figure |\n|---|--:|\n");
     for (name, value) in rows {
         writeln!(text, "| {name} | {value} |")?;
     }
-    writeln!(text, "\n{}", report["machine"])?;
     Ok(text)
 }
 

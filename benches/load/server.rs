@@ -17,7 +17,7 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_colloquy");
 pub(crate) const SECRET: &str = "a secret for benchmarks, of thirty-two bytes or more";
 
 /// A start that takes longer has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A folder that is removed in the end.
 #[derive(Debug)]

@@ -75,10 +75,13 @@ impl Database {
     }
 }
 
+/// Makes a request from a token, the client's number and the request's.
+type MakeRequest = Box<dyn Fn(&str, u32, u32) -> Vec<u8>>;
+
 /// An operation under load, and how pgbench does the same.
 pub(crate) struct Operation {
     /// The request of a client, as so many'th of that client.
-    pub(crate) request: Box<dyn Fn(&str, u32, u32) -> Vec<u8>>,
+    pub(crate) request: MakeRequest,
     /// What the end of a good answer holds.
     pub(crate) wanted: &'static str,
     /// How the statement that reads the membership begins, and its parameters for pgbench.
@@ -174,6 +177,6 @@ pub(crate) fn definitions() -> [String; 1] {
 /// A client's token.
 pub(crate) fn token(client: u32) -> Result<String> {
     let user = UserId::new(format!("user-{}", 1 + client % USERS))?;
-    let claims = Claims::new(&user, Clock.now(), Duration::from_secs(24 * 60 * 60));
+    let claims = Claims::new(&user, Clock.now(), Duration::from_hours(24));
     Ok(Tokens::new(&SecretString::from(SECRET), Duration::ZERO).make(&claims)?)
 }
