@@ -190,7 +190,6 @@ impl App {
         id: ChatId,
         title: &Title,
     ) -> Result<ChatState, Error> {
-        let at = self.clock.now();
         let title = title.as_str();
         let mut conn = self.connection().await?;
         let state = conn
@@ -203,6 +202,7 @@ impl App {
                 store::chats::set_title(conn, &actor.tenant, id, title).await?;
                 let title = title.to_owned();
                 let event = NewEvent::ChatRenamed { title, previous };
+                let at = self.clock.now();
                 append(conn, actor, id, at, vec![event], false).await?;
                 Ok::<_, Error>(reread(conn, actor, id).await?)
             })
@@ -238,7 +238,6 @@ impl App {
         (action, event): (Action, NewEvent),
         deleted: bool,
     ) -> Result<ChatState, Error> {
-        let at = self.clock.now();
         let mut conn = self.connection().await?;
         // Most often the chat is as wanted already (a direct chat that is opened again): no lock for that.
         let state = access::read_for(&mut conn, actor, id, action).await?;
@@ -251,6 +250,7 @@ impl App {
                 if state.chat.deleted_at.is_some() == deleted {
                     return Ok(state);
                 }
+                let at = self.clock.now();
                 let mark = deleted.then_some((&actor.user, at));
                 store::chats::set_deleted(conn, &actor.tenant, id, mark).await?;
                 append(conn, actor, id, at, vec![event], true).await?;

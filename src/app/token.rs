@@ -131,7 +131,8 @@ impl Tokens {
             .ok()
             .and_then(|leeway| expires_at.checked_add_signed(leeway))
             .ok_or(TokenError::Malformed)?;
-        let issued_at = claims.iat.and_then(DateTime::from_timestamp_secs);
+        let issued_at = claims.iat.filter(|iat| *iat >= 0);
+        let issued_at = issued_at.and_then(DateTime::from_timestamp_secs);
         let profile = Profile {
             display_name: claims.name.filter(|text| is_storable(text)),
             avatar_url: claims.picture.filter(|text| is_storable(text)),

@@ -60,7 +60,10 @@ pub(super) async fn chat_of(ctx: &Context<'_>, id: ChatId) -> Result<Chat> {
 
 impl Chat {
     /// A chat that the viewer has just been put out of: its row, and nothing that is in it.
-    pub(super) fn left(chat: model::Chat) -> Self {
+    ///
+    /// Its log ends for them at `seq`.
+    pub(super) fn left(mut chat: model::Chat, seq: i64) -> Self {
+        chat.last_seq = seq;
         Self {
             chat: Arc::new(chat),
             viewer: None,

@@ -25,7 +25,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    async fn chat(&self, ctx: &Context<'_>) -> Result<Chat> {
+    pub(super) async fn chat(&self, ctx: &Context<'_>) -> Result<Chat> {
         let id = self.event.chat_id;
         if self.sees {
             // A removal that is on its way behind this event may have taken the chat already.
@@ -35,7 +35,7 @@ impl Entry {
         }
         let left = ctx.app()?.chat_left(ctx.actor()?, id).await;
         match left.map_err(to_graphql)? {
-            Some(chat) => Ok(Chat::left(chat)),
+            Some(chat) => Ok(Chat::left(chat, self.event.seq)),
             None => chat_of(ctx, id).await,
         }
     }
@@ -204,7 +204,7 @@ event_type!(
 impl From<Entry> for ChatEvent {
     fn from(entry: Entry) -> Self {
         let event = Arc::clone(&entry.event);
-        let message = |message: &crate::model::Message| Message::from(message.clone());
+        let message = |message: &crate::model::Message| Message::shown_by(message, &entry);
         match &event.change {
             Change::MessageSent(m) => Self::MessageSent(MessageSent {
                 message: message(m),

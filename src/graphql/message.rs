@@ -8,6 +8,7 @@ use super::chat::{Chat, chat_of};
 use super::connection::Listed;
 use super::context::ContextExt as _;
 use super::error::UserError;
+use super::event::Entry;
 use super::payload::{chat_id, message_id, outcome};
 use super::scalar::DateTime;
 use super::user::User;
@@ -16,23 +17,40 @@ use crate::model::{self, Body, IdempotencyKey, ListCursor};
 
 /// A message of a chat. A deleted message keeps its place and loses its body.
 #[derive(Debug, Clone)]
-pub(super) struct Message(Arc<model::Message>);
+pub(super) struct Message {
+    row: Arc<model::Message>,
+    /// The event that shows it, whose viewer may have lost the chat since.
+    shown_by: Option<Entry>,
+}
 
 impl From<Arc<model::Message>> for Message {
     fn from(message: Arc<model::Message>) -> Self {
-        Self(message)
+        Self {
+            row: message,
+            shown_by: None,
+        }
     }
 }
 
 impl From<model::Message> for Message {
     fn from(message: model::Message) -> Self {
-        Self(Arc::new(message))
+        Arc::new(message).into()
+    }
+}
+
+impl Message {
+    /// A message as an event shows it.
+    pub(super) fn shown_by(message: &model::Message, entry: &Entry) -> Self {
+        Self {
+            row: Arc::new(message.clone()),
+            shown_by: Some(entry.clone()),
+        }
     }
 }
 
 impl Listed for Message {
     fn place(&self) -> ListCursor {
-        ListCursor::Message(self.0.seq)
+        ListCursor::Message(self.row.seq)
     }
 }
 
@@ -41,46 +59,49 @@ impl Listed for Message {
 impl Message {
     /// The message's id.
     pub(super) async fn id(&self) -> ID {
-        ID(self.0.id.to_string())
+        ID(self.row.id.to_string())
     }
 
     /// The chat the message is in.
     async fn chat(&self, ctx: &Context<'_>) -> Result<Chat> {
-        chat_of(ctx, self.0.chat_id).await
+        match &self.shown_by {
+            Some(entry) => entry.chat(ctx).await,
+            None => chat_of(ctx, self.row.chat_id).await,
+        }
     }
 
     /// The author. It is nullable because it crosses to another record; every message has one.
     async fn sender(&self) -> Option<User> {
-        Some(User::new(self.0.sender_id.clone()))
+        Some(User::new(self.row.sender_id.clone()))
     }
 
     /// The text, byte for byte as it was sent or last edited. Null once the message is deleted.
     async fn body(&self) -> Option<&str> {
-        self.0.visible_body()
+        self.row.visible_body()
     }
 
     /// When the message was sent, by the server's clock. It never runs backwards within a chat.
     async fn created_at(&self) -> DateTime {
-        self.0.created_at.into()
+        self.row.created_at.into()
     }
 
     /// When the body last changed. Null where it never did.
     async fn edited_at(&self) -> Option<DateTime> {
-        self.0.edited_at.map(DateTime::from)
+        self.row.edited_at.map(DateTime::from)
     }
 
     /// When the message was deleted. Null while it is live.
     async fn deleted_at(&self) -> Option<DateTime> {
-        self.0.deleted_at.map(DateTime::from)
+        self.row.deleted_at.map(DateTime::from)
     }
 
     /// The message of the same chat that this one answers. Null where it answers none.
     async fn reply_to(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
-        let Some(seq) = self.0.reply_to_seq else {
+        let Some(seq) = self.row.reply_to_seq else {
             return Ok(None);
         };
-        let message = ctx.loaders()?.message_up_to(self.0.chat_id, seq).await?;
-        Ok(message.map(Self))
+        let message = ctx.loaders()?.message_up_to(self.row.chat_id, seq).await?;
+        Ok(message.map(Self::from))
     }
 }
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use std::sync::Arc;
 
 use super::layers::{BODY_MAX_BYTES, id_of};
-use super::{HttpState, auth, websocket};
+use super::{HttpState, auth, execute_to_end, websocket};
 use crate::app::{Error, Session};
 use crate::graphql::{self, RequestContext, classify, operation_type, refusal_response};
 
@@ -112,7 +112,8 @@ async fn execute(
         Ok(session) => session.map(|session: Session| session.actor),
         Err(error) => return reject(headers, error),
     };
-    match operation_type(&mut request) {
+    let operation = operation_type(&mut request);
+    match operation {
         Some(OperationType::Subscription) => {
             let why = "Subscriptions run over the WebSocket of this address.";
             return refuse(headers, StatusCode::BAD_REQUEST, why);
@@ -127,7 +128,11 @@ async fn execute(
         Some(OperationType::Query | OperationType::Mutation) | None => {}
     }
     let context = RequestContext::new(Arc::clone(&state.app), actor);
-    let mut response = graphql::execute(&state.schema, request, context).await;
+    let mut response = if operation == Some(OperationType::Mutation) {
+        execute_to_end(state.clone(), request, context).await
+    } else {
+        graphql::execute(&state.schema, request, context).await
+    };
     classify(&mut response, id_of(headers));
     let status = status_of(headers, &response);
     answer(headers, status, &response)

@@ -11,15 +11,17 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_graphql::{Request, Response};
 use axum::Router;
 use axum::http::HeaderValue;
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, Span};
 
-use crate::app::App;
-use crate::graphql::Schema;
+use crate::app::{App, Error};
+use crate::graphql::{RequestContext, Schema, execute, refusal_response};
 
 /// How long a socket may usually take to say who it is.
 pub const INIT_WITHIN: Duration = Duration::from_secs(10);
@@ -43,6 +45,15 @@ impl std::fmt::Debug for HttpState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("HttpState").finish_non_exhaustive()
     }
+}
+
+/// Executes a mutation to its end, also when whoever asked for it has hung up: a write that is cut off would
+/// leave its transaction open, with a chat's lock, until its connection is looked at again.
+async fn execute_to_end(state: HttpState, request: Request, context: RequestContext) -> Response {
+    let schema = state.schema;
+    let run = async move { execute(&schema, request, context).await };
+    let done = state.tasks.spawn(run.instrument(Span::current())).await;
+    done.unwrap_or_else(|error| refusal_response(Error::Internal(error.into())))
 }
 
 /// The routes. Pages of `origins` may call them from browsers; by default none but our own.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
 
 use super::layers::BODY_MAX_BYTES;
-use super::{HttpState, auth};
+use super::{HttpState, auth, execute_to_end};
 use crate::app::{Error, Session};
 use crate::graphql::{self, RequestContext, classify, operation_type};
 
@@ -119,6 +119,7 @@ pub(super) fn upgrade(state: HttpState, upgrade: WebSocketUpgrade) -> axum::resp
     upgrade
         .protocols([PROTOCOL])
         .max_message_size(BODY_MAX_BYTES)
+        .max_frame_size(BODY_MAX_BYTES)
         .read_buffer_size(4 * 1024)
         .write_buffer_size(4 * 1024)
         .on_upgrade(move |socket| {
@@ -308,11 +309,16 @@ impl Connection {
         let actor = self.session.as_ref().map(|session| session.actor.clone());
         let context = RequestContext::new(Arc::clone(&self.state.app), actor);
         let schema = self.state.schema.clone();
-        if operation_type(&mut request) == Some(OperationType::Subscription) {
-            graphql::execute_stream(&schema, request, context)
-        } else {
-            let response = async move { graphql::execute(&schema, request, context).await };
-            response.into_stream().boxed()
+        match operation_type(&mut request) {
+            Some(OperationType::Subscription) => graphql::execute_stream(&schema, request, context),
+            Some(OperationType::Mutation) => {
+                let response = execute_to_end(self.state.clone(), request, context);
+                response.into_stream().boxed()
+            }
+            Some(OperationType::Query) | None => {
+                let response = async move { graphql::execute(&schema, request, context).await };
+                response.into_stream().boxed()
+            }
         }
     }
 

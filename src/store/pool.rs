@@ -152,7 +152,10 @@ impl Database {
     pub fn pool(&self, options: PoolOptions) -> Result<Pool, DatabaseError> {
         let statement = options.statement.as_millis();
         let database = self
-            .with_options(&format!("-c statement_timeout={statement}"))
+            // The second for a transaction that was begun and forgotten: it may hold a chat's lock.
+            .with_options(&format!(
+                "-c statement_timeout={statement} -c idle_in_transaction_session_timeout={statement}"
+            ))
             .connect_within(options.connect);
         let mut config = ManagerConfig::default();
         config.recycling_method = RecyclingMethod::Fast;

@@ -60,7 +60,8 @@ pub async fn observe(
     at: DateTime<Utc>,
 ) -> QueryResult<()> {
     ensure(conn, tenant, std::slice::from_ref(id), at).await?;
-    let issued_at = profile.issued_at.unwrap_or(at);
+    // A token from the future must not keep every later one from being heard.
+    let issued_at = profile.issued_at.unwrap_or(at).min(at);
     let row = || {
         users::table
             .filter(users::tenant_id.eq(tenant))
