@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::app::Limits;
+use crate::realtime::RealtimeOptions;
 use crate::store::PoolOptions;
 
 /// A GraphQL chat server beside one Postgres.
@@ -127,6 +128,14 @@ pub struct ServeArgs {
     /// How long one statement may take before the database ends it.
     #[arg(long, env = "COLLOQUY_STATEMENT_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub statement_timeout: Duration,
+    /// How many recent events of each chat that somebody follows are kept in memory. Who is further behind
+    /// reads them from the database.
+    #[arg(long, env = "COLLOQUY_REALTIME_RING", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..), value_name = "COUNT")]
+    pub realtime_ring: u16,
+    /// How often what followers know is compared with the database, on average: so late is an event at most
+    /// whose notification was lost.
+    #[arg(long, env = "COLLOQUY_REALTIME_SWEEP", default_value = "1500ms", value_parser = parse_sweep, value_name = "TIME")]
+    pub realtime_sweep: Duration,
     /// How the log looks.
     #[command(flatten)]
     pub log: LogArgs,
@@ -208,6 +217,15 @@ impl SecretArgs {
     }
 }
 
+/// Reads the time between two sweeps, which must leave the database time for anything else.
+fn parse_sweep(text: &str) -> Result<Duration, String> {
+    let sweep = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if sweep < Duration::from_millis(50) {
+        return Err("it must be 50ms at least".to_owned());
+    }
+    Ok(sweep)
+}
+
 impl ServeArgs {
     /// The size and times of the connection pool.
     #[must_use]
@@ -217,6 +235,16 @@ impl ServeArgs {
             wait: self.pool_wait,
             connect: self.connect_timeout,
             statement: self.statement_timeout,
+        }
+    }
+
+    /// The sizes and times of the realtime engine.
+    #[must_use]
+    pub fn realtime(&self) -> RealtimeOptions {
+        RealtimeOptions {
+            ring: usize::from(self.realtime_ring),
+            sweep: self.realtime_sweep,
+            ..RealtimeOptions::default()
         }
     }
 
@@ -267,6 +295,15 @@ mod tests {
                 "{name} is no variable"
             );
         }
+    }
+
+    #[test]
+    fn a_sweep_leaves_the_database_time() {
+        let parse = |sweep| Cli::try_parse_from(["colloquy", "--realtime-sweep", sweep]);
+        let cli = parse("2s").unwrap();
+        assert_eq!(cli.serve.realtime().sweep, Duration::from_secs(2));
+        assert!(parse("0s").is_err() && parse("soon").is_err());
+        assert!(Cli::try_parse_from(["colloquy", "--realtime-ring", "0"]).is_err());
     }
 
     #[test]

@@ -134,7 +134,7 @@ async fn serve_on(
 ) -> anyhow::Result<()> {
     let pool = database.pool(args.pool())?;
     let tasks = Tasks::default();
-    let realtime = tasks.realtime(database, &pool);
+    let realtime = tasks.realtime(args.realtime(), database, &pool);
     let tokens = Tokens::new(secret, args.jwt_leeway);
     let app = Arc::new(App::new(pool, realtime, tokens, args.limits()));
     if args.demo {
@@ -190,9 +190,9 @@ struct Tasks {
 }
 
 impl Tasks {
-    fn realtime(&self, database: &Database, pool: &Pool) -> Realtime {
+    fn realtime(&self, options: RealtimeOptions, database: &Database, pool: &Pool) -> Realtime {
         Realtime::start(
-            RealtimeOptions::default(),
+            options,
             pool.clone(),
             database,
             database,

@@ -9,6 +9,7 @@ use crate::model::{
     Action, Change, ChatId, ChatKind, Decision, Event, EventCursor, Role, Standing, decide,
 };
 use crate::realtime::Subscriber;
+use crate::sabotage::{self, Sabotage};
 use crate::store;
 
 /// What a missing chat is called in errors.
@@ -68,6 +69,9 @@ impl App {
         if cursor.chat_id != chat {
             return Err(bad("is a cursor of another chat"));
         }
+        if sabotage::is(Sabotage::ResumeInclusive) {
+            return Ok((cursor.seq - 1).max(0));
+        }
         Ok(cursor.seq)
     }
 }
@@ -109,7 +113,7 @@ struct Viewer {
 
 impl Viewer {
     fn sees_after(&mut self, event: &Event) -> bool {
-        if event.seq <= self.head {
+        if event.seq <= self.head || sabotage::is(Sabotage::MembershipOnlyAtSubscribe) {
             return true;
         }
         let me = &self.actor.user;

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::hints::Hints;
 use super::hub::Hub;
 use super::{BackOff, RealtimeOptions};
+use crate::sabotage::{self, Sabotage};
 use crate::store::{self, Connection, Database};
 
 #[derive(Debug)]
@@ -39,13 +40,13 @@ enum Lost {
 impl Listener {
     pub(super) fn new(
         options: RealtimeOptions,
-        database: Database,
+        database: &Database,
         server: u64,
         shutdown: CancellationToken,
     ) -> Self {
         Self {
             options,
-            database,
+            database: database.called("listener"),
             server,
             shutdown,
             live: AtomicBool::new(false),
@@ -74,12 +75,18 @@ impl Listener {
     }
 
     async fn listen(&self, hub: &Hub, back_off: &mut BackOff) -> Lost {
+        let early = sabotage::is(Sabotage::ScanBeforeListen);
+        if early {
+            hub.ask_for_sweep();
+        }
         match self.connect().await {
             Ok(mut conn) => {
                 back_off.reset();
                 // LISTEN first, compare then: what commits between the two is heard.
                 self.live.store(true, Ordering::Release);
-                hub.ask_for_sweep();
+                if !early {
+                    hub.ask_for_sweep();
+                }
                 tracing::debug!("listening");
                 self.hear(hub, &mut conn).await
             }

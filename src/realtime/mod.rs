@@ -105,7 +105,7 @@ impl Realtime {
         let server = fastrand::u64(..);
         let hub = Arc::new(Hub::new(options, pool, shutdown.clone()));
         let doorbell = Arc::new(Doorbell::new(options, doorbell, server, shutdown.clone()));
-        let listener = Arc::new(Listener::new(options, listener.clone(), server, shutdown));
+        let listener = Arc::new(Listener::new(options, listener, server, shutdown));
         tasks.spawn(Arc::clone(&hub).read_on());
         tasks.spawn(sweep::run(Arc::clone(&hub)));
         tasks.spawn(Arc::clone(&doorbell).run());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::model::Event;
+use crate::sabotage::{self, Sabotage};
 
 /// The newest entries of a log, without a gap, and what wakes those who wait for the next.
 #[derive(Debug)]
@@ -105,11 +106,18 @@ impl Tail {
         let oldest = self.ring.front().map(|event| event.seq);
         // The ring has no gap, so the place of an entry follows from the oldest one's number.
         let skip = oldest.and_then(|oldest| usize::try_from(cursor + 1 - oldest).ok());
+        let skip = skip.or_else(|| sabotaged_skip(cursor + 1 - oldest?));
         match skip {
             None => View::TooOld,
             Some(skip) => View::Events(self.ring.iter().skip(skip).take(most).cloned().collect()),
         }
     }
+}
+
+/// Where a broken server would go on for a reader whose next entry has left the ring, `place` from its oldest.
+fn sabotaged_skip(place: i64) -> Option<usize> {
+    let near = place == -1 && sabotage::is(Sabotage::RingOffByOne);
+    (near || sabotage::is(Sabotage::DropOnOverflow)).then_some(0)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use tokio_postgres::Config;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::tls;
+use crate::sabotage::{self, Sabotage};
 
 /// A connection to Postgres.
 pub type Connection = AsyncPgConnection;
@@ -107,6 +108,17 @@ impl Database {
         database
     }
 
+    /// The same database by a connection whose `application_name` also says what it is for.
+    #[must_use]
+    pub fn called(&self, purpose: &str) -> Self {
+        let mut database = self.clone();
+        let name = self.config.get_application_name().unwrap_or_default();
+        database
+            .config
+            .application_name(format!("{name} {purpose}"));
+        database
+    }
+
     /// The same address, another database's name on it.
     #[must_use]
     pub fn named(&self, name: &str) -> Self {
@@ -157,6 +169,11 @@ impl Database {
                 "-c statement_timeout={statement} -c idle_in_transaction_session_timeout={statement}"
             ))
             .connect_within(options.connect);
+        let database = if sabotage::is(Sabotage::AckBeforeCommit) {
+            database.with_options("-c synchronous_commit=off")
+        } else {
+            database
+        };
         let mut config = ManagerConfig::default();
         config.recycling_method = RecyclingMethod::Fast;
         config.custom_setup = Box::new(move |_| {
