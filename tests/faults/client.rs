@@ -16,7 +16,7 @@ use crate::history::Millis;
 use crate::process::SECRET;
 
 /// How long a request may take before the client gives it up.
-const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// The time.
 pub(crate) fn now() -> Millis {

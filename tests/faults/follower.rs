@@ -74,6 +74,8 @@ pub(crate) struct Follower {
     pub(crate) temperament: Temperament,
     /// Whether they may be refused, because they come and go.
     pub(crate) guest: bool,
+    /// The number of the first of the servers.
+    pub(crate) first: usize,
     pub(crate) rng: Rng,
     pub(crate) progress: Progress,
 }
@@ -134,7 +136,7 @@ impl Follower {
             return;
         };
         report.stream.sessions.push(Session {
-            server,
+            server: self.first + server,
             after: seq_of(cursor),
             events: Vec::new(),
             // Where the run ends in the middle.

@@ -196,7 +196,7 @@ pub(crate) async fn torment_connections(
             )
             .await;
             count += 1;
-            sleep(Duration::from_millis(rng.u64(50..300))).await;
+            sleep(Duration::from_millis(rng.u64(100..500))).await;
         }
     }
 }

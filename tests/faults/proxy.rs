@@ -34,7 +34,7 @@ pub(crate) struct Conduct {
     pub(crate) blackhole: bool,
     /// By how much each piece is late.
     pub(crate) delay: Duration,
-    /// Pieces of a few bytes only.
+    /// Small pieces only, one a millisecond.
     pub(crate) slice: bool,
     /// Notifications of Postgres are dropped.
     pub(crate) eat: bool,
@@ -151,13 +151,12 @@ async fn serve(client: TcpStream, upstream: Upstream, behave: watch::Receiver<Co
             }
         }
     };
-    tokio::select! {
-        _ = pumps => {}
-        () = ended => {}
-    }
-    if behave.borrow().reset
-        && let Ok(client) = from_client.reunite(to_client)
-    {
+    let cut = tokio::select! {
+        _ = pumps => false,
+        () = ended => true,
+    };
+    let reset = cut && behave.borrow().reset;
+    if reset && let Ok(client) = from_client.reunite(to_client) {
         // With a linger of zero, closing sends a reset.
         client.set_zero_linger().ok();
     }
@@ -189,9 +188,9 @@ async fn pump(
             None => buffer[..count].to_vec(),
         };
         if now.slice {
-            for piece in bytes.chunks(3) {
+            for piece in bytes.chunks((bytes.len() / 50).max(3)) {
                 to.write_all(piece).await?;
-                tokio::task::yield_now().await;
+                sleep(Duration::from_millis(1)).await;
             }
         } else {
             to.write_all(&bytes).await?;

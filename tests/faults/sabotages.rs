@@ -165,6 +165,7 @@ impl Stage {
             servers: vec![self.servers[server].address()],
             temperament: Temperament::Steady,
             guest: false,
+            first: server,
             rng: Rng::with_seed(1),
             progress: Progress::default(),
         }

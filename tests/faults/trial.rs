@@ -145,6 +145,7 @@ impl Trial {
             target: self.targets[chat].clone(),
             servers: self.addresses(),
             temperament,
+            first: 0,
             guest: user.starts_with("guest"),
             rng: self.rng.fork(),
             progress,
@@ -166,6 +167,10 @@ impl Trial {
         while let Some(done) = workers.join_next().await {
             history.merge(done.unwrap());
         }
+        println!(
+            "the work is done {:.1?} after the last fault",
+            healed.elapsed()
+        );
         let recovered = self.until_all_stand_at_the_head(healed).await;
         let unheard = self.unheard(&mut history).await;
         self.until_all_stand_at_the_head(Instant::now()).await;
@@ -333,7 +338,9 @@ impl Trial {
                 self.actor(&format!("reader-{chat}-0"), chat, &CancellationToken::new());
             for address in self.addresses() {
                 actor.servers = vec![address];
-                while actor.read(history, true).await.is_none() && history.faults.is_empty() {
+                let began = Instant::now();
+                while actor.read(history, true).await.is_none() {
+                    assert!(began.elapsed() < self.plan.recovery, "nobody can read");
                     sleep(Duration::from_millis(50)).await;
                 }
             }
@@ -357,11 +364,9 @@ impl Trial {
                     let name = format!("follower-{chat}-0");
                     let mut follower = self.follower(&name, chat, Temperament::Steady);
                     follower.servers = vec![address];
+                    follower.first = number;
                     let head = heads[&target.uuid];
-                    let mut report = replay_to(follower, (*cursor).clone(), head).await;
-                    for session in &mut report.stream.sessions {
-                        session.server = number;
-                    }
+                    let report = replay_to(follower, (*cursor).clone(), head).await;
                     history.faults.extend(report.faults);
                     history.replays.push(report.stream);
                 }

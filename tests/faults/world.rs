@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use colloquy::model::{ChatId, MessageId};
 use fastrand::Rng;
@@ -24,6 +24,9 @@ const MARK: &str =
     "mutation ($input: MarkChatReadInput!) { markChatRead(input: $input) { userErrors { code } } }";
 const ADD: &str = "mutation ($input: AddParticipantsInput!) { addParticipants(input: $input) { userErrors { code } } }";
 const REMOVE: &str = "mutation ($input: RemoveParticipantInput!) { removeParticipant(input: $input) { userErrors { code } } }";
+
+/// Longer than any fault lasts.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Someone who does things, on any server, until told to stop.
 #[derive(Debug, Clone)]
@@ -73,11 +76,17 @@ impl Actor {
 
     /// Asks until something comes of it, also beyond the stop: what was begun is finished.
     async fn insist(&mut self, query: &str, input: &Value, history: &mut History) -> Value {
+        let began = Instant::now();
         loop {
             match self.ask(query, input).await {
                 Answer::Data(data) => return data,
                 Answer::Fault(fault) => {
                     history.faults.push(fault);
+                    return Value::Null;
+                }
+                Answer::Again if began.elapsed() > PATIENCE => {
+                    let what = format!("{} is never answered: {query} {input}", self.user.id);
+                    history.faults.push(what);
                     return Value::Null;
                 }
                 Answer::Again => sleep(Duration::from_millis(self.rng.u64(10..80))).await,
@@ -92,7 +101,7 @@ impl Actor {
             sender: self.user.id.clone(),
             key: format!("{}-{number}", self.user.id),
         };
-        let length = if self.rng.u8(..16) == 0 { 2000 } else { 40 };
+        let length = if self.rng.u8(..16) == 0 { 4000 } else { 40 };
         let body = "x".repeat(self.rng.usize(1..length));
         let input = json!({ "input": {
             "chatId": self.target.id, "body": body, "idempotencyKey": attempt.key

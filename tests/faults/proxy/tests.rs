@@ -73,6 +73,12 @@ fn faults_do_what_they_say_and_heal() {
         let reset = client.read(&mut pieces).await.unwrap_err();
         assert_eq!(reset.kind(), io::ErrorKind::ConnectionReset);
 
+        // Later connections end in order.
+        let mut client = TcpStream::connect(proxy.address).await.unwrap();
+        assert_eq!(says(&mut client).await, Some(5));
+        client.shutdown().await.unwrap();
+        assert_eq!(client.read(&mut pieces).await.unwrap(), 0);
+
         proxy.behave(|conduct| conduct.down = true);
         let mut client = TcpStream::connect(proxy.address).await.unwrap();
         assert_eq!(says(&mut client).await, None);
