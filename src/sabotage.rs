@@ -65,9 +65,10 @@ pub fn is(which: Sabotage) -> bool {
         let name = std::env::var_os("COLLOQUY_SABOTAGE")?;
         let mut all = Sabotage::ALL.into_iter();
         let chosen = all.find(|fault| name == fault.name());
-        match chosen {
-            Some(_) => tracing::warn!(?name, "this server is broken on purpose"),
-            None => tracing::error!(?name, "there is no sabotage of this name"),
+        if chosen.is_some() {
+            tracing::warn!(?name, "this server is broken on purpose");
+        } else {
+            tracing::error!(?name, "there is no sabotage of this name");
         }
         chosen
     };

@@ -256,6 +256,11 @@ impl Follower {
                 Some(Ok(Message::Close(None)) | Err(_)) | None => return End::Lost,
                 Some(Ok(_)) => continue,
             };
+            if text.starts_with(r#"{"type":"ping""#) {
+                let pong = Message::text(r#"{"type":"pong"}"#);
+                timeout(SILENCE, socket.send(pong)).await.ok();
+                continue;
+            }
             match self.hear(&text, cursor, report) {
                 Ok(()) => {}
                 Err(end) => return end,
@@ -282,7 +287,7 @@ impl Follower {
                     let code = message["payload"][0]["extensions"]["code"].as_str();
                     Err(End::Refused(code.unwrap_or(text).to_owned()))
                 }
-                Some("ping" | "pong") => Ok(()),
+                Some("pong") => Ok(()),
                 _ => {
                     report
                         .faults

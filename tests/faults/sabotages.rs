@@ -235,9 +235,14 @@ impl Stage {
         self.send(20).await;
         self.comes_to_the_head(&bob).await;
         let head = self.head().await;
-        let replays =
-            (0..head).map(|seq| replay_to(self.follower("carol", 0), self.cursor(seq), head));
-        for report in join_all(replays).await {
+        let places = (0..head).map(|seq| (self.follower("carol", 0), self.cursor(seq)));
+        let places: Vec<_> = places.collect();
+        let replays = places
+            .into_iter()
+            .map(|(carol, cursor)| replay_to(carol, cursor, head));
+        // Few at a time: a person has few devices.
+        let reports: Vec<_> = stream::iter(replays).buffer_unordered(6).collect().await;
+        for report in reports {
             self.history.replays.push(report.stream);
         }
         self.ends(bob).await;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use colloquy::embedded::Postgres;
+use colloquy::model::EventCursor;
 use fastrand::Rng;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -69,7 +70,7 @@ struct Trial {
     servers: Vec<Server>,
     targets: Vec<Target>,
     rng: Rng,
-    progress: Vec<(String, usize, Temperament, Progress)>,
+    progress: Vec<(String, usize, Progress)>,
 }
 
 /// Runs a trial on a Postgres of its own.
@@ -137,19 +138,25 @@ impl Trial {
     }
 
     fn follower(&mut self, user: &str, chat: usize, temperament: Temperament) -> Follower {
-        let progress = Progress::default();
-        let known = (user.to_owned(), chat, temperament, progress.clone());
-        self.progress.push(known);
         Follower {
             user: User::new(user),
             target: self.targets[chat].clone(),
             servers: self.addresses(),
             temperament,
-            first: 0,
             guest: user.starts_with("guest"),
+            first: 0,
             rng: self.rng.fork(),
-            progress,
+            progress: Progress::default(),
         }
+    }
+
+    /// A follower who stays on one server.
+    fn resident(&mut self, chat: usize, server: usize) -> Follower {
+        let name = format!("follower-{chat}-0");
+        let mut follower = self.follower(&name, chat, Temperament::Steady);
+        follower.servers = vec![self.servers[server].address()];
+        follower.first = server;
+        follower
     }
 
     async fn go(mut self, postgres: &mut Postgres) -> Outcome {
@@ -224,6 +231,8 @@ impl Trial {
                     _ => Temperament::Steady,
                 };
                 let follower = self.follower(&name, chat, temperament);
+                let progress = follower.progress.clone();
+                self.progress.push((name, chat, progress));
                 let start = self.targets[chat].start.clone();
                 tasks.spawn(follower.run(start, stop.clone()));
             }
@@ -273,7 +282,7 @@ impl Trial {
             return vec!["the database".to_owned()];
         };
         let mut laggards = Vec::new();
-        for (name, chat, _, progress) in &self.progress {
+        for (name, chat, progress) in &self.progress {
             let chat = self.targets[*chat].uuid;
             let (seq, head) = (progress.seq(), heads[&chat]);
             if seq != head && members.contains(&(chat, name.clone())) {
@@ -298,35 +307,43 @@ impl Trial {
         None
     }
 
-    /// Sends while every notification is eaten; says how late the steady followers had each message.
+    /// Sends on the first server while every notification is eaten; says how late the others told of it.
     async fn unheard(&mut self, history: &mut History) -> Vec<Duration> {
+        let chat = self.targets[0].uuid;
+        let head = self.database.heads().await.unwrap()[&chat];
+        let start = EventCursor::decode(&self.targets[0].start).unwrap();
+        // One entry earlier: who gets it is known to be subscribed.
+        let cursor = EventCursor {
+            seq: head - 1,
+            ..start
+        }
+        .encode();
+        let stop = CancellationToken::new();
+        let (mut tasks, mut progress) = (JoinSet::new(), Vec::new());
+        for server in 1..self.servers.len() {
+            let follower = self.resident(0, server);
+            progress.push(follower.progress.clone());
+            tasks.spawn(follower.run(cursor.clone(), stop.clone()));
+        }
+        until_at(&progress, head).await;
         for server in &self.servers {
             server.back.behave(|conduct| conduct.eat = true);
         }
+        let mut sender = self.actor("owner-0-0", 0, &stop);
+        sender.servers = vec![self.servers[0].address()];
         let mut late = Vec::new();
         for number in 0..3 {
-            let mut actor = self.actor(&format!("owner-0-0"), 0, &CancellationToken::new());
-            actor.send(number, history).await;
+            sender.send(number, history).await;
             let began = Instant::now();
-            let chat = self.targets[0].uuid;
-            let head = self.database.heads().await.unwrap()[&chat];
-            let steady = |name: &str, temperament| {
-                temperament == Temperament::Steady && name.starts_with("follower-0")
-            };
-            let all_have = || {
-                let mut all = self
-                    .progress
-                    .iter()
-                    .filter(|(name, _, t, _)| steady(name, *t));
-                all.all(|(.., progress)| progress.seq() >= head)
-            };
-            while !all_have() && began.elapsed() < Duration::from_secs(10) {
-                sleep(Duration::from_millis(5)).await;
-            }
+            until_at(&progress, self.database.heads().await.unwrap()[&chat]).await;
             late.push(began.elapsed());
         }
         for server in &self.servers {
             server.back.heal();
+        }
+        stop.cancel();
+        while let Some(report) = tasks.join_next().await {
+            Self::take(report.unwrap(), history);
         }
         late
     }
@@ -359,12 +376,9 @@ impl Trial {
             self.rng.shuffle(&mut own);
             own.truncate(3);
             own.push(&target.start);
-            for (number, address) in self.addresses().into_iter().enumerate() {
+            for server in 0..self.servers.len() {
                 for cursor in &own {
-                    let name = format!("follower-{chat}-0");
-                    let mut follower = self.follower(&name, chat, Temperament::Steady);
-                    follower.servers = vec![address];
-                    follower.first = number;
+                    let follower = self.resident(chat, server);
                     let head = heads[&target.uuid];
                     let report = replay_to(follower, (*cursor).clone(), head).await;
                     history.faults.extend(report.faults);
@@ -375,15 +389,23 @@ impl Trial {
     }
 }
 
+/// Waits until all stand at a head, though not for ever.
+async fn until_at(progress: &[Progress], head: i64) {
+    let began = Instant::now();
+    while progress.iter().any(|progress| progress.seq() < head) {
+        if began.elapsed() > Duration::from_secs(20) {
+            return;
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// Follows from a cursor up to a head.
 pub(crate) async fn replay_to(follower: Follower, cursor: String, head: i64) -> Report {
     let stop = CancellationToken::new();
     let progress = follower.progress.clone();
     let running = tokio::task::spawn(follower.run(cursor, stop.clone()));
-    let began = Instant::now();
-    while progress.seq() < head && began.elapsed() < Duration::from_secs(20) {
-        sleep(Duration::from_millis(5)).await;
-    }
+    until_at(&[progress], head).await;
     stop.cancel();
     running.await.unwrap()
 }
