@@ -1,15 +1,13 @@
 //! The events of a chat, as one of its participants may see them.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use uuid::Uuid;
 
 use super::access::is_visible;
 use super::{Actor, App, Error};
 use crate::model::{
     Action, Change, ChatId, ChatKind, Decision, Event, EventCursor, Role, Standing, decide,
 };
-use crate::realtime::Subscriber;
-use crate::store;
+use crate::realtime::{Batch, Ended, Subscriber};
 
 /// What a missing chat is called in errors.
 const CHAT: &str = "The chat";
@@ -29,25 +27,23 @@ impl App {
         after: Option<&str>,
     ) -> Result<ChatEvents, Error> {
         let Actor { tenant, user } = actor;
-        let after = after.map(|text| self.event_seq(chat, text));
+        let after = after.map(|text| event_cursor(chat, text)).transpose()?;
         // Interest first, then access and head in one statement: what commits later is heard of.
         let watch = self.realtime.watch(tenant, chat);
-        let mut conn = self.connection().await?;
-        let state = store::chats::state(&mut conn, tenant, user, chat).await?;
-        drop(conn);
+        let (state, epoch) = self.realtime.admit(tenant, user, chat).await?;
         let state = state.filter(is_visible).ok_or(Error::NotFound(CHAT))?;
+        let epoch = epoch.ok_or_else(|| Error::Internal("the database has no epoch".into()))?;
         let head = state.chat.last_seq;
         let after = match after {
             None => head,
-            Some(after) => after.await?,
+            // A seq beyond the head was never given out: the database was restored, and the epoch not changed.
+            Some(after) if after.epoch != epoch || after.seq > head => {
+                return Err(Error::CursorExpired);
+            }
+            Some(after) => after.seq,
         };
-        if after > head {
-            // Numbers that this database never gave out: it was restored, and the epoch not changed.
-            return Err(Error::CursorExpired);
-        }
         Ok(ChatEvents {
-            subscriber: watch.start(head, after),
-            ready: VecDeque::new(),
+            subscriber: watch.start(head, epoch, after),
             viewer: Viewer {
                 actor: actor.clone(),
                 kind: state.chat.kind,
@@ -57,18 +53,16 @@ impl App {
             ended: false,
         })
     }
+}
 
-    /// The place in a chat's log that a cursor names.
-    async fn event_seq(&self, chat: ChatId, text: &str) -> Result<i64, Error> {
-        let bad = |why: &str| Error::BadInput(format!("`after` {why}."));
-        let cursor = EventCursor::decode(text).or(Err(bad("is not an event cursor")))?;
-        if cursor.epoch != self.epoch().await? {
-            return Err(Error::CursorExpired);
-        }
-        if cursor.chat_id != chat {
-            return Err(bad("is a cursor of another chat"));
-        }
-        Ok(cursor.seq)
+/// Reads a cursor of a chat's log.
+fn event_cursor(chat: ChatId, text: &str) -> Result<EventCursor, Error> {
+    let bad = |why: &str| Error::BadInput(format!("`after` {why}."));
+    let cursor = EventCursor::decode(text).or(Err(bad("is not an event cursor")))?;
+    if cursor.chat_id == chat {
+        Ok(cursor)
+    } else {
+        Err(bad("is a cursor of another chat"))
     }
 }
 
@@ -76,24 +70,57 @@ impl App {
 #[derive(Debug)]
 pub struct ChatEvents {
     subscriber: Subscriber,
-    ready: VecDeque<Arc<Event>>,
     viewer: Viewer,
     ended: bool,
 }
 
+/// Events that follow each other, as a participant sees them.
+#[derive(Debug, Clone)]
+pub struct EventBatch {
+    /// The events, and the moment at which they were read.
+    pub batch: Batch,
+    /// Whether the viewer still sees the chat after the last of them.
+    pub sees: bool,
+}
+
 impl ChatEvents {
-    /// The next event, and whether the viewer still sees the chat after it; `None` at the end.
-    pub async fn next(&mut self) -> Option<(Arc<Event>, bool)> {
+    /// Who the viewer is.
+    #[must_use]
+    pub fn actor(&self) -> &Actor {
+        &self.viewer.actor
+    }
+
+    /// The life of the logs that the events' cursors belong to.
+    #[must_use]
+    pub fn epoch(&self) -> Uuid {
+        self.subscriber.epoch()
+    }
+
+    /// The next events, one at least; `None` at the end. Waits until there is one, and while the database is
+    /// away. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CursorExpired`] when the database's logs begin another life.
+    pub async fn next(&mut self) -> Result<Option<EventBatch>, Error> {
         if self.ended {
-            return None;
+            return Ok(None);
         }
-        if self.ready.is_empty() {
-            self.ready.extend(self.subscriber.next().await.ok()?);
+        let mut batch = match self.subscriber.next().await {
+            Ok(batch) => batch,
+            Err(Ended::Stopping) => return Ok(None),
+            Err(Ended::Expired) => return Err(Error::CursorExpired),
+        };
+        let last = batch
+            .events
+            .iter()
+            .position(|event| !self.viewer.sees_after(event));
+        if let Some(last) = last {
+            batch.events.truncate(last + 1);
+            self.ended = true;
         }
-        let event = self.ready.pop_front()?;
-        let sees = self.viewer.sees_after(&event);
-        self.ended = !sees;
-        Some((event, sees))
+        let sees = !self.ended;
+        Ok(Some(EventBatch { batch, sees }))
     }
 }
 

@@ -5,36 +5,43 @@
 //! what grew is read from the log. So a lost hint loses nothing: the sweep compares heads every second or
 //! two and finds it. `docs/realtime.md` explains the whole.
 
+mod admissions;
 mod doorbell;
 mod feed;
 mod hints;
 mod hub;
 mod listener;
+mod log;
+mod replays;
 mod subscriber;
 mod sweep;
-mod tail;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
+pub use admissions::{Admission, AdmissionError};
 pub use feed::{Feed, Tracked};
-pub use subscriber::{Subscriber, Watch};
+pub use subscriber::{Batch, Moment, Subscriber, Watch};
 
 use crate::model::{ChatId, TenantId, UserId, fingerprint};
 use crate::store::{Database, Pool};
+use admissions::Admissions;
 use doorbell::Doorbell;
 use hub::Hub;
 use listener::Listener;
+use replays::Replays;
 
 /// Sizes and times of the engine.
 #[derive(Debug, Clone, Copy)]
 pub struct RealtimeOptions {
-    /// How many recent events are kept in memory for each chat that has subscribers.
+    /// How many recent events are kept in memory for each chat whose events are watched. A subscriber whose
+    /// place is older reads pages from the database.
     pub ring: usize,
-    /// How many entries of a chat's log are read at once.
+    /// How many entries of a chat's log are read at once: also the size of those pages.
     pub batch: u16,
     /// How long the doorbell rests between two notifying transactions.
     pub tick: Duration,
@@ -52,7 +59,7 @@ impl Default for RealtimeOptions {
     fn default() -> Self {
         Self {
             ring: 256,
-            batch: 256,
+            batch: 128,
             tick: Duration::from_millis(5),
             sweep: Duration::from_millis(1500),
             probe: Duration::from_secs(10),
@@ -66,6 +73,17 @@ impl Default for RealtimeOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the server is stopping")]
 pub struct Closed;
+
+/// Why a subscriber gets no more events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Ended {
+    /// The engine stops.
+    #[error("the server is stopping")]
+    Stopping,
+    /// The database's logs began another life (after a restore): places of the earlier one mean nothing.
+    #[error("the logs have begun another life")]
+    Expired,
+}
 
 /// What a commit changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +102,8 @@ pub struct Hint {
 #[derive(Debug, Clone)]
 pub struct Realtime {
     hub: Arc<Hub>,
+    replays: Replays,
+    admissions: Admissions,
     doorbell: Arc<Doorbell>,
     listener: Arc<Listener>,
 }
@@ -106,12 +126,18 @@ impl Realtime {
         let hub = Arc::new(Hub::new(options, pool, shutdown.clone()));
         let doorbell = Arc::new(Doorbell::new(options, doorbell, server, shutdown.clone()));
         let listener = Arc::new(Listener::new(options, listener.clone(), server, shutdown));
+        let (replays, wishes) = Replays::new();
+        tasks.spawn(replays::run(Arc::clone(&hub), wishes));
+        let (admissions, wishes) = Admissions::new();
+        tasks.spawn(admissions::run(Arc::clone(&hub), wishes));
         tasks.spawn(Arc::clone(&hub).read_on());
         tasks.spawn(sweep::run(Arc::clone(&hub)));
         tasks.spawn(Arc::clone(&doorbell).run());
         tasks.spawn(Arc::clone(&listener).run(Arc::clone(&hub)));
         Self {
             hub,
+            replays,
+            admissions,
             doorbell,
             listener,
         }
@@ -144,7 +170,34 @@ impl Realtime {
     /// commits from now on are kept.
     #[must_use]
     pub fn watch(&self, tenant: &TenantId, chat: ChatId) -> Watch {
-        Watch::new(Arc::clone(&self.hub), tenant, chat)
+        let (hub, replays) = (Arc::clone(&self.hub), self.replays.clone());
+        Watch::new(hub, replays, tenant, chat)
+    }
+
+    /// Reads what a subscription begins with, in one statement for all who ask at the same time. To be called
+    /// after [`Realtime::watch`].
+    ///
+    /// # Errors
+    ///
+    /// [`AdmissionError`] where the database cannot be read, and when the engine stops.
+    pub async fn admit(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+        chat: ChatId,
+    ) -> Result<Admission, AdmissionError> {
+        self.admissions.read(tenant, user, chat).await
+    }
+
+    /// The life that the database's logs live, as the engine last read it.
+    #[must_use]
+    pub fn epoch(&self) -> Option<Uuid> {
+        self.hub.epoch()
+    }
+
+    /// Takes note of the life that the database's logs live. Subscribers of an earlier one are ended.
+    pub fn observe_epoch(&self, epoch: Uuid) {
+        self.hub.observe_epoch(epoch);
     }
 
     /// Registers interest in all that concerns a person. To be called before their chats are listed.

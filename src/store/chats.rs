@@ -3,13 +3,16 @@
 use chrono::{DateTime, Utc};
 use diesel::dsl::exists;
 use diesel::pg::Pg;
+use diesel::expression::{ValidGrouping, is_aggregate};
 use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::sql_types::{Array, Bool, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::Connection;
 use crate::model::{Chat, ChatFilter, ChatId, ChatKind, ChatState, Page, Role, TenantId, UserId};
-use crate::schema::{chats, direct_chats, participants};
+use crate::schema::{chats, direct_chats, epoch, participants};
 
 /// A chat to write.
 #[derive(Debug, Insertable)]
@@ -131,6 +134,65 @@ pub async fn state(
         .first(conn)
         .await
         .optional()
+}
+
+/// A chat and someone who may be in it.
+pub type Membership = (ChatId, UserId);
+
+/// The memberships among `wanted` that exist, in chats deleted or not, and with each the life of the
+/// database's logs: in one statement and snapshot.
+pub async fn states_of(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    wanted: &[Membership],
+) -> QueryResult<Vec<(ChatState, Option<Uuid>)>> {
+    let (chats, users) = wanted
+        .iter()
+        .map(|(chat, user)| (*chat, user.as_str()))
+        .unzip();
+    chats::table
+        .inner_join(participants::table)
+        .filter(Among { chats, users })
+        .filter(chats::tenant_id.eq(tenant))
+        .select((
+            ChatState::as_select(),
+            epoch::table.select(epoch::value).single_value(),
+        ))
+        .load(conn)
+        .await
+}
+
+/// Whether a participant is one of those listed: pairs, which `eq_any` cannot say.
+#[derive(Debug)]
+struct Among<'a> {
+    chats: Vec<ChatId>,
+    users: Vec<&'a str>,
+}
+
+impl QueryId for Among<'_> {
+    type QueryId = Among<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl<G> ValidGrouping<G> for Among<'_> {
+    type IsAggregate = is_aggregate::No;
+}
+
+impl Expression for Among<'_> {
+    type SqlType = Bool;
+}
+
+impl<Source> AppearsOnTable<Source> for Among<'_> {}
+
+impl QueryFragment<Pg> for Among<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("(participants.chat_id, participants.user_id) IN (SELECT * FROM unnest(");
+        out.push_bind_param::<Array<SqlUuid>, _>(&self.chats)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Text>, _>(&self.users)?;
+        out.push_sql("))");
+        Ok(())
+    }
 }
 
 /// All chats that `viewer` is in, deleted or not, with their membership.
