@@ -1,7 +1,7 @@
 //! What a request brings along, and how resolvers reach it.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_graphql::{Context, Result};
 
@@ -9,6 +9,22 @@ use super::error::to_graphql;
 use super::execute::Turns;
 use super::loaders::Loaders;
 use crate::app::{Actor, App, Error};
+use crate::model::EventCursor;
+
+/// The place in the log behind the event that a subscription told last.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Told(Arc<Mutex<Option<EventCursor>>>);
+
+impl Told {
+    pub(super) fn put(&self, cursor: EventCursor) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(cursor);
+    }
+
+    pub(super) fn take(&self) -> Option<EventCursor> {
+        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        place.take()
+    }
+}
 
 /// What a request brings along: to be given to it as data.
 pub struct RequestContext {
@@ -16,6 +32,8 @@ pub struct RequestContext {
     actor: Option<Actor>,
     loaders: Option<Loaders>,
     turns: Turns,
+    resume: Option<String>,
+    told: Told,
 }
 
 impl fmt::Debug for RequestContext {
@@ -40,7 +58,22 @@ impl RequestContext {
             actor,
             loaders,
             turns,
+            resume: None,
+            told: Told::default(),
         }
+    }
+
+    /// Has `chatEvents` continue behind this cursor instead of its argument `after`: the `Last-Event-ID` of
+    /// a client of server-sent events.
+    #[must_use]
+    pub fn resuming(mut self, cursor: String) -> Self {
+        self.resume = Some(cursor);
+        self
+    }
+
+    /// The place in the log behind the event that is told.
+    pub(super) fn told(&self) -> Told {
+        self.told.clone()
     }
 
     /// The turns in which the request is executed.
@@ -63,6 +96,9 @@ pub(super) trait ContextExt<'a> {
     /// What batches look-ups and remembers what it read.
     fn loaders(&self) -> Result<&'a Loaders>;
 
+    /// The cursor to continue behind, where the transport brought one, and where to note what is told.
+    fn place(&self) -> Result<(Option<&'a str>, Told)>;
+
     /// The same for a resolver that writes: what was read before is forgotten.
     fn fresh(&self) -> Result<(&'a Arc<App>, &'a Actor)>;
 }
@@ -84,6 +120,11 @@ impl<'a> ContextExt<'a> for Context<'a> {
     fn loaders(&self) -> Result<&'a Loaders> {
         let loaders = request(self)?.loaders.as_ref();
         loaders.ok_or_else(|| to_graphql(Error::Unauthenticated))
+    }
+
+    fn place(&self) -> Result<(Option<&'a str>, Told)> {
+        let request = request(self)?;
+        Ok((request.resume.as_deref(), request.told()))
     }
 
     fn fresh(&self) -> Result<(&'a Arc<App>, &'a Actor)> {

@@ -270,13 +270,16 @@ impl EventSubscription {
         let chat_id: Result<ChatId, _> = chat_id.parse();
         let chat_id = chat_id.or(Err(to_graphql(Error::NotFound("The chat"))))?;
         let epoch = app.epoch().await.map_err(to_graphql)?;
-        let events = app.chat_events(actor, chat_id, after.as_deref()).await;
+        let (resume, told) = ctx.place()?;
+        let after = resume.or(after.as_deref());
+        let events = app.chat_events(actor, chat_id, after).await;
         let mut events = events.map_err(to_graphql)?;
         Ok(async_stream::stream! {
             while let Some((event, sees)) = events.next().await {
                 // Each event shows state as it is when the event is told.
                 loaders.forget();
                 let cursor = EventCursor { epoch, chat_id, seq: event.seq };
+                told.put(cursor);
                 yield Entry { event, cursor, sees }.into();
             }
         })

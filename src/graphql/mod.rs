@@ -16,10 +16,12 @@ mod participant;
 mod payload;
 mod root;
 mod scalar;
+mod subscribe;
 mod update;
 mod user;
 
 pub use context::RequestContext;
 pub use error::{classify, refusal_response};
 pub use execute::{execute, execute_stream};
-pub use root::{Schema, operation_type, schema, sdl};
+pub use root::{Mutation, Query, Schema, Subscription, operation_type, schema, sdl};
+pub use subscribe::{Answer, subscribe, was_refused};
