@@ -81,13 +81,15 @@ pub struct EventBatch {
     pub batch: Batch,
     /// Whether the viewer still sees the chat after the last of them.
     pub sees: bool,
+    /// Whether everybody in the chat sees its whole history, so that they see the same in these events.
+    pub whole_history: bool,
 }
 
 impl ChatEvents {
-    /// Who the viewer is.
+    /// The chat.
     #[must_use]
-    pub fn actor(&self) -> &Actor {
-        &self.viewer.actor
+    pub fn chat_id(&self) -> ChatId {
+        self.subscriber.chat_id()
     }
 
     /// The life of the logs that the events' cursors belong to.
@@ -120,7 +122,11 @@ impl ChatEvents {
             self.ended = true;
         }
         let sees = !self.ended;
-        Ok(Some(EventBatch { batch, sees }))
+        Ok(Some(EventBatch {
+            batch,
+            sees,
+            whole_history: true,
+        }))
     }
 }
 

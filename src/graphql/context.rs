@@ -1,30 +1,15 @@
 //! What a request brings along, and how resolvers reach it.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_graphql::{Context, Result};
 
 use super::error::to_graphql;
 use super::execute::Turns;
+use super::feed::Feed;
 use super::loaders::Loaders;
 use crate::app::{Actor, App, Error};
-use crate::model::EventCursor;
-
-/// The place in the log behind the event that a subscription told last.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Told(Arc<Mutex<Option<EventCursor>>>);
-
-impl Told {
-    pub(super) fn put(&self, cursor: EventCursor) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(cursor);
-    }
-
-    pub(super) fn take(&self) -> Option<EventCursor> {
-        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        place.take()
-    }
-}
 
 /// What a request brings along: to be given to it as data.
 pub struct RequestContext {
@@ -33,7 +18,7 @@ pub struct RequestContext {
     loaders: Option<Loaders>,
     turns: Turns,
     resume: Option<String>,
-    told: Told,
+    feed: Feed,
 }
 
 impl fmt::Debug for RequestContext {
@@ -59,7 +44,7 @@ impl RequestContext {
             loaders,
             turns,
             resume: None,
-            told: Told::default(),
+            feed: Feed::Absent,
         }
     }
 
@@ -71,9 +56,20 @@ impl RequestContext {
         self
     }
 
-    /// The place in the log behind the event that is told.
-    pub(super) fn told(&self) -> Told {
-        self.told.clone()
+    /// Has a subscription's resolver open its source, or resolve what came from it.
+    pub(super) fn feeding(mut self, feed: Feed) -> Self {
+        self.feed = feed;
+        self
+    }
+
+    /// The application.
+    pub(super) fn app(&self) -> Arc<App> {
+        Arc::clone(&self.app)
+    }
+
+    /// The person the request is for, if it carries a token.
+    pub(super) fn viewer(&self) -> Option<Actor> {
+        self.actor.clone()
     }
 
     /// The turns in which the request is executed.
@@ -96,8 +92,11 @@ pub(super) trait ContextExt<'a> {
     /// What batches look-ups and remembers what it read.
     fn loaders(&self) -> Result<&'a Loaders>;
 
-    /// The cursor to continue behind, where the transport brought one, and where to note what is told.
-    fn place(&self) -> Result<(Option<&'a str>, Told)>;
+    /// The cursor to continue behind, where the transport brought one.
+    fn resume(&self) -> Result<Option<&'a str>>;
+
+    /// What the execution of a subscription is for.
+    fn feed(&self) -> Result<&'a Feed>;
 
     /// The same for a resolver that writes: what was read before is forgotten.
     fn fresh(&self) -> Result<(&'a Arc<App>, &'a Actor)>;
@@ -122,9 +121,12 @@ impl<'a> ContextExt<'a> for Context<'a> {
         loaders.ok_or_else(|| to_graphql(Error::Unauthenticated))
     }
 
-    fn place(&self) -> Result<(Option<&'a str>, Told)> {
-        let request = request(self)?;
-        Ok((request.resume.as_deref(), request.told()))
+    fn resume(&self) -> Result<Option<&'a str>> {
+        Ok(request(self)?.resume.as_deref())
+    }
+
+    fn feed(&self) -> Result<&'a Feed> {
+        Ok(&request(self)?.feed)
     }
 
     fn fresh(&self) -> Result<(&'a Arc<App>, &'a Actor)> {

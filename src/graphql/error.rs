@@ -120,6 +120,15 @@ pub fn classify(response: &mut Response, request_id: Option<&str>) {
     }
 }
 
+/// Whether a response lacks something because the database was away: asking again later helps.
+pub(super) fn is_outage(response: &Response) -> bool {
+    let unavailable = async_graphql::Value::from(code::SERVICE_UNAVAILABLE);
+    response.errors.iter().any(|error| {
+        let extensions = error.extensions.as_ref();
+        extensions.and_then(|all| all.get("code")) == Some(&unavailable)
+    })
+}
+
 /// A response that says only that the request was refused.
 #[must_use]
 pub fn refusal_response(error: Error) -> Response {

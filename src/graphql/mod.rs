@@ -4,11 +4,13 @@
 //! or axum. The doc comments of what is exposed are the schema's descriptions, so they speak to its users.
 
 mod chat;
+mod cohort;
 mod connection;
 mod context;
 mod error;
 mod event;
 mod execute;
+mod feed;
 mod loaders;
 mod message;
 mod node;
@@ -16,10 +18,12 @@ mod participant;
 mod payload;
 mod root;
 mod scalar;
+mod selection;
 mod subscribe;
 mod update;
 mod user;
 
+pub use cohort::Cohorts;
 pub use context::RequestContext;
 pub use error::{classify, refusal_response};
 pub use execute::{execute, execute_stream};

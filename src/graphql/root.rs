@@ -9,6 +9,7 @@ use async_graphql::{
 };
 
 use super::chat::{Chat, ChatKind, ChatMutation};
+use super::cohort::Cohorts;
 use super::connection::{ChatConnection, page_args};
 use super::context::ContextExt as _;
 use super::error::to_graphql;
@@ -142,6 +143,7 @@ pub fn schema() -> Schema {
     Schema::build(Query, Mutation::default(), Subscription::default())
         .limit_depth(DEPTH_MAX)
         .limit_aliases(ALIASES_MAX)
+        .data(Arc::new(Cohorts::default()))
         .finish()
 }
 

@@ -165,8 +165,10 @@ mod tests {
     #[test]
     fn wishes_near_each_other_share_a_page() {
         let places = [(2, 50), (1, 0), (1, 64), (1, 64), (1, 65), (1, 10), (2, 50)];
-        let (wishes, _batches): (Vec<_>, Vec<_>) =
-            places.into_iter().map(|(chat, after)| wish(chat, after)).unzip();
+        let (wishes, _batches): (Vec<_>, Vec<_>) = places
+            .into_iter()
+            .map(|(chat, after)| wish(chat, after))
+            .unzip();
         let pages = plan(wishes, 128);
         let shape: Vec<(i64, usize)> = pages
             .iter()

@@ -88,6 +88,12 @@ impl Subscriber {
         self.cursor
     }
 
+    /// The chat.
+    #[must_use]
+    pub fn chat_id(&self) -> ChatId {
+        self.watch.chat
+    }
+
     /// The life of the logs in which the reader began.
     #[must_use]
     pub fn epoch(&self) -> Uuid {

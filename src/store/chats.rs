@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::exists;
-use diesel::pg::Pg;
 use diesel::expression::{ValidGrouping, is_aggregate};
+use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::{Array, Bool, Text, Uuid as SqlUuid};
@@ -343,8 +343,7 @@ fn inbox<'a>(
     if !filter.include_deleted {
         return query.filter(live);
     }
-    let mut visible: Box<dyn BoxableExpression<_, Pg, SqlType = diesel::sql_types::Bool>> =
-        Box::new(live);
+    let mut visible: Box<dyn BoxableExpression<_, Pg, SqlType = Bool>> = Box::new(live);
     for (kind, role) in restorers {
         let restorer = chats::kind.eq(*kind).and(participants::role.eq(*role));
         visible = Box::new(visible.or(restorer));

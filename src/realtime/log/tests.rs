@@ -39,7 +39,10 @@ fn log(head: i64, to: i64, most: usize) -> Log<Note> {
     if log.tell(to) {
         assert!(log.ask());
         let read = log.take().unwrap();
-        assert_eq!(log.append(read, (head + 1..=to).map(note), most), Read::Done);
+        assert_eq!(
+            log.append(read, (head + 1..=to).map(note), most),
+            Read::Done
+        );
     }
     log
 }
@@ -56,7 +59,10 @@ fn only_the_next_entry_is_taken() {
     let mut log = log(5, 7, 10);
     assert!(log.tell(9) && log.ask());
     let read = log.take().unwrap();
-    assert_eq!(log.append(read, [note(7), note(9), note(8)], 10), Read::Again);
+    assert_eq!(
+        log.append(read, [note(7), note(9), note(8)], 10),
+        Read::Again
+    );
     assert_eq!(log.last(), Some(8));
     let read = log.take().unwrap();
     assert_eq!(read.after, 8);
@@ -98,7 +104,10 @@ fn older_entries_show_what_they_are_about_as_it_is_now() {
         panic!("nothing");
     };
     let texts: Vec<&str> = entries.iter().map(|entry| entry.text).collect();
-    assert_eq!((texts.as_slice(), changed), (&["final", "sent", "final", "final"][..], 4));
+    assert_eq!(
+        (texts.as_slice(), changed),
+        (&["final", "sent", "final", "final"][..], 4)
+    );
 }
 
 #[test]
