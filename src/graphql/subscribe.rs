@@ -1,10 +1,11 @@
 //! Subscriptions as the transports see them: a stream of finished answers.
 
-use async_graphql::{Request, Response, Value};
+use async_graphql::{ErrorExtensionValues, Request, Response, ServerError, Value};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 
+use super::error::code;
 use super::{RequestContext, Schema, classify, execute_stream};
 use crate::model::EventCursor;
 
@@ -35,6 +36,35 @@ impl Answer {
         } else {
             Self::next(&response, None)
         }
+    }
+
+    /// Refuses an operation on a connection that runs `most` already.
+    #[must_use]
+    pub fn too_many_operations(most: usize) -> Self {
+        let why = format!("This connection runs {most} operations already: end one of them first.");
+        Self::refused(code::TOO_MANY_OPERATIONS, why)
+    }
+
+    /// Refuses an operation because the server stops.
+    #[must_use]
+    pub fn stopping() -> Self {
+        let why = "The server is stopping: connect again.";
+        Self::refused(code::SERVICE_UNAVAILABLE, why)
+    }
+
+    /// Says that the token's time is over.
+    #[must_use]
+    pub fn expired() -> Self {
+        let why = "The token has expired: connect again with a new one.";
+        Self::refused(code::UNAUTHENTICATED, why)
+    }
+
+    fn refused(code: &str, why: impl Into<String>) -> Self {
+        let mut error = ServerError::new(why, None);
+        let mut extensions = ErrorExtensionValues::default();
+        extensions.set("code", code);
+        error.extensions = Some(extensions);
+        Self::failed(&Response::from_errors(vec![error]))
     }
 
     /// An answer that ends a subscription: what could not be told must be asked for again.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use colloquy::http::SocketOptions;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -151,9 +152,12 @@ fn another_subprotocol_or_none_closes_with_4406() {
 #[test]
 fn a_socket_that_does_not_say_who_it_is_closes_with_4408() {
     run(async {
-        let init_within = Duration::from_millis(200);
+        let sockets = SocketOptions {
+            init_within: Duration::from_millis(200),
+            ..SocketOptions::default()
+        };
         let setup = Setup {
-            init_within,
+            sockets,
             ..Setup::default()
         };
         let server = Server::with(postgres::database().await, setup).await;
