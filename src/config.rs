@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::app::Limits;
+use crate::http::SocketOptions;
 use crate::store::PoolOptions;
 
 /// A GraphQL chat server beside one Postgres.
@@ -127,9 +128,38 @@ pub struct ServeArgs {
     /// How long one statement may take before the database ends it.
     #[arg(long, env = "COLLOQUY_STATEMENT_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub statement_timeout: Duration,
+    /// The bounds of connections.
+    #[command(flatten)]
+    pub sockets: SocketArgs,
     /// How the log looks.
     #[command(flatten)]
     pub log: LogArgs,
+}
+
+/// The bounds of connections: WebSockets, and streams over HTTP.
+#[derive(Debug, Clone, Args)]
+pub struct SocketArgs {
+    /// The most operations at a time on one WebSocket.
+    #[arg(long, env = "COLLOQUY_OPERATIONS_MAX", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..), value_name = "COUNT")]
+    pub operations_max: u16,
+    /// The most connections of one user to this server: WebSockets, and streams over HTTP.
+    #[arg(long, env = "COLLOQUY_CONNECTIONS_MAX", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..), value_name = "COUNT")]
+    pub connections_max: u16,
+    /// The most bytes of a WebSocket message.
+    #[arg(long, env = "COLLOQUY_MESSAGE_MAX", default_value_t = 1024 * 1024, value_parser = clap::value_parser!(u32).range(1024..), value_name = "BYTES")]
+    pub message_max: u32,
+    /// After how long a silence of the peer a WebSocket is pinged.
+    #[arg(long, env = "COLLOQUY_PING_AFTER", default_value = "15s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub ping_after: Duration,
+    /// How long the peer may take to answer a ping before it counts as gone.
+    #[arg(long, env = "COLLOQUY_PONG_WITHIN", default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub pong_within: Duration,
+    /// How long a peer may take to take what is written to it, before it is disconnected.
+    #[arg(long, env = "COLLOQUY_WRITE_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub write_timeout: Duration,
+    /// How long queries and mutations may take to end when the server stops.
+    #[arg(long, env = "COLLOQUY_DRAIN", default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub drain: Duration,
 }
 
 /// How the log looks.
@@ -225,6 +255,23 @@ impl ServeArgs {
     pub fn limits(&self) -> Limits {
         Limits {
             participants_max: self.participants_max,
+        }
+    }
+}
+
+impl SocketArgs {
+    /// Times and bounds of the connections.
+    #[must_use]
+    pub fn options(&self) -> SocketOptions {
+        SocketOptions {
+            operations_max: self.operations_max.into(),
+            connections_max: self.connections_max.into(),
+            message_max: usize::try_from(self.message_max).unwrap_or(usize::MAX),
+            ping_after: self.ping_after,
+            pong_within: self.pong_within,
+            write_within: self.write_timeout,
+            drain_within: self.drain,
+            ..SocketOptions::default()
         }
     }
 }

@@ -10,7 +10,7 @@ use clap::Parser as _;
 use colloquy::app::{App, Claims, Clock, Tokens};
 use colloquy::config::{Cli, Command, DatabaseArgs, SecretArgs, ServeArgs, TokenArgs};
 use colloquy::embedded::{Options, Postgres};
-use colloquy::http::{self, HttpState};
+use colloquy::http::{self, Connections, HttpState};
 use colloquy::model::{TenantId, UserId};
 use colloquy::realtime::{Realtime, RealtimeOptions};
 use colloquy::store::{Connection, Database, Pool, migrations};
@@ -28,8 +28,11 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// The fewest bytes of a secret that HS256 is safe with (RFC 7518, section 3.2).
 const SECRET_MIN_BYTES: usize = 32;
 
-/// How long requests and sockets may take to end when the server stops.
-const DRAIN_WITHIN: Duration = Duration::from_secs(10);
+/// How long the engine may take to ring for what was written last.
+const RING_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long connections may take to close once their operations have ended.
+const FAREWELL_WITHIN: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
@@ -65,7 +68,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     if secret.expose_secret().len() < SECRET_MIN_BYTES {
         tracing::warn!("the secret that tokens are signed with has fewer than 32 bytes");
     }
-    let listener = TcpListener::bind(&args.listen)
+    let listener = http::listen(&args.listen)
         .await
         .with_context(|| format!("cannot listen on {}", args.listen))?;
     let (mut postgres, database) = open(&args.database).await?;
@@ -144,19 +147,19 @@ async fn serve_on(
         app: Arc::clone(&app),
         schema: graphql::schema(),
         shutdown: tasks.stop_serving.clone(),
-        init_within: http::INIT_WITHIN,
+        options: args.sockets.options(),
+        connections: Connections::default(),
         tasks: tasks.sockets.clone(),
     };
-    let router = http::router(state, args.cors_origin.clone());
+    let router = http::router(state.clone(), args.cors_origin.clone());
     let address = listener.local_addr()?;
-    let server = http::serve(listener, router, tasks.stop_serving.clone());
-    let server = tasks.sockets.spawn(server);
+    tasks.sockets.spawn(http::serve(listener, router, state));
     tracing::info!(%address, "serving");
     if postgres.is_some() {
         development::greet(&app, address, args.database.data_dir.as_deref())?;
     }
     let ended = until_ended(postgres).await;
-    tasks.stop(server).await;
+    tasks.stop(args.sockets.drain).await;
     ended
 }
 
@@ -201,16 +204,17 @@ impl Tasks {
         )
     }
 
-    async fn stop(&self, server: tokio::task::JoinHandle<std::io::Result<()>>) {
+    async fn stop(&self, drain_within: Duration) {
         self.stop_serving.cancel();
         self.sockets.close();
-        if timeout(DRAIN_WITHIN, self.sockets.wait()).await.is_err() {
+        // The connections end what they do in that time, and say farewell behind it.
+        let within = drain_within.saturating_add(FAREWELL_WITHIN);
+        if timeout(within, self.sockets.wait()).await.is_err() {
             tracing::warn!("some connections did not end in time");
         }
-        server.abort();
         self.stop_engine.cancel();
         self.engine.close();
-        if timeout(DRAIN_WITHIN, self.engine.wait()).await.is_err() {
+        if timeout(RING_WITHIN, self.engine.wait()).await.is_err() {
             tracing::warn!("the realtime engine did not end in time");
         }
     }

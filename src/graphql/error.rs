@@ -8,12 +8,14 @@ use crate::app::Error;
 use crate::model::{Refusal, RefusalCode};
 
 /// The codes of top-level errors, in `extensions.code`.
-mod code {
-    pub(super) const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
+pub(super) mod code {
+    pub(in crate::graphql) const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
     pub(super) const NOT_FOUND: &str = "NOT_FOUND";
     pub(super) const BAD_USER_INPUT: &str = "BAD_USER_INPUT";
     pub(super) const CURSOR_EXPIRED: &str = "CURSOR_EXPIRED";
-    pub(super) const SERVICE_UNAVAILABLE: &str = "SERVICE_UNAVAILABLE";
+    pub(in crate::graphql) const SERVICE_UNAVAILABLE: &str = "SERVICE_UNAVAILABLE";
+    /// One connection asks for more operations at a time than it may.
+    pub(in crate::graphql) const TOO_MANY_OPERATIONS: &str = "TOO_MANY_OPERATIONS";
     pub(super) const INTERNAL_SERVER_ERROR: &str = "INTERNAL_SERVER_ERROR";
 }
 

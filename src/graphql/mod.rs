@@ -3,6 +3,7 @@
 //! A resolver decodes ids, calls [`crate::app`] and wraps what comes back. It never names the store, diesel
 //! or axum. The doc comments of what is exposed are the schema's descriptions, so they speak to its users.
 
+mod answer;
 mod chat;
 mod cohort;
 mod connection;
@@ -23,9 +24,10 @@ mod subscribe;
 mod update;
 mod user;
 
+pub use answer::{Answer, was_refused};
 pub use cohort::Cohorts;
 pub use context::RequestContext;
 pub use error::{classify, refusal_response};
 pub use execute::{execute, execute_stream};
 pub use root::{Mutation, Query, Schema, Subscription, operation_type, schema, sdl};
-pub use subscribe::{Answer, subscribe, was_refused};
+pub use subscribe::subscribe;

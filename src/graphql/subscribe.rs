@@ -8,16 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::{Request, Response, Value};
-use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 
+use super::answer::{Answer, json_of};
 use super::cohort::{Cohort, Cohorts, Executed};
 use super::error::is_outage;
 use super::event::Entry;
 use super::feed::{Feed, Item, Source, take};
 use super::selection::analyse;
-use super::{RequestContext, Schema, classify, execute_stream, refusal_response};
+use super::{RequestContext, Schema, classify, execute_stream};
 use crate::app::{Actor, App, ChatUpdate, Error, EventBatch};
 use crate::model::{Event, EventCursor};
 use crate::realtime::Batch;
@@ -28,69 +28,6 @@ const HANDFUL: usize = 16;
 /// How long to wait before items that the database was not there for are resolved again, at first and at most.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(5);
-
-/// One answer of a subscription, serialised once and shared by everyone who gets the same.
-#[derive(Debug, Clone)]
-pub enum Answer {
-    /// An execution result, and the place in the chat's log behind it.
-    Next {
-        /// The result as JSON: `data`, perhaps with `errors`.
-        json: Bytes,
-        /// The place in the log; `None` where the subscription follows no log.
-        cursor: Option<EventCursor>,
-    },
-    /// The operation failed. Nothing follows.
-    Failed {
-        /// The JSON list of its errors.
-        errors: Bytes,
-    },
-}
-
-impl Answer {
-    /// The answer of a query or a mutation: failed where it was refused before anything was executed.
-    #[must_use]
-    pub fn of_result(mut response: Response) -> Self {
-        classify(&mut response, None);
-        if was_refused(&response) {
-            Self::failed(&response)
-        } else {
-            let json = json_of(&response);
-            Self::Next { json, cursor: None }
-        }
-    }
-
-    fn refused(error: Error) -> Self {
-        Self::of_result(refusal_response(error))
-    }
-
-    fn failed(response: &Response) -> Self {
-        let errors = json_of(&response.errors);
-        Self::Failed { errors }
-    }
-
-    fn at(self, place: Option<EventCursor>) -> Self {
-        match self {
-            Self::Next { json, .. } => Self::Next {
-                json,
-                cursor: place,
-            },
-            Self::Failed { errors } => Self::Failed { errors },
-        }
-    }
-}
-
-/// Whether a request was refused before anything was executed: it has errors, none at a place in the data.
-#[must_use]
-pub fn was_refused(response: &Response) -> bool {
-    response.data == Value::Null
-        && !response.errors.is_empty()
-        && response.errors.iter().all(|error| error.path.is_empty())
-}
-
-/// Values of GraphQL always have a JSON form: their keys are texts.
-fn json_of(value: &impl serde::Serialize) -> Bytes {
-    serde_json::to_vec(value).unwrap_or_default().into()
-}
 
 /// Runs a subscription. The stream ends when the subscription does; dropping it ends the subscription.
 pub fn subscribe(
@@ -170,13 +107,6 @@ async fn open(
         waiting: None,
         ready: VecDeque::new(),
     })
-}
-
-impl Answer {
-    fn of_failure(mut response: Response) -> Self {
-        classify(&mut response, None);
-        Self::failed(&response)
-    }
 }
 
 /// A subscription that has begun.
