@@ -160,7 +160,7 @@ impl Connection {
         let actor = session.as_ref().map(|session| &session.actor);
         let most = self.state.options.connections_max;
         let admission = self.state.connections.admit(actor, most);
-        let _admission = admission.ok_or(Some(Close::TooManyConnections))?;
+        let admission = admission.ok_or(Some(Close::TooManyConnections))?;
         if !self.stopping {
             let left = session
                 .as_ref()
@@ -169,7 +169,7 @@ impl Connection {
         }
         self.phase = Phase::Known(Box::new(Known {
             session,
-            _admission,
+            _admission: admission,
         }));
         self.outgoing.text([protocol::ACKNOWLEDGEMENT]);
         Ok(true)

@@ -47,7 +47,7 @@ pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
 pub(super) fn upgrade(state: HttpState, mut request: Request) -> Response {
     let key = match key_of(&request) {
         Ok(key) => derive_accept_key(key.as_bytes()),
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     let Ok(key) = HeaderValue::from_str(&key) else {
         return StatusCode::BAD_REQUEST.into_response();
@@ -69,19 +69,21 @@ pub(super) fn upgrade(state: HttpState, mut request: Request) -> Response {
 }
 
 /// The key of a proper request for the upgrade.
-fn key_of(request: &Request) -> Result<HeaderValue, Response> {
+fn key_of(request: &Request) -> Result<HeaderValue, Box<Response>> {
     let headers = request.headers();
     if !names(headers, &header::CONNECTION, "upgrade") || request.method() != Method::GET {
         let why = "A WebSocket is asked for by GET, with `Connection: Upgrade`.";
-        return Err((StatusCode::BAD_REQUEST, why).into_response());
+        return Err(Box::new((StatusCode::BAD_REQUEST, why).into_response()));
     }
     if headers.get(header::SEC_WEBSOCKET_VERSION) != Some(&HeaderValue::from_static("13")) {
         let version = [(header::SEC_WEBSOCKET_VERSION, "13")];
-        return Err((StatusCode::UPGRADE_REQUIRED, version).into_response());
+        return Err(Box::new(
+            (StatusCode::UPGRADE_REQUIRED, version).into_response(),
+        ));
     }
     let key = headers.get(header::SEC_WEBSOCKET_KEY).cloned();
     let why = "The request lacks a `Sec-WebSocket-Key`.";
-    key.ok_or_else(|| (StatusCode::BAD_REQUEST, why).into_response())
+    key.ok_or_else(|| Box::new((StatusCode::BAD_REQUEST, why).into_response()))
 }
 
 /// Whether one of a header's listed values is this one, in any case of its letters.
