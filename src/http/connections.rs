@@ -9,7 +9,8 @@ use crate::app::Actor;
 #[derive(Debug, Clone, Default)]
 pub struct Connections(Arc<Mutex<HashMap<Actor, usize>>>);
 
-/// A place among the connections, given back when it is dropped.
+/// A place among the connections, given back when it is dropped. Each socket and each stream over HTTP holds one
+/// from when its user is known to its end, so what else lasts as long as a user is connected belongs here.
 #[derive(Debug)]
 pub(super) struct Admission {
     connections: Connections,

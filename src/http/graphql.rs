@@ -74,7 +74,7 @@ pub(super) async fn get_or_upgrade(
     State(state): State<HttpState>,
     request: axum::extract::Request,
 ) -> Answer {
-    if request.headers().contains_key(header::UPGRADE) {
+    if websocket::is_wanted(request.headers()) {
         return websocket::upgrade(state, request);
     }
     let (parts, _) = request.into_parts();

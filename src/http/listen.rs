@@ -24,7 +24,7 @@ const SEND_BUFFER: u32 = 128 * 1024;
 const BACKLOG: u32 = 1024;
 
 /// How long a request's head may take, and how long a connection may rest between two requests.
-const HEAD_WITHIN: Duration = Duration::from_secs(60);
+const HEAD_WITHIN: Duration = Duration::from_mins(1);
 
 /// How much of an answer is buffered in front of the kernel, and how long a request's head may be, in bytes.
 const BUFFER: usize = 64 * 1024;

@@ -54,7 +54,6 @@ impl std::fmt::Debug for HttpState {
 }
 
 /// The routes. Pages of `origins` may call them from browsers; by default none but our own.
-#[must_use]
 pub fn router(state: HttpState, origins: Vec<HeaderValue>) -> Router {
     let endpoint = get(graphql::get_or_upgrade).post(graphql::post);
     let routes = Router::new()

@@ -6,12 +6,13 @@
 use axum::http::HeaderMap;
 use bytes::{BufMut as _, Bytes, BytesMut};
 
+use super::layers::LAST_EVENT_ID;
 use super::stream::{Format, Told};
 use crate::graphql::Answer;
 
 /// The cursor that a reconnecting client goes on behind.
 pub(super) fn last_event_id(headers: &HeaderMap) -> Option<String> {
-    let id = headers.get("last-event-id")?.to_str().ok()?;
+    let id = headers.get(LAST_EVENT_ID)?.to_str().ok()?;
     (!id.is_empty()).then(|| id.to_owned())
 }
 

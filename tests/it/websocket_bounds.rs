@@ -188,3 +188,25 @@ fn a_busy_stream_leaves_turns_to_its_neighbours() {
         assert!(before < 250, "{before} answers came before");
     });
 }
+
+/// RFC 6455, section 4.2.2, and RFC 9110, section 7.8: an upgrade that is not offered is passed over.
+#[test]
+fn only_a_proper_request_is_upgraded() {
+    run(async {
+        let server = Server::start().await;
+        let user = server.anonymous();
+        let path = "/graphql?query=%7B__typename%7D";
+        let ask = async |headers: &[(&str, &str)]| user.http("GET", path, headers, b"").await;
+        let other = ask(&[("upgrade", "h2c")]).await;
+        assert_eq!(other.json(), json!({ "data": { "__typename": "Query" } }));
+        let (upgrade, connection) = (("upgrade", "websocket"), ("connection", "upgrade"));
+        let (version, key) = (("sec-websocket-version", "13"), ("sec-websocket-key", "x"));
+        assert_eq!(ask(&[upgrade, version, key]).await.status, 400);
+        assert_eq!(ask(&[upgrade, connection, version]).await.status, 400);
+        let old = ask(&[upgrade, connection, key, ("sec-websocket-version", "8")]).await;
+        assert_eq!(
+            (old.status, old.header("sec-websocket-version")),
+            (426, Some("13"))
+        );
+    });
+}

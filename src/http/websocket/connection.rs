@@ -47,7 +47,7 @@ enum Phase {
 /// Who a connection is from.
 struct Known {
     session: Option<Session>,
-    /// The user's place among the connections; what else lasts as long as a user is connected belongs here.
+    /// The user's place among the connections.
     _admission: Admission,
 }
 
@@ -160,7 +160,7 @@ impl Connection {
         let actor = session.as_ref().map(|session| &session.actor);
         let most = self.state.options.connections_max;
         let admission = self.state.connections.admit(actor, most);
-        let _admission = admission.ok_or(Some(Close::TooManyConnections))?;
+        let admission = admission.ok_or(Some(Close::TooManyConnections))?;
         if !self.stopping {
             let left = session
                 .as_ref()
@@ -169,7 +169,7 @@ impl Connection {
         }
         self.phase = Phase::Known(Box::new(Known {
             session,
-            _admission,
+            _admission: admission,
         }));
         self.outgoing.text([protocol::ACKNOWLEDGEMENT]);
         Ok(true)
@@ -182,11 +182,13 @@ impl Connection {
         let heard = self
             .incoming
             .poll_next(cx, &mut self.stream, &mut self.outgoing);
+        if self.incoming.has_heard() {
+            self.timers.heard();
+        }
         let Poll::Ready(heard) = heard else {
             return Ok(false);
         };
         let heard = heard?;
-        self.timers.heard();
         match heard {
             Heard::Text(text) => self.on_message(protocol::parse(&text).map_err(Some)?)?,
             Heard::Binary => return Err(Some(Close::BadMessage("it is binary"))),
@@ -200,6 +202,10 @@ impl Connection {
             ClientMessage::Init(payload) => {
                 if !matches!(self.phase, Phase::Silent) {
                     return Err(Some(Close::TooManyInits));
+                }
+                if !self.stopping {
+                    // It came in time; the database has its own limits.
+                    self.timers.ends(None, Due::Init);
                 }
                 let app = Arc::clone(&self.state.app);
                 let asking = async move { auth::session_of_init(&app, payload.as_ref()).await };

@@ -34,7 +34,10 @@ pub(super) enum Heard {
 pub(super) type End = Option<Close>;
 
 /// The reading half of a WebSocket.
-pub(super) struct Incoming(WebSocketContext);
+pub(super) struct Incoming {
+    frames: WebSocketContext,
+    heard: bool,
+}
 
 impl fmt::Debug for Incoming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,11 +54,11 @@ impl Incoming {
             .max_message_size(Some(most))
             .max_frame_size(Some(most));
         let (begin, config) = (begin.to_vec(), Some(config));
-        Self(WebSocketContext::from_partially_read(
-            begin,
-            Role::Server,
-            config,
-        ))
+        let frames = WebSocketContext::from_partially_read(begin, Role::Server, config);
+        Self {
+            frames,
+            heard: false,
+        }
     }
 
     /// The next message, or how the connection ends.
@@ -69,11 +72,12 @@ impl Incoming {
             stream,
             outgoing,
             cx,
+            heard: &mut self.heard,
         };
-        let read = self.0.read(&mut wire);
+        let read = self.frames.read(&mut wire);
         if matches!(read, Ok(Message::Ping(_) | Message::Close(_))) {
             // Queues the answer.
-            self.0.flush(&mut wire).ok();
+            self.frames.flush(&mut wire).ok();
         }
         match read {
             Ok(Message::Text(text)) => Poll::Ready(Ok(Heard::Text(text))),
@@ -85,6 +89,11 @@ impl Incoming {
             Ok(Message::Close(_)) => Poll::Ready(Err(None)),
             Err(error) => Poll::Ready(Err(end_of(&error))),
         }
+    }
+
+    /// Whether anything came since this was last asked, be it a part of a long message.
+    pub(super) fn has_heard(&mut self) -> bool {
+        std::mem::take(&mut self.heard)
     }
 
     /// Queues a close frame, behind what is queued already.
@@ -99,8 +108,9 @@ impl Incoming {
             stream,
             outgoing,
             cx,
+            heard: &mut self.heard,
         };
-        self.0.close(&mut wire, Some(close.frame())).ok();
+        self.frames.close(&mut wire, Some(close.frame())).ok();
     }
 }
 
@@ -124,13 +134,17 @@ struct Wire<'a, 'cx> {
     stream: &'a mut TcpStream,
     outgoing: &'a mut Outgoing,
     cx: &'a mut Context<'cx>,
+    heard: &'a mut bool,
 }
 
 impl Read for Wire<'_, '_> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let mut buffer = ReadBuf::new(bytes);
         match Pin::new(&mut *self.stream).poll_read(self.cx, &mut buffer) {
-            Poll::Ready(Ok(())) => Ok(buffer.filled().len()),
+            Poll::Ready(Ok(())) => {
+                *self.heard = true;
+                Ok(buffer.filled().len())
+            }
             Poll::Ready(Err(error)) => Err(error),
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }

@@ -38,11 +38,16 @@ const FAREWELL_WITHIN: Duration = Duration::from_secs(1);
 /// How long a peer that was too slow may take to learn so, behind what it had not taken.
 const SLOW_FAREWELL_WITHIN: Duration = Duration::from_secs(5);
 
+/// Whether a request asks for a WebSocket. Upgrades to anything else are not offered, and so passed over.
+pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
+    names(headers, &header::UPGRADE, "websocket")
+}
+
 /// Answers a request for the upgrade (RFC 6455, section 4.2).
 pub(super) fn upgrade(state: HttpState, mut request: Request) -> Response {
     let key = match key_of(&request) {
         Ok(key) => derive_accept_key(key.as_bytes()),
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     let Ok(key) = HeaderValue::from_str(&key) else {
         return StatusCode::BAD_REQUEST.into_response();
@@ -64,22 +69,21 @@ pub(super) fn upgrade(state: HttpState, mut request: Request) -> Response {
 }
 
 /// The key of a proper request for the upgrade.
-fn key_of(request: &Request) -> Result<HeaderValue, Response> {
+fn key_of(request: &Request) -> Result<HeaderValue, Box<Response>> {
     let headers = request.headers();
-    let asks = names(headers, &header::CONNECTION, "upgrade")
-        && names(headers, &header::UPGRADE, "websocket")
-        && request.method() == Method::GET;
-    if !asks {
-        let why = "This is no request for a WebSocket.";
-        return Err((StatusCode::BAD_REQUEST, why).into_response());
+    if !names(headers, &header::CONNECTION, "upgrade") || request.method() != Method::GET {
+        let why = "A WebSocket is asked for by GET, with `Connection: Upgrade`.";
+        return Err(Box::new((StatusCode::BAD_REQUEST, why).into_response()));
     }
     if headers.get(header::SEC_WEBSOCKET_VERSION) != Some(&HeaderValue::from_static("13")) {
         let version = [(header::SEC_WEBSOCKET_VERSION, "13")];
-        return Err((StatusCode::UPGRADE_REQUIRED, version).into_response());
+        return Err(Box::new(
+            (StatusCode::UPGRADE_REQUIRED, version).into_response(),
+        ));
     }
     let key = headers.get(header::SEC_WEBSOCKET_KEY).cloned();
     let why = "The request lacks a `Sec-WebSocket-Key`.";
-    key.ok_or_else(|| (StatusCode::BAD_REQUEST, why).into_response())
+    key.ok_or_else(|| Box::new((StatusCode::BAD_REQUEST, why).into_response()))
 }
 
 /// Whether one of a header's listed values is this one, in any case of its letters.
@@ -140,8 +144,9 @@ async fn farewell(connection: Connection, end: End) {
         .await;
     }
     let said = say_farewell(&mut stream, &mut incoming, &mut outgoing, end.as_ref());
-    if timeout(within, said).await.is_err() {
-        // Nobody takes what the kernel still holds.
+    timeout(within, said).await.ok();
+    if !outgoing.is_empty() {
+        // Nobody takes what the kernel still holds: it goes with the connection.
         stream.set_zero_linger().ok();
     }
 }
@@ -167,4 +172,20 @@ async fn say_farewell(
     stream.shutdown().await.ok();
     let mut unread = [0; 512];
     while end.is_some() && stream.read(&mut unread).await.is_ok_and(|count| count > 0) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, C, F>(_: fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Each connection has one task of this size for all its life.
+    #[test]
+    fn a_connection_is_small() {
+        let size = size_of_future(serve);
+        assert!(size <= 3 * 1024, "{size} bytes");
+    }
 }
