@@ -29,5 +29,7 @@ pub use cohort::Cohorts;
 pub use context::RequestContext;
 pub use error::{classify, refusal_response};
 pub use execute::{execute, execute_stream};
-pub use root::{Mutation, Query, Schema, Subscription, operation_type, schema, sdl};
+pub use root::{
+    Mutation, Query, Schema, Subscription, operation_type, schema, schema_builder, sdl,
+};
 pub use subscribe::subscribe;

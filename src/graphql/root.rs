@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_graphql::parser::types::OperationType;
 use async_graphql::{
     Context, ID, InputObject, MergedObject, MergedSubscription, Object, Request, Result,
-    SDLExportOptions,
+    SDLExportOptions, SchemaBuilder,
 };
 
 use super::chat::{Chat, ChatKind, ChatMutation};
@@ -137,14 +137,19 @@ pub struct Mutation(ChatMutation, ParticipantMutation, MessageMutation);
 #[derive(Debug, Default, MergedSubscription)]
 pub struct Subscription(EventSubscription, UpdateSubscription);
 
-/// Builds the schema.
+/// The schema to be: its types, its limits, and what its subscriptions share.
 #[must_use]
-pub fn schema() -> Schema {
+pub fn schema_builder() -> SchemaBuilder<Query, Mutation, Subscription> {
     Schema::build(Query, Mutation::default(), Subscription::default())
         .limit_depth(DEPTH_MAX)
         .limit_aliases(ALIASES_MAX)
         .data(Arc::new(Cohorts::default()))
-        .finish()
+}
+
+/// Builds the schema.
+#[must_use]
+pub fn schema() -> Schema {
+    schema_builder().finish()
 }
 
 /// The schema definition, sorted, as `schema.graphql` holds it.

@@ -7,7 +7,7 @@ use async_graphql::extensions::{
     Extension, ExtensionContext, ExtensionFactory, NextResolve, ResolveInfo,
 };
 use async_graphql::{ServerResult, Value as GraphqlValue};
-use colloquy::graphql::{Mutation, Query, Schema, Subscription};
+use colloquy::graphql;
 use colloquy::http::SocketOptions;
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -277,10 +277,7 @@ impl Extension for Panics {
 }
 
 async fn with_panics() -> Server {
-    let root = (Query, Mutation::default(), Subscription::default());
-    let schema: Schema = async_graphql::Schema::build(root.0, root.1, root.2)
-        .extension(Panics)
-        .finish();
+    let schema = graphql::schema_builder().extension(Panics).finish();
     let setup = Setup {
         schema,
         ..Setup::default()
