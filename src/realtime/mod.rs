@@ -29,9 +29,21 @@ use doorbell::Doorbell;
 use hub::Hub;
 use listener::Listener;
 
+/// What tells a server of the others' commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carrier {
+    /// Postgres' notifications at once, and the sweep for those that are lost.
+    Notify,
+    /// The sweep alone: for a database that is reached only through a proxy that pools transactions, where
+    /// nothing can be listened to.
+    Sweep,
+}
+
 /// Sizes and times of the engine.
 #[derive(Debug, Clone, Copy)]
 pub struct RealtimeOptions {
+    /// What tells this server of the others' commits.
+    pub carrier: Carrier,
     /// How many recent events are kept in memory for each chat that has subscribers.
     pub ring: usize,
     /// How many entries of a chat's log are read at once.
@@ -51,6 +63,7 @@ pub struct RealtimeOptions {
 impl Default for RealtimeOptions {
     fn default() -> Self {
         Self {
+            carrier: Carrier::Notify,
             ring: 256,
             batch: 256,
             tick: Duration::from_millis(5),
@@ -84,15 +97,16 @@ pub struct Hint {
 #[derive(Debug, Clone)]
 pub struct Realtime {
     hub: Arc<Hub>,
-    doorbell: Arc<Doorbell>,
-    listener: Arc<Listener>,
+    /// What rings for the other servers and hears them, but where the sweep alone does that.
+    notify: Option<(Arc<Doorbell>, Arc<Listener>)>,
 }
 
 impl Realtime {
     /// Starts the engine's tasks. They end when `shutdown` is cancelled, the doorbell once it has rung for
     /// what is pending.
     ///
-    /// The doorbell and the listener have a connection each: `doorbell` and `listener` say to where.
+    /// The doorbell and the listener have a connection each: `doorbell` and `listener` say to where. With
+    /// [`Carrier::Sweep`] there is neither.
     #[must_use]
     pub fn start(
         options: RealtimeOptions,
@@ -102,19 +116,18 @@ impl Realtime {
         tasks: &TaskTracker,
         shutdown: CancellationToken,
     ) -> Self {
-        let server = fastrand::u64(..);
         let hub = Arc::new(Hub::new(options, pool, shutdown.clone()));
-        let doorbell = Arc::new(Doorbell::new(options, doorbell, server, shutdown.clone()));
-        let listener = Arc::new(Listener::new(options, listener.clone(), server, shutdown));
         tasks.spawn(Arc::clone(&hub).read_on());
         tasks.spawn(sweep::run(Arc::clone(&hub)));
-        tasks.spawn(Arc::clone(&doorbell).run());
-        tasks.spawn(Arc::clone(&listener).run(Arc::clone(&hub)));
-        Self {
-            hub,
-            doorbell,
-            listener,
-        }
+        let notify = (options.carrier == Carrier::Notify).then(|| {
+            let server = fastrand::u64(..);
+            let doorbell = Arc::new(Doorbell::new(options, doorbell, server, shutdown.clone()));
+            let listener = Arc::new(Listener::new(options, listener, server, shutdown));
+            tasks.spawn(Arc::clone(&doorbell).run());
+            tasks.spawn(Arc::clone(&listener).run(Arc::clone(&hub)));
+            (doorbell, listener)
+        });
+        Self { hub, notify }
     }
 
     /// Tells of a commit: wakes the subscribers of this server at once, and rings for the other servers. To
@@ -131,13 +144,23 @@ impl Realtime {
         for person in &people {
             self.hub.concerns(*person, hint.chat_id);
         }
-        self.doorbell.ring(hint.chat_id, hint.seq, &people);
+        if let Some((doorbell, _)) = &self.notify {
+            doorbell.ring(hint.chat_id, hint.seq, &people);
+        }
     }
 
-    /// Whether the listener hears the other servers.
+    /// Whether this server hears the others: its listener is connected, or it has none because the sweep
+    /// alone tells it of them.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        self.listener.is_live()
+        self.listener_is_live().unwrap_or(true)
+    }
+
+    /// Whether the listener is connected; `None` where there is none.
+    #[must_use]
+    pub fn listener_is_live(&self) -> Option<bool> {
+        let (_, listener) = self.notify.as_ref()?;
+        Some(listener.is_live())
     }
 
     /// Registers interest in a chat's log. To be called before access and head are read: hints of what
