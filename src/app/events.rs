@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::access::is_visible;
 use super::{Actor, App, Error};
 use crate::model::{
-    Action, Change, ChatId, ChatKind, Decision, Event, EventCursor, Role, Standing, decide,
+    Action, Change, ChatHistory, ChatId, ChatKind, Decision, Event, EventCursor, Role, Standing,
+    decide, visible_from,
 };
 use crate::realtime::Subscriber;
 use crate::store;
@@ -45,6 +46,8 @@ impl App {
             // Numbers that this database never gave out: it was restored, and the epoch not changed.
             return Err(Error::CursorExpired);
         }
+        // What stands before the first visible entry does not exist for the viewer.
+        let after = after.max(state.visible_from() - 1);
         Ok(ChatEvents {
             subscriber: watch.start(head, after),
             ready: VecDeque::new(),
@@ -52,6 +55,8 @@ impl App {
                 actor: actor.clone(),
                 kind: state.chat.kind,
                 role: state.viewer.role,
+                history: state.chat.history,
+                joined_seq: state.viewer.joined_seq,
                 head,
             },
             ended: false,
@@ -87,10 +92,15 @@ impl ChatEvents {
         if self.ended {
             return None;
         }
-        if self.ready.is_empty() {
-            self.ready.extend(self.subscriber.next().await.ok()?);
-        }
-        let event = self.ready.pop_front()?;
+        let event = loop {
+            if self.ready.is_empty() {
+                self.ready.extend(self.subscriber.next().await.ok()?);
+            }
+            let event = self.ready.pop_front()?;
+            if !self.viewer.is_hidden(&event) {
+                break event;
+            }
+        };
         let sees = self.viewer.sees_after(&event);
         self.ended = !sees;
         Some((event, sees))
@@ -103,11 +113,21 @@ struct Viewer {
     actor: Actor,
     kind: ChatKind,
     role: Role,
+    history: ChatHistory,
+    joined_seq: i64,
     /// The head that was read together with access: what stands up to it is history.
     head: i64,
 }
 
 impl Viewer {
+    /// Whether the event is about a message that does not exist for the viewer: an edit, say, of one that was
+    /// sent before they joined.
+    fn is_hidden(&self, event: &Event) -> bool {
+        let first = visible_from(self.history, self.joined_seq);
+        let message = event.change.message();
+        message.is_some_and(|message| message.seq < first)
+    }
+
     fn sees_after(&mut self, event: &Event) -> bool {
         if event.seq <= self.head {
             return true;
@@ -129,6 +149,10 @@ impl Viewer {
                     deleted: true,
                 };
                 decide(Action::Read, standing) == Decision::Allowed
+            }
+            Change::ChatHistoryChanged { history } => {
+                self.history = *history;
+                true
             }
             Change::MessageSent(_)
             | Change::MessageEdited(_)
