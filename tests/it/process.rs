@@ -431,10 +431,15 @@ fn every_command_works_behind_a_pooler_of_transactions() {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(serving.stderr.take().unwrap()).lines();
-        let line = timeout(PATIENCE, lines.next_line()).await.unwrap();
-        let line = line.unwrap().unwrap();
-        let line: Value = serde_json::from_str(&line).unwrap();
-        let address = line["address"].as_str().unwrap().parse().unwrap();
+        let address = loop {
+            let line = timeout(PATIENCE, lines.next_line()).await.unwrap();
+            let line = line.unwrap().expect("the server serves");
+            let line: Value = serde_json::from_str(&line).unwrap();
+            if line["message"] == "serving" {
+                break line["address"].as_str().unwrap().parse().unwrap();
+            }
+            println!("{line}");
+        };
         let ready = request(address, "GET", "/readyz", &[], b"").await;
         assert_eq!(ready.status, 200);
     });
