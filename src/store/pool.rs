@@ -10,7 +10,8 @@ use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
 };
-use futures_util::FutureExt as _;
+use futures_util::future::ready;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use rustls::ClientConfig;
 use tokio_postgres::Config;
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -184,8 +185,12 @@ impl Database {
             let session = AsyncPgConnection::try_from_client_and_connection(client, connection);
             return Ok(session.await?.into());
         }
-        // It ends with the client. What is wrong with it, the statement that waits for it is told.
-        self.tasks.spawn(connection.map(drop));
+        // It ends with the client. What is wrong with it, the statement that waits for it is told; notices are
+        // for nobody, as in a session of diesel-async's.
+        let mut connection = connection;
+        let messages = stream::poll_fn(move |cx| connection.poll_message(cx));
+        let good = messages.take_while(|message| ready(message.is_ok()));
+        self.tasks.spawn(good.for_each(|_| ready(())));
         Ok(Unprepared::new(client, Arc::clone(&self.tls)).into())
     }
 
