@@ -13,7 +13,14 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::app::Limits;
 use crate::http::SocketOptions;
+use crate::realtime::{Carrier, RealtimeOptions};
 use crate::store::PoolOptions;
+
+/// How often the sweep runs where it alone tells of the other servers: what they write is late by so much.
+const SWEEP_ALONE: Duration = Duration::from_millis(250);
+
+/// The shortest pause between two sweeps: each is at least one statement.
+const SWEEP_MIN: Duration = Duration::from_millis(10);
 
 /// A GraphQL chat server beside one Postgres.
 ///
@@ -37,17 +44,31 @@ pub enum Command {
     Serve(Box<ServeArgs>),
     /// Bring the database's tables up to date, and exit.
     Migrate(DatabaseArgs),
+    /// Show or change the epoch of the database's logs, and exit: after a restore, old cursors must expire.
+    #[command(subcommand)]
+    Epoch(EpochCommand),
     /// Print the GraphQL schema, and exit.
     Schema,
     /// Print a token for a user, and exit: for development and for scripts.
     Token(TokenArgs),
 }
 
+/// What to do about the epoch.
+#[derive(Debug, Subcommand)]
+pub enum EpochCommand {
+    /// Print the epoch.
+    Show(DatabaseArgs),
+    /// Begin a new epoch: every cursor that clients hold expires, and they load their chats anew. Prints the
+    /// old epoch and the new one.
+    Bump(DatabaseArgs),
+}
+
 /// Where the data is.
 #[derive(Debug, Clone, Args)]
 pub struct DatabaseArgs {
     /// The database, `postgres://user:password@host/name?sslmode=verify-full`. Without it, Colloquy runs a
-    /// private Postgres of its own.
+    /// private Postgres of its own. `pool_mode=transaction` says that the address is that of a proxy which
+    /// pools transactions, such as `PgBouncer`.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<SecretString>,
     /// The folder of the private Postgres and of the development secret. By default /var/lib/colloquy for
@@ -87,6 +108,9 @@ pub struct ServeArgs {
     /// Where the data is.
     #[command(flatten)]
     pub database: DatabaseArgs,
+    /// Where servers tell each other what has changed.
+    #[command(flatten)]
+    pub realtime: RealtimeArgs,
     /// The secret.
     #[command(flatten)]
     pub secret: SecretArgs,
@@ -162,6 +186,50 @@ pub struct SocketArgs {
     pub drain: Duration,
 }
 
+/// How servers learn of each other's commits.
+#[derive(Debug, Clone, Args)]
+pub struct RealtimeArgs {
+    /// The database's address for listening and notifying, which takes a session: where `DATABASE_URL` is a
+    /// proxy that pools transactions, the database itself. By default the same as `DATABASE_URL`.
+    #[arg(
+        long,
+        env = "LISTEN_DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    pub listen_database_url: Option<SecretString>,
+    /// What tells a server of the others' commits: Postgres' notifications, or the sweep alone where nothing
+    /// can be listened to.
+    #[arg(
+        long = "realtime",
+        env = "COLLOQUY_REALTIME",
+        default_value = "notify",
+        value_name = "CARRIER"
+    )]
+    pub carrier: CarrierArg,
+    /// How often the newest entries of all chats that somebody follows are compared with the database, on
+    /// average; at least 10ms. By default 1500ms, and 250ms where nothing else tells of the other servers.
+    #[arg(long = "realtime-sweep", env = "COLLOQUY_REALTIME_SWEEP", value_parser = sweep, value_name = "TIME")]
+    pub sweep: Option<Duration>,
+}
+
+/// What tells a server of the others' commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CarrierArg {
+    /// Postgres' notifications at once, and the sweep for those that are lost.
+    Notify,
+    /// The sweep alone.
+    Sweep,
+}
+
+fn sweep(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if time < SWEEP_MIN {
+        return Err("it is at least 10ms".to_owned());
+    }
+    Ok(time)
+}
+
 /// How the log looks.
 #[derive(Debug, Clone, Args)]
 pub struct LogArgs {
@@ -226,6 +294,30 @@ impl DatabaseArgs {
     pub fn data_dir(&self) -> PathBuf {
         let given = self.data_dir.clone();
         given.unwrap_or_else(crate::embedded::default_data_dir)
+    }
+}
+
+impl RealtimeArgs {
+    /// The address for listening, if one is given. A variable that is set to nothing counts as absent.
+    #[must_use]
+    pub fn listen_url(&self) -> Option<&str> {
+        let url = self.listen_database_url.as_ref()?.expose_secret();
+        (!url.is_empty()).then_some(url)
+    }
+
+    /// The sizes and times of the engine.
+    #[must_use]
+    pub fn options(&self) -> RealtimeOptions {
+        let usual = RealtimeOptions::default();
+        let (carrier, sweep) = match self.carrier {
+            CarrierArg::Notify => (Carrier::Notify, usual.sweep),
+            CarrierArg::Sweep => (Carrier::Sweep, SWEEP_ALONE),
+        };
+        RealtimeOptions {
+            carrier,
+            sweep: self.sweep.unwrap_or(sweep),
+            ..usual
+        }
     }
 }
 
@@ -317,12 +409,27 @@ mod tests {
     }
 
     #[test]
+    fn the_sweep_alone_is_quicker_and_never_idle() {
+        let options = |arguments: &[&str]| {
+            let cli = Cli::try_parse_from([&["colloquy"], arguments].concat());
+            cli.map(|cli| cli.serve.realtime.options().sweep)
+        };
+        let millis = Duration::from_millis;
+        assert_eq!(options(&[]).unwrap(), millis(1500));
+        assert_eq!(options(&["--realtime", "sweep"]).unwrap(), millis(250));
+        assert_eq!(options(&["--realtime-sweep", "2s"]).unwrap(), millis(2000));
+        assert!(options(&["--realtime-sweep", "0s"]).is_err());
+    }
+
+    #[test]
     fn secrets_are_not_shown() {
         let cli = Cli::parse_from([
             "colloquy",
             "--jwt-secret",
             "hunter2",
             "--database-url",
+            "postgres://u:hunter2@h/d",
+            "--listen-database-url",
             "postgres://u:hunter2@h/d",
         ]);
         assert!(!format!("{cli:?}").contains("hunter2"));

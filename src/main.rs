@@ -8,12 +8,14 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Parser as _;
 use colloquy::app::{App, Claims, Clock, Tokens};
-use colloquy::config::{Cli, Command, DatabaseArgs, SecretArgs, ServeArgs, TokenArgs};
+use colloquy::config::{
+    Cli, Command, DatabaseArgs, EpochCommand, RealtimeArgs, SecretArgs, ServeArgs, TokenArgs,
+};
 use colloquy::embedded::{Options, Postgres};
 use colloquy::http::{self, Connections, HttpState};
 use colloquy::model::{TenantId, UserId};
-use colloquy::realtime::{Realtime, RealtimeOptions};
-use colloquy::store::{Connection, Database, Pool, migrations};
+use colloquy::realtime::{Carrier, Realtime, RealtimeOptions};
+use colloquy::store::{self, Connection, Database, Pool, PoolMode, migrations};
 use colloquy::{development, graphql, telemetry};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
@@ -51,6 +53,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         None => runtime()?.block_on(serve(cli.serve)),
         Some(Command::Serve(args)) => runtime()?.block_on(serve(*args)),
         Some(Command::Migrate(args)) => runtime()?.block_on(migrate(args)),
+        Some(Command::Epoch(command)) => runtime()?.block_on(epoch(command)),
         Some(Command::Schema) => print(&graphql::sdl()),
         Some(Command::Token(args)) => print(&(token(args)? + "\n")),
     }
@@ -72,10 +75,13 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", args.listen))?;
     let (mut postgres, database) = open(&args.database).await?;
-    let served = match prepare(&database, args.migrate || postgres.is_some()).await {
-        Ok(()) => serve_on(&args, listener, &database, &secret, postgres.as_mut()).await,
-        Err(error) => Err(error),
+    let served = async {
+        let listen = listen_database(&args.realtime, &database)?;
+        prepare(&database, args.migrate || postgres.is_some()).await?;
+        let databases = (&database, &listen);
+        serve_on(&args, listener, databases, &secret, postgres.as_mut()).await
     };
+    let served = served.await;
     if let Some(postgres) = postgres {
         postgres.stop().await?;
     }
@@ -99,6 +105,21 @@ async fn open(args: &DatabaseArgs) -> anyhow::Result<(Option<Postgres>, Database
     Ok((Some(postgres), database))
 }
 
+/// The address at which the server listens and notifies.
+fn listen_database(args: &RealtimeArgs, database: &Database) -> anyhow::Result<Database> {
+    let listen = match args.listen_url() {
+        Some(url) => Database::new(url).context("LISTEN_DATABASE_URL")?,
+        None => database.clone(),
+    };
+    if args.options().carrier == Carrier::Notify && listen.mode() == PoolMode::Transaction {
+        bail!(
+            "nothing can be listened to through a proxy that pools transactions: set \
+             LISTEN_DATABASE_URL to an address that keeps sessions, or COLLOQUY_REALTIME=sweep"
+        );
+    }
+    Ok(listen)
+}
+
 async fn connect(database: &Database) -> anyhow::Result<Connection> {
     timeout(CONNECT_WITHIN, database.connect())
         .await
@@ -111,7 +132,8 @@ async fn prepare(database: &Database, migrate: bool) -> anyhow::Result<()> {
     let connect = || connect(database);
     let failed = |error: migrations::MigrationError| anyhow::anyhow!(error);
     if migrate {
-        for name in migrations::run(connect().await?).await.map_err(failed)? {
+        let ran = migrations::run(connect().await?, connect().await?).await;
+        for name in ran.map_err(failed)? {
             tracing::info!(name, "migrated");
         }
         return Ok(());
@@ -131,13 +153,13 @@ async fn prepare(database: &Database, migrate: bool) -> anyhow::Result<()> {
 async fn serve_on(
     args: &ServeArgs,
     listener: TcpListener,
-    database: &Database,
+    (database, listen): (&Database, &Database),
     secret: &SecretString,
     postgres: Option<&mut Postgres>,
 ) -> anyhow::Result<()> {
     let pool = database.pool(args.pool())?;
     let tasks = Tasks::default();
-    let realtime = tasks.realtime(database, &pool);
+    let realtime = tasks.realtime(args.realtime.options(), listen, &pool);
     let tokens = Tokens::new(secret, args.jwt_leeway);
     let app = Arc::new(App::new(pool, realtime, tokens, args.limits()));
     if args.demo {
@@ -193,12 +215,12 @@ struct Tasks {
 }
 
 impl Tasks {
-    fn realtime(&self, database: &Database, pool: &Pool) -> Realtime {
+    fn realtime(&self, options: RealtimeOptions, listen: &Database, pool: &Pool) -> Realtime {
         Realtime::start(
-            RealtimeOptions::default(),
+            options,
             pool.clone(),
-            database,
-            database,
+            listen,
+            listen,
             &self.engine,
             self.stop_engine.clone(),
         )
@@ -222,13 +244,12 @@ impl Tasks {
 
 async fn migrate(args: DatabaseArgs) -> anyhow::Result<()> {
     let (postgres, database) = open(&args).await?;
-    let conn = connect(&database).await;
-    let migrated = match conn {
-        Ok(conn) => migrations::run(conn)
-            .await
-            .map_err(|error| anyhow::anyhow!(error)),
-        Err(error) => Err(error),
+    let migrated = async {
+        let (lock, conn) = (connect(&database).await?, connect(&database).await?);
+        let ran = migrations::run(lock, conn).await;
+        ran.map_err(|error| anyhow::anyhow!(error))
     };
+    let migrated = migrated.await;
     if let Some(postgres) = postgres {
         postgres.stop().await?;
     }
@@ -237,6 +258,29 @@ async fn migrate(args: DatabaseArgs) -> anyhow::Result<()> {
         return print("The database is up to date.\n");
     }
     print(&(names.join("\n") + "\n"))
+}
+
+async fn epoch(command: EpochCommand) -> anyhow::Result<()> {
+    let (EpochCommand::Show(args) | EpochCommand::Bump(args)) = &command;
+    let (postgres, database) = open(args).await?;
+    let said = async {
+        let mut conn = connect(&database).await?;
+        let conn = &mut conn;
+        let said = match &command {
+            EpochCommand::Show(_) => store::events::current_epoch(conn)
+                .await
+                .map(|epoch| format!("{epoch}\n")),
+            EpochCommand::Bump(_) => store::events::bump_epoch(conn, Clock.now())
+                .await
+                .map(|(old, new)| format!("old {old}\nnew {new}\n")),
+        };
+        said.context("the database has no epoch to read: has `colloquy migrate` run on it?")
+    };
+    let said = said.await;
+    if let Some(postgres) = postgres {
+        postgres.stop().await?;
+    }
+    print(&said?)
 }
 
 fn token(args: TokenArgs) -> anyhow::Result<String> {

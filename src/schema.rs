@@ -9,7 +9,7 @@ diesel::table! {
         seq -> Int8,
         /// The tenant of the chat.
         tenant_id -> Text,
-        /// 1 message edited, 2 message deleted, 3 message restored, 4 participant added, 5 participant removed, 6 role changed, 7 chat renamed, 8 chat deleted, 9 chat restored.
+        /// 1 message edited, 2 message deleted, 3 message restored, 4 participant added, 5 participant removed, 6 role changed, 7 chat renamed, 8 chat deleted, 9 chat restored, 10 history changed.
         kind -> Int2,
         /// Who did it.
         actor_id -> Nullable<Text>,
@@ -47,6 +47,8 @@ diesel::table! {
         deleted_at -> Nullable<Timestamptz>,
         /// Who deleted the chat; null while it is live.
         deleted_by -> Nullable<Text>,
+        /// How much of the log its participants see: 0 the whole, 1 from their joined_seq on.
+        history -> Int2,
     }
 }
 
@@ -119,7 +121,7 @@ diesel::table! {
         role -> Int2,
         /// When the person was added, last time.
         joined_at -> Timestamptz,
-        /// The log entry that added the person, last time.
+        /// The log entry that added the person, last time; 1 for who is in the chat from its start.
         joined_seq -> Int8,
         /// The read mark: everything up to this log entry is read. It never moves back.
         read_seq -> Int8,

@@ -5,7 +5,8 @@ use uuid::Uuid;
 use super::access::is_visible;
 use super::{Actor, App, Error};
 use crate::model::{
-    Action, Change, ChatId, ChatKind, Decision, Event, EventCursor, Role, Standing, decide,
+    Action, Change, ChatHistory, ChatId, ChatKind, Decision, Event, EventCursor, Role, Standing,
+    decide, visible_from,
 };
 use crate::realtime::{Batch, Ended, Subscriber};
 
@@ -42,12 +43,16 @@ impl App {
             }
             Some(after) => after.seq,
         };
+        // What stands before the first visible entry does not exist for the viewer.
+        let after = after.max(state.visible_from() - 1);
         Ok(ChatEvents {
             subscriber: watch.start(head, epoch, after),
             viewer: Viewer {
                 actor: actor.clone(),
                 kind: state.chat.kind,
                 role: state.viewer.role,
+                history: state.chat.history,
+                joined_seq: state.viewer.joined_seq,
                 head,
             },
             ended: false,
@@ -108,25 +113,41 @@ impl ChatEvents {
         if self.ended {
             return Ok(None);
         }
-        let mut batch = match self.subscriber.next().await {
-            Ok(batch) => batch,
-            Err(Ended::Stopping) => return Ok(None),
-            Err(Ended::Expired) => return Err(Error::CursorExpired),
-        };
-        let last = batch
-            .events
-            .iter()
-            .position(|event| !self.viewer.sees_after(event));
-        if let Some(last) = last {
-            batch.events.truncate(last + 1);
-            self.ended = true;
+        loop {
+            let batch = match self.subscriber.next().await {
+                Ok(batch) => batch,
+                Err(Ended::Stopping) => return Ok(None),
+                Err(Ended::Expired) => return Err(Error::CursorExpired),
+            };
+            let seen = self.see(batch);
+            // All of it may be about what does not exist for the viewer.
+            if !seen.batch.events.is_empty() {
+                return Ok(Some(seen));
+            }
         }
-        let sees = !self.ended;
-        Ok(Some(EventBatch {
-            batch,
-            sees,
-            whole_history: true,
-        }))
+    }
+
+    /// What of a batch the viewer sees: up to the event that takes the chat from them.
+    fn see(&mut self, batch: Batch) -> EventBatch {
+        let mut whole_history = self.viewer.history == ChatHistory::Whole;
+        let mut events = Vec::with_capacity(batch.events.len());
+        for event in batch.events {
+            if self.viewer.is_hidden(&event) {
+                continue;
+            }
+            self.ended = !self.viewer.sees_after(&event);
+            whole_history &= self.viewer.history == ChatHistory::Whole;
+            events.push(event);
+            if self.ended {
+                break;
+            }
+        }
+        let moment = batch.moment;
+        EventBatch {
+            batch: Batch { events, moment },
+            sees: !self.ended,
+            whole_history,
+        }
     }
 }
 
@@ -136,11 +157,21 @@ struct Viewer {
     actor: Actor,
     kind: ChatKind,
     role: Role,
+    history: ChatHistory,
+    joined_seq: i64,
     /// The head that was read together with access: what stands up to it is history.
     head: i64,
 }
 
 impl Viewer {
+    /// Whether the event is about a message that does not exist for the viewer: an edit, say, of one that was
+    /// sent before they joined.
+    fn is_hidden(&self, event: &Event) -> bool {
+        let first = visible_from(self.history, self.joined_seq);
+        let message = event.change.message();
+        message.is_some_and(|message| message.seq < first)
+    }
+
     fn sees_after(&mut self, event: &Event) -> bool {
         if event.seq <= self.head {
             return true;
@@ -162,6 +193,10 @@ impl Viewer {
                     deleted: true,
                 };
                 decide(Action::Read, standing) == Decision::Allowed
+            }
+            Change::ChatHistoryChanged { history } => {
+                self.history = *history;
+                true
             }
             Change::MessageSent(_)
             | Change::MessageEdited(_)

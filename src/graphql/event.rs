@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_graphql::{Context, ID, Interface, Object, Result, Subscription};
 use futures_util::Stream;
 
-use super::chat::{Chat, chat_of};
+use super::chat::{Chat, ChatHistory, chat_of};
 use super::context::ContextExt as _;
 use super::error::to_graphql;
 use super::feed::{Item, Source, follow};
@@ -89,6 +89,8 @@ pub(super) enum ChatEvent {
     ChatDeleted(ChatDeleted),
     /// The chat was restored.
     ChatRestored(ChatRestored),
+    /// How much of the chat its participants see changed.
+    ChatHistoryChanged(ChatHistoryChanged),
 }
 
 /// Declares an event type: the fields that all share, and its own.
@@ -203,6 +205,13 @@ event_type!(
     /// The chat was restored.
     ChatRestored {}
 );
+event_type!(
+    /// How much of the chat its participants see changed: load its messages anew.
+    ChatHistoryChanged {
+        /// How much they see now.
+        history: ChatHistory,
+    }
+);
 
 impl From<Entry> for ChatEvent {
     fn from(entry: Entry) -> Self {
@@ -247,6 +256,12 @@ impl From<Entry> for ChatEvent {
             }),
             Change::ChatDeleted => Self::ChatDeleted(ChatDeleted { entry }),
             Change::ChatRestored => Self::ChatRestored(ChatRestored { entry }),
+            Change::ChatHistoryChanged { history } => {
+                Self::ChatHistoryChanged(ChatHistoryChanged {
+                    history: (*history).into(),
+                    entry,
+                })
+            }
         }
     }
 }

@@ -68,7 +68,7 @@ impl Participant {
         self.0.joined_at.into()
     }
 
-    /// The newest message that this participant has read. Null where there is none.
+    /// The newest message that this participant has read and the viewer sees. Null where there is none.
     async fn last_read_message(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
         let (chat, seq) = (self.0.chat_id, self.0.read_seq);
         let message = ctx.loaders()?.message_up_to(chat, seq).await?;
@@ -160,7 +160,8 @@ pub(super) struct ParticipantMutation;
 
 #[Object]
 impl ParticipantMutation {
-    /// Adds people to a group. They start having read everything up to now, and see its whole history.
+    /// Adds people to a group. They start having read everything up to now, and see its whole history, or
+    /// what comes from now on, as the chat's `history` says.
     async fn add_participants(
         &self,
         ctx: &Context<'_>,

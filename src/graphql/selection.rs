@@ -55,6 +55,16 @@ const SAME_FOR_ALL: &[(&str, &[(&str, Option<&str>)])] = &[
             ("title", None),
         ],
     ),
+    (
+        "ChatHistoryChanged",
+        &[
+            ("cursor", None),
+            ("occurredAt", None),
+            ("chat", Some("Chat")),
+            ("actor", Some("User")),
+            ("history", None),
+        ],
+    ),
     ("ChatDeleted", EVENT),
     ("ChatRestored", EVENT),
     (
@@ -63,6 +73,7 @@ const SAME_FOR_ALL: &[(&str, &[(&str, Option<&str>)])] = &[
             ("id", None),
             ("kind", None),
             ("title", None),
+            ("history", None),
             ("createdAt", None),
             ("createdBy", Some("User")),
             ("lastActivityAt", None),

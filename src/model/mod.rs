@@ -14,7 +14,9 @@ mod permission;
 mod refusal;
 mod user;
 
-pub use chat::{Chat, ChatFilter, ChatKind, ChatState, TITLE_MAX_CHARS, Title};
+pub use chat::{
+    Chat, ChatFilter, ChatHistory, ChatKind, ChatState, TITLE_MAX_CHARS, Title, visible_from,
+};
 pub use cursor::{CursorError, EventCursor, ListCursor, ListKey};
 pub use event::{Change, Event, EventData, EventKind, NewEvent};
 pub use id::{ChatId, IdError, MessageId, NodeId, ParticipantId};

@@ -31,7 +31,7 @@ pub struct Participant {
     pub role: Role,
     /// When they were added, last time.
     pub joined_at: DateTime<Utc>,
-    /// The log entry that added them, last time.
+    /// The log entry that added them, last time; 1 for who is in the chat from its start.
     pub joined_seq: i64,
     /// The read mark: everything up to this log entry is read.
     pub read_seq: i64,

@@ -33,7 +33,9 @@ impl Doorbell {
         Self {
             options,
             // A hint need not survive a crash, so its commit need not wait for the disk.
-            database: database.with_options("-c synchronous_commit=off"),
+            database: database
+                .serving_as("doorbell")
+                .with_options("-c synchronous_commit=off"),
             server,
             shutdown,
             pending: Mutex::default(),

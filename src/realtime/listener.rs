@@ -39,13 +39,13 @@ enum Lost {
 impl Listener {
     pub(super) fn new(
         options: RealtimeOptions,
-        database: Database,
+        database: &Database,
         server: u64,
         shutdown: CancellationToken,
     ) -> Self {
         Self {
             options,
-            database,
+            database: database.serving_as("listener"),
             server,
             shutdown,
             live: AtomicBool::new(false),

@@ -35,9 +35,21 @@ use hub::Hub;
 use listener::Listener;
 use replays::Replays;
 
+/// What tells a server of the others' commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carrier {
+    /// Postgres' notifications at once, and the sweep for those that are lost.
+    Notify,
+    /// The sweep alone: for a database that is reached only through a proxy that pools transactions, where
+    /// nothing can be listened to.
+    Sweep,
+}
+
 /// Sizes and times of the engine.
 #[derive(Debug, Clone, Copy)]
 pub struct RealtimeOptions {
+    /// What tells this server of the others' commits.
+    pub carrier: Carrier,
     /// How many recent events are kept in memory for each chat whose events are watched. A subscriber whose
     /// place is older reads pages from the database.
     pub ring: usize,
@@ -58,6 +70,7 @@ pub struct RealtimeOptions {
 impl Default for RealtimeOptions {
     fn default() -> Self {
         Self {
+            carrier: Carrier::Notify,
             ring: 256,
             batch: 128,
             tick: Duration::from_millis(5),
@@ -104,15 +117,16 @@ pub struct Realtime {
     hub: Arc<Hub>,
     replays: Replays,
     admissions: Admissions,
-    doorbell: Arc<Doorbell>,
-    listener: Arc<Listener>,
+    /// What rings for the other servers and hears them, but where the sweep alone does that.
+    notify: Option<(Arc<Doorbell>, Arc<Listener>)>,
 }
 
 impl Realtime {
     /// Starts the engine's tasks. They end when `shutdown` is cancelled, the doorbell once it has rung for
     /// what is pending.
     ///
-    /// The doorbell and the listener have a connection each: `doorbell` and `listener` say to where.
+    /// The doorbell and the listener have a connection each: `doorbell` and `listener` say to where. With
+    /// [`Carrier::Sweep`] there is neither.
     #[must_use]
     pub fn start(
         options: RealtimeOptions,
@@ -122,24 +136,26 @@ impl Realtime {
         tasks: &TaskTracker,
         shutdown: CancellationToken,
     ) -> Self {
-        let server = fastrand::u64(..);
         let hub = Arc::new(Hub::new(options, pool, shutdown.clone()));
-        let doorbell = Arc::new(Doorbell::new(options, doorbell, server, shutdown.clone()));
-        let listener = Arc::new(Listener::new(options, listener.clone(), server, shutdown));
         let (replays, wishes) = Replays::new();
         tasks.spawn(replays::run(Arc::clone(&hub), wishes));
         let (admissions, wishes) = Admissions::new();
         tasks.spawn(admissions::run(Arc::clone(&hub), wishes));
         tasks.spawn(Arc::clone(&hub).read_on());
         tasks.spawn(sweep::run(Arc::clone(&hub)));
-        tasks.spawn(Arc::clone(&doorbell).run());
-        tasks.spawn(Arc::clone(&listener).run(Arc::clone(&hub)));
+        let notify = (options.carrier == Carrier::Notify).then(|| {
+            let server = fastrand::u64(..);
+            let doorbell = Arc::new(Doorbell::new(options, doorbell, server, shutdown.clone()));
+            let listener = Arc::new(Listener::new(options, listener, server, shutdown));
+            tasks.spawn(Arc::clone(&doorbell).run());
+            tasks.spawn(Arc::clone(&listener).run(Arc::clone(&hub)));
+            (doorbell, listener)
+        });
         Self {
             hub,
             replays,
             admissions,
-            doorbell,
-            listener,
+            notify,
         }
     }
 
@@ -157,13 +173,23 @@ impl Realtime {
         for person in &people {
             self.hub.concerns(*person, hint.chat_id);
         }
-        self.doorbell.ring(hint.chat_id, hint.seq, &people);
+        if let Some((doorbell, _)) = &self.notify {
+            doorbell.ring(hint.chat_id, hint.seq, &people);
+        }
     }
 
-    /// Whether the listener hears the other servers.
+    /// Whether this server hears the others: its listener is connected, or it has none because the sweep
+    /// alone tells it of them.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        self.listener.is_live()
+        self.listener_is_live().unwrap_or(true)
+    }
+
+    /// Whether the listener is connected; `None` where there is none.
+    #[must_use]
+    pub fn listener_is_live(&self) -> Option<bool> {
+        let (_, listener) = self.notify.as_ref()?;
+        Some(listener.is_live())
     }
 
     /// Registers interest in a chat's log. To be called before access and head are read: hints of what

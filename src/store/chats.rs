@@ -11,7 +11,9 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::Connection;
-use crate::model::{Chat, ChatFilter, ChatId, ChatKind, ChatState, Page, Role, TenantId, UserId};
+use crate::model::{
+    Chat, ChatFilter, ChatHistory, ChatId, ChatKind, ChatState, Page, Role, TenantId, UserId,
+};
 use crate::schema::{chats, direct_chats, epoch, participants};
 
 /// A chat to write.
@@ -34,6 +36,8 @@ pub struct NewChat<'a> {
     pub last_seq: i64,
     /// When it was last active: `created_at`.
     pub last_activity_at: DateTime<Utc>,
+    /// How much of its log its participants see.
+    pub history: ChatHistory,
 }
 
 /// Writes a chat.
@@ -281,6 +285,22 @@ pub async fn set_title(
         .filter(chats::id.eq(id))
         .filter(chats::tenant_id.eq(tenant))
         .set(chats::title.eq(title))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Changes how much of a chat's log its participants see.
+pub async fn set_history(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    id: ChatId,
+    history: ChatHistory,
+) -> QueryResult<()> {
+    diesel::update(chats::table)
+        .filter(chats::id.eq(id))
+        .filter(chats::tenant_id.eq(tenant))
+        .set(chats::history.eq(history))
         .execute(conn)
         .await?;
     Ok(())

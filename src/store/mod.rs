@@ -6,9 +6,10 @@
 //!
 //! What is hot is a [`statement::hot`] statement: SQL of its own with a static query id, prepared once a
 //! connection. Everything else is diesel's query DSL, whose `SELECT`s are cached likewise and whose writes
-//! are parsed on each call.
+//! are parsed on each call. Behind a proxy of transactions nothing is kept: see [`PoolMode`].
 
 pub mod chats;
+mod connection;
 pub mod constraint;
 pub mod databases;
 pub mod doorbell;
@@ -21,6 +22,5 @@ mod statement;
 mod tls;
 pub mod users;
 
-pub use pool::{
-    Connection, Database, DatabaseError, Pool, PoolError, PoolOptions, PooledConnection,
-};
+pub use connection::{Connection, Field, Row};
+pub use pool::{Database, DatabaseError, Pool, PoolError, PoolMode, PoolOptions, PooledConnection};

@@ -67,6 +67,7 @@ const MUTATIONS: &[Case] = &[
     case("openDirectChat", "{ userId: \"eve\" }", Theirs),
     case("createGroupChat", "{ title: \"Mine\" }", Theirs),
     case("renameChat", "{ chatId: \"CHAT\", title: \"New\" }", NotFound),
+    case("changeChatHistory", "{ chatId: \"CHAT\", history: SINCE_JOINING }", NotFound),
     case("deleteChat", "{ chatId: \"CHAT\" }", NotFound),
     case("deleteChat", "{ chatId: \"DELETED\" }", NotFound),
     case("restoreChat", "{ chatId: \"CHAT\" }", NotFound),

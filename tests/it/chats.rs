@@ -332,6 +332,10 @@ async fn writes(chat: &str, message: &str, person: &User) -> Vec<(&'static str, 
     vec![
         ("renameChat", json!({ "chatId": chat, "title": "New" })),
         (
+            "changeChatHistory",
+            json!({ "chatId": chat, "history": "SINCE_JOINING" }),
+        ),
+        (
             "addParticipants",
             json!({ "chatId": chat, "userIds": ["dora"] }),
         ),

@@ -61,6 +61,7 @@ const TABLE: &[Row] = &[
     row!("promote", "changeParticipantRole", r#"{"chatId":"CHAT","userId":"MEMBER","role":"ADMIN"}"#, [OK, FORBIDDEN, FORBIDDEN, CONFLICT], READ_ONLY),
     row!("demote an owner", "changeParticipantRole", r#"{"chatId":"CHAT","userId":"OWNER","role":"MEMBER"}"#, [OK, FORBIDDEN, FORBIDDEN, CONFLICT], READ_ONLY),
     row!("step down", "changeParticipantRole", r#"{"chatId":"CHAT","userId":"SELF","role":"MEMBER"}"#, [OK, FORBIDDEN, FORBIDDEN, CONFLICT], READ_ONLY),
+    row!("change history", "changeChatHistory", r#"{"chatId":"CHAT","history":"SINCE_JOINING"}"#, [OK, FORBIDDEN, FORBIDDEN, CONFLICT], READ_ONLY),
     row!("delete", "deleteChat", r#"{"chatId":"CHAT"}"#, [OK, FORBIDDEN, FORBIDDEN, OK], RESTORERS),
     row!("restore", "restoreChat", r#"{"chatId":"CHAT"}"#, [OK, FORBIDDEN, FORBIDDEN, OK], RESTORERS),
 ];

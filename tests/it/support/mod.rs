@@ -3,6 +3,7 @@
 pub(crate) mod database;
 pub(crate) mod frames;
 pub(crate) mod log;
+pub(crate) mod pgbouncer;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod rows;

@@ -25,6 +25,8 @@ pub(crate) struct Setup {
     pub(crate) limits: Limits,
     pub(crate) pool: PoolOptions,
     pub(crate) realtime: RealtimeOptions,
+    /// Where to listen and to ring, if not at the database's own address.
+    pub(crate) listen: Option<Database>,
     pub(crate) origins: Vec<&'static str>,
     pub(crate) leeway: Duration,
     pub(crate) sockets: SocketOptions,
@@ -42,6 +44,7 @@ impl Default for Setup {
                 statement: Duration::from_secs(20),
             },
             realtime: RealtimeOptions::default(),
+            listen: None,
             origins: Vec::new(),
             leeway: Duration::from_secs(5),
             sockets: SocketOptions::default(),
@@ -86,11 +89,12 @@ impl Server {
         let (stop_serving, stop_engine) = (CancellationToken::new(), CancellationToken::new());
         let (sockets, engine) = (TaskTracker::new(), TaskTracker::new());
         let pool = database.pool(setup.pool).unwrap();
+        let listen = setup.listen.as_ref().unwrap_or(&database);
         let realtime = Realtime::start(
             setup.realtime,
             pool.clone(),
-            &database,
-            &database,
+            listen,
+            listen,
             &engine,
             stop_engine.clone(),
         );

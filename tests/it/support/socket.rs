@@ -124,7 +124,8 @@ const EVENT: &str = "__typename cursor occurredAt actor { id }
     ... on ParticipantAdded { user { id } role }
     ... on ParticipantRemoved { user { id } }
     ... on ParticipantRoleChanged { user { id } role }
-    ... on ChatRenamed { title }";
+    ... on ChatRenamed { title }
+    ... on ChatHistoryChanged { history }";
 
 impl Events {
     pub(crate) async fn of_chat(user: &User, chat: &str, after: Option<&str>) -> Self {
