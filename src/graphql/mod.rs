@@ -16,6 +16,7 @@ mod participant;
 mod payload;
 mod root;
 mod scalar;
+mod signal;
 mod update;
 mod user;
 

@@ -16,6 +16,7 @@ use super::event::EventSubscription;
 use super::message::MessageMutation;
 use super::node::{Node, nodes};
 use super::participant::ParticipantMutation;
+use super::signal::{SignalMutation, SignalSubscription};
 use super::update::UpdateSubscription;
 use super::user::User;
 use crate::app::App;
@@ -130,11 +131,16 @@ impl Query {
 
 /// What can be changed.
 #[derive(Debug, Default, MergedObject)]
-pub struct Mutation(ChatMutation, ParticipantMutation, MessageMutation);
+pub struct Mutation(
+    ChatMutation,
+    ParticipantMutation,
+    MessageMutation,
+    SignalMutation,
+);
 
 /// What can be followed as it happens.
 #[derive(Debug, Default, MergedSubscription)]
-pub struct Subscription(EventSubscription, UpdateSubscription);
+pub struct Subscription(EventSubscription, UpdateSubscription, SignalSubscription);
 
 /// Builds the schema.
 #[must_use]

@@ -18,6 +18,7 @@ use super::layers::BODY_MAX_BYTES;
 use super::{HttpState, auth, execute_to_end};
 use crate::app::{Error, Session};
 use crate::graphql::{self, RequestContext, classify, operation_type};
+use crate::realtime::Arrival;
 
 /// The subprotocol.
 const PROTOCOL: &str = "graphql-transport-ws";
@@ -225,6 +226,8 @@ async fn send(socket: &mut WebSocket, message: &ServerMessage<'_>) -> Result<(),
 struct Connection {
     state: HttpState,
     session: Option<Session>,
+    /// The person is online while this is held.
+    _arrival: Option<Arrival>,
     outputs: SelectAll<BoxStream<'static, Output>>,
     running: HashMap<Arc<str>, (u64, AbortHandle)>,
     runs: u64,
@@ -235,7 +238,10 @@ impl Connection {
         let mut outputs = SelectAll::new();
         // Without it an idle connection's selection would end instead of waiting.
         outputs.push(stream::pending().boxed());
+        let actor = session.as_ref().map(|session| &session.actor);
+        let arrival = actor.map(|who| state.app.realtime.arrive(&who.tenant, &who.user));
         Self {
+            _arrival: arrival,
             state,
             session,
             outputs,

@@ -10,6 +10,7 @@ mod feed;
 mod hints;
 mod hub;
 mod listener;
+mod signals;
 mod subscriber;
 mod sweep;
 mod tail;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use feed::{Feed, Tracked};
+pub use signals::{Arrival, Next, Sign, SignalOptions, SignalWatch};
 pub use subscriber::{Subscriber, Watch};
 
 use crate::model::{ChatId, TenantId, UserId, fingerprint};
@@ -28,6 +30,7 @@ use crate::store::{Database, Pool};
 use doorbell::Doorbell;
 use hub::Hub;
 use listener::Listener;
+use signals::Signals;
 
 /// Sizes and times of the engine.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +49,8 @@ pub struct RealtimeOptions {
     pub patience: Duration,
     /// How long to wait before trying again, at first and at most.
     pub back_off: (Duration, Duration),
+    /// The times of typing, presence and marks.
+    pub signals: SignalOptions,
 }
 
 impl Default for RealtimeOptions {
@@ -58,6 +63,7 @@ impl Default for RealtimeOptions {
             probe: Duration::from_secs(10),
             patience: Duration::from_secs(5),
             back_off: (Duration::from_millis(50), Duration::from_secs(5)),
+            signals: SignalOptions::default(),
         }
     }
 }
@@ -86,6 +92,7 @@ pub struct Realtime {
     hub: Arc<Hub>,
     doorbell: Arc<Doorbell>,
     listener: Arc<Listener>,
+    signals: Arc<Signals>,
 }
 
 impl Realtime {
@@ -103,9 +110,25 @@ impl Realtime {
         shutdown: CancellationToken,
     ) -> Self {
         let server = fastrand::u64(..);
-        let hub = Arc::new(Hub::new(options, pool, shutdown.clone()));
+        let hub = Arc::new(Hub::new(options, pool.clone(), shutdown.clone()));
         let doorbell = Arc::new(Doorbell::new(options, doorbell, server, shutdown.clone()));
-        let listener = Arc::new(Listener::new(options, listener.clone(), server, shutdown));
+        let signals = Signals::new(
+            options,
+            pool,
+            Arc::clone(&doorbell),
+            server,
+            shutdown.clone(),
+        );
+        let signals = Arc::new(signals);
+        let listener = Listener::new(
+            options,
+            listener.clone(),
+            server,
+            shutdown,
+            Arc::clone(&signals),
+        );
+        let listener = Arc::new(listener);
+        signals.start(tasks);
         tasks.spawn(Arc::clone(&hub).read_on());
         tasks.spawn(sweep::run(Arc::clone(&hub)));
         tasks.spawn(Arc::clone(&doorbell).run());
@@ -114,6 +137,7 @@ impl Realtime {
             hub,
             doorbell,
             listener,
+            signals,
         }
     }
 

@@ -37,6 +37,7 @@ mod process;
 mod reading;
 mod schema;
 mod servers;
+mod signals;
 mod subscription_ends;
 mod subscriptions;
 mod support;
