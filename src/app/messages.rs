@@ -339,7 +339,7 @@ impl App {
         }
         if store::participants::mark_read(&mut conn, tenant, chat, user, seq).await? {
             self.ring(actor, chat, None, vec![user.clone()]);
-            self.realtime.read(chat, user, seq);
+            self.realtime.marked_read(chat, user, seq);
         }
         state = read_for(&mut conn, actor, chat, Action::MarkRead).await?;
         Ok(state)

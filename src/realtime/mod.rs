@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use feed::{Feed, Tracked};
-pub use signals::{Arrival, Next, Sign, SignalOptions, SignalWatch};
+pub use signals::{Arrival, Full, Next, Sign, SignalOptions, SignalWatch};
 pub use subscriber::{Subscriber, Watch};
 
 use crate::model::{ChatId, TenantId, UserId, fingerprint};

@@ -198,6 +198,9 @@ impl Signals {
 
     /// Has the presence of people be looked at, here and on the other servers.
     fn tell_presence(&self, people: Vec<Person>) {
+        if people.is_empty() {
+            return;
+        }
         let mut board = self.board();
         let mut unread = false;
         for person in &people {
@@ -276,7 +279,7 @@ impl Realtime {
     }
 
     /// Tells that someone's read mark was moved to `seq`.
-    pub fn read(&self, chat: ChatId, user: &UserId, seq: i64) {
+    pub fn marked_read(&self, chat: ChatId, user: &UserId, seq: i64) {
         let marks = Marks {
             read: seq,
             ..Marks::default()

@@ -89,7 +89,7 @@ pub async fn arrive(conn: &mut Connection, server: i64, people: &[Person]) -> Qu
         tenants,
         users,
     };
-    diesel_async::RunQueryDsl::execute(arrive, conn).await?;
+    arrive.execute(conn).await?;
     Ok(())
 }
 
@@ -122,8 +122,6 @@ impl QueryFragment<Pg> for Arrive<'_> {
     }
 }
 
-impl<Conn> diesel::RunQueryDsl<Conn> for Arrive<'_> {}
-
 /// Writes that people have left a server just now.
 pub async fn leave(conn: &mut Connection, server: i64, people: &[Person]) -> QueryResult<()> {
     let (tenants, users) = columns(people);
@@ -132,7 +130,7 @@ pub async fn leave(conn: &mut Connection, server: i64, people: &[Person]) -> Que
         tenants,
         users,
     };
-    diesel_async::RunQueryDsl::execute(leave, conn).await?;
+    leave.execute(conn).await?;
     Ok(())
 }
 
@@ -164,8 +162,6 @@ impl QueryFragment<Pg> for Leave<'_> {
         Ok(())
     }
 }
-
-impl<Conn> diesel::RunQueryDsl<Conn> for Leave<'_> {}
 
 /// Lets a server's row expire after `grace`: who was connected to it finds another within that time.
 pub async fn retire(conn: &mut Connection, server: i64, grace: Duration) -> QueryResult<()> {

@@ -73,7 +73,7 @@ const MESSAGES: &str = "query ($chat: ID!, $last: Int!) { chat(id: $chat) {
     viewerParticipant { lastReadMessage { body } }
     messages(last: $last) { nodes {
         sender { displayName } replyTo { body sender { displayName } }
-        chat { title viewerParticipant { lastReadMessage { body } lastDeliveredMessage { body } presence { status } } }
+        chat { title viewerParticipant { lastReadMessage { body } } }
     } }
 } }";
 
@@ -105,7 +105,9 @@ fn fifty_messages_cost_what_ten_do() {
 }
 
 const PARTICIPANTS: &str = "query ($chat: ID!, $first: Int!) { chat(id: $chat) {
-    participants(first: $first) { nodes { user { displayName } lastReadMessage { body } lastDeliveredMessage { body } presence { status } } }
+    participants(first: $first) { nodes {
+        user { displayName } lastReadMessage { body } lastDeliveredMessage { body } presence { status }
+    } }
 } }";
 
 #[test]

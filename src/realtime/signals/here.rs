@@ -211,16 +211,32 @@ impl Here {
 impl Signals {
     /// Writes who came and went, renews the server's row, and says when to look again.
     async fn meet(&self, row: &mut Row) -> Result<Option<Instant>, ReadError> {
-        let (now, options) = (Instant::now(), &self.options.signals);
-        let mut moves = self.here.moves(now);
+        let now = Instant::now();
+        let moves = self.here.moves(now);
         if !moves.anybody {
-            // The row expires by itself. Whoever comes next has it made anew.
+            // The row expires by itself. Whoever comes next has it renewed, or made anew.
             row.renew_at = now;
             return Ok(None);
         }
+        if row.renew_at <= now || !moves.arrived.is_empty() || !moves.left.is_empty() {
+            self.write_moves(row, moves, now).await?;
+        }
+        let next = self.here.moves(now).next;
+        Ok(Some(
+            next.map_or(row.renew_at, |next| next.min(row.renew_at)),
+        ))
+    }
+
+    async fn write_moves(
+        &self,
+        row: &mut Row,
+        mut moves: Moves,
+        now: Instant,
+    ) -> Result<(), ReadError> {
+        let (server, options) = (self.here.server, &self.options.signals);
         let mut conn = self.pool.get().await?;
         if row.renew_at <= now {
-            if presences::renew(&mut conn, self.here.server, options.lease).await? {
+            if presences::renew(&mut conn, server, options.lease).await? {
                 self.here.unwritten();
                 moves = self.here.moves(now);
             }
@@ -229,19 +245,16 @@ impl Signals {
             self.tell_presence(presences::bury(&mut conn).await?);
         }
         for people in moves.arrived.chunks(SLICE) {
-            presences::arrive(&mut conn, self.here.server, people).await?;
+            presences::arrive(&mut conn, server, people).await?;
             self.here.written(people);
             self.tell_presence(people.to_vec());
         }
         for people in moves.left.chunks(SLICE) {
-            presences::leave(&mut conn, self.here.server, people).await?;
+            presences::leave(&mut conn, server, people).await?;
             self.here.gone(people);
             self.tell_presence(people.to_vec());
         }
-        let next = moves
-            .next
-            .map_or(row.renew_at, |next| next.min(row.renew_at));
-        Ok(Some(next))
+        Ok(())
     }
 
     async fn retire(&self) -> Result<(), ReadError> {

@@ -22,6 +22,8 @@ struct Typist {
 #[derive(Debug, Default)]
 pub(super) struct Typists {
     all: HashMap<(ChatId, UserId), Typist>,
+    /// When there may be something to tell or to forget: nobody is looked at before.
+    look_at: Option<Instant>,
 }
 
 /// What to tell now: who types in which chat, or does not any more.
@@ -38,26 +40,25 @@ impl Typists {
         options: &SignalOptions,
     ) -> bool {
         let key = (chat, user.clone());
-        if let Some(typist) = self.all.get_mut(&key) {
-            typist.types = types;
-            let rested = now.duration_since(typist.told_at) >= options.typing_pause;
-            let news = types || typist.told;
-            if rested && news {
-                typist.told = types;
-                typist.told_at = now;
-            }
-            return rested && news;
-        }
-        if self.all.len() >= TYPISTS_MAX {
+        let known = self.all.contains_key(&key);
+        if !known && self.all.len() >= TYPISTS_MAX {
             return false;
         }
-        let typist = Typist {
+        let typist = self.all.entry(key).or_insert(Typist {
             told: types,
             told_at: now,
             types,
-        };
-        self.all.insert(key, typist);
-        true
+        });
+        typist.types = types;
+        let rested = now.duration_since(typist.told_at) >= options.typing_pause;
+        let tells = !known || (rested && (types || typist.told));
+        if tells {
+            typist.told = types;
+            typist.told_at = now;
+        }
+        let until = typist.until(options);
+        self.look_at = Some(self.look_at.map_or(until, |at| at.min(until)));
+        tells
     }
 
     /// Forgets someone, whose typing has ended otherwise.
@@ -68,26 +69,41 @@ impl Typists {
     /// What waited and is to be told now, and when to look again.
     pub(super) fn due(&mut self, now: Instant, options: &SignalOptions) -> (Told, Option<Instant>) {
         let mut told = Vec::new();
+        if self.look_at.is_some_and(|at| at > now) {
+            return (told, self.look_at);
+        }
         let mut next: Option<Instant> = None;
         self.all.retain(|(chat, user), typist| {
-            if typist.types != typist.told && typist.told_at + options.typing_pause <= now {
+            if typist.waits() && typist.until(options) <= now {
                 typist.told = typist.types;
                 typist.told_at = now;
                 told.push((*chat, user.clone(), typist.types));
             }
-            let waits = typist.types != typist.told;
-            let until = typist.told_at
-                + if waits {
-                    options.typing_pause
-                } else {
-                    options.typing
-                };
+            let until = typist.until(options);
             if until > now {
                 next = Some(next.map_or(until, |next| next.min(until)));
             }
             until > now
         });
+        self.look_at = next;
         (told, next)
+    }
+}
+
+impl Typist {
+    /// Whether what holds now is not told yet.
+    fn waits(&self) -> bool {
+        self.types != self.told
+    }
+
+    /// When what waits may be told, or else when the typist may be forgotten.
+    fn until(&self, options: &SignalOptions) -> Instant {
+        let rest = if self.waits() {
+            options.typing_pause
+        } else {
+            options.typing
+        };
+        self.told_at + rest
     }
 }
 
