@@ -14,6 +14,7 @@ mod place;
 mod typing;
 mod watch;
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -80,7 +81,6 @@ impl Default for SignalOptions {
 pub struct Full;
 
 /// The part of the engine that tells signals.
-#[derive(Debug)]
 pub(super) struct Signals {
     options: RealtimeOptions,
     pool: Pool,
@@ -94,6 +94,12 @@ pub(super) struct Signals {
     typists: Mutex<Typists>,
     deliveries: Deliveries,
     here: Here,
+}
+
+impl fmt::Debug for Signals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signals").finish_non_exhaustive()
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
