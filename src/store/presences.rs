@@ -22,6 +22,9 @@ pub type Person = (TenantId, UserId);
 /// Whether the person shows their presence, whether they are online, and when they were last.
 pub(super) type PresenceSql = (Bool, Bool, Nullable<Timestamptz>);
 
+/// The same as it is read.
+pub(super) type PresenceRow = (bool, bool, Option<DateTime<Utc>>);
+
 /// The joins behind [`PRESENCE`], of a table of users named `u`.
 pub(super) const PRESENCE_JOIN: &str = "LEFT JOIN LATERAL (\
      SELECT bool_or(s.expires_at > now()) AS online, max(s.seen_at) AS seen_at \
@@ -33,9 +36,7 @@ pub(super) const PRESENCE: &str =
     "u.presence_visible, coalesce(here.online, false), greatest(u.last_seen_at, here.seen_at)";
 
 /// What the columns of [`PRESENCE`] mean; `None` for who does not show it.
-pub(super) fn presence(
-    (visible, online, last_seen_at): (bool, bool, Option<DateTime<Utc>>),
-) -> Option<Presence> {
+pub(super) fn presence((visible, online, last_seen_at): PresenceRow) -> Option<Presence> {
     let presence = if online {
         Presence::Online
     } else {
@@ -218,8 +219,7 @@ pub async fn of_people(
     people: &[Person],
 ) -> QueryResult<Vec<(Person, Option<Presence>)>> {
     let (tenants, users) = columns(people);
-    let rows: Vec<(TenantId, UserId, (bool, bool, Option<DateTime<Utc>>))> =
-        OfPeople { tenants, users }.load(conn).await?;
+    let rows: Vec<(TenantId, UserId, PresenceRow)> = OfPeople { tenants, users }.load(conn).await?;
     let known = rows.into_iter();
     Ok(known
         .map(|(tenant, user, row)| ((tenant, user), presence(row)))

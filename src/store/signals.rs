@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment};
@@ -11,7 +10,7 @@ use diesel::sql_types::{Array, BigInt, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 
 use super::Connection;
-use super::presences::{PRESENCE, PRESENCE_JOIN, PresenceSql, presence};
+use super::presences::{PRESENCE, PRESENCE_JOIN, PresenceRow, PresenceSql, presence};
 use super::statement::hot;
 use crate::model::{ChatId, ChatKind, Presence, Role, UserId};
 use crate::schema::{chats, participants};
@@ -97,13 +96,7 @@ pub async fn people(
     ids: &[ChatId],
     limit: i64,
 ) -> QueryResult<Vec<Signalled>> {
-    type Row = (
-        ChatId,
-        UserId,
-        i64,
-        i64,
-        (bool, bool, Option<DateTime<Utc>>),
-    );
+    type Row = (ChatId, UserId, i64, i64, PresenceRow);
     let rows: Vec<Row> = People { ids, limit }.load(conn).await?;
     let people = rows.into_iter();
     Ok(people

@@ -64,25 +64,18 @@ fn add(waiting: &mut Waiting, marks: Vec<DeliveryMark>) {
 /// Writes what gathers until the engine stops, and then what still waits.
 pub(super) async fn run(signals: Arc<Signals>) {
     let mut back_off = BackOff::new(signals.options.back_off);
-    loop {
-        tokio::select! {
-            () = signals.deliveries.gathered.notified() => {}
-            () = signals.shutdown.cancelled() => break,
-        }
-        let gather = signals.options.signals.gather;
-        tokio::select! {
-            () = sleep(gather) => {}
-            () = signals.shutdown.cancelled() => break,
-        }
-        // Not cut off by the stop: what is being written is taken out, and would be lost.
+    let shutdown = signals.shutdown.clone();
+    while shutdown
+        .run_until_cancelled(signals.gather())
+        .await
+        .is_some()
+    {
+        // The writing itself is not cut off by the stop: what is taken out would be lost.
         if signals.write().await {
             back_off.reset();
-            continue;
-        }
-        signals.deliveries.gathered.notify_one();
-        tokio::select! {
-            () = back_off.wait() => {}
-            () = signals.shutdown.cancelled() => break,
+        } else {
+            signals.deliveries.gathered.notify_one();
+            shutdown.run_until_cancelled(back_off.wait()).await;
         }
     }
     for _ in 0..LAST_TRIES {
@@ -94,6 +87,12 @@ pub(super) async fn run(signals: Arc<Signals>) {
 }
 
 impl Signals {
+    /// Waits until marks have gathered.
+    async fn gather(&self) {
+        self.deliveries.gathered.notified().await;
+        sleep(self.options.signals.gather).await;
+    }
+
     /// Writes what waits; says whether that went well. What could not be written waits on.
     async fn write(&self) -> bool {
         let mut marks = self.deliveries.take_out();

@@ -60,7 +60,7 @@ impl Place {
     ) -> Option<Sign> {
         let first = number <= began.number;
         match kind {
-            Kind::Typing if own => None,
+            Kind::Typing | Kind::Presence if own => None,
             Kind::Typing => match self.typing {
                 // What has run out is about to be ended, and told then.
                 Some(until) => until.checked_duration_since(now).map(Sign::Typing),
@@ -71,7 +71,6 @@ impl Place {
                 let told = (!first || began.marks) && self.delivered > self.read;
                 told.then_some(Sign::Delivered(self.delivered))
             }
-            Kind::Presence if own => None,
             Kind::Presence => {
                 let told = !first || self.presence == Some(Presence::Online);
                 told.then_some(Sign::Presence(self.presence))

@@ -27,11 +27,9 @@ fn signalled(name: &str, read_seq: i64, presence: Option<Presence>) -> Signalled
     }
 }
 
-fn offline() -> Option<Presence> {
-    Some(Presence::Offline {
-        last_seen_at: Some(DateTime::UNIX_EPOCH),
-    })
-}
+const OFFLINE: Option<Presence> = Some(Presence::Offline {
+    last_seen_at: Some(DateTime::UNIX_EPOCH),
+});
 
 fn cursor(name: &str) -> Cursor {
     Cursor {
@@ -49,7 +47,7 @@ fn board() -> Board {
     assert!(board.begin(&TenantId::default(), CHAT, 1));
     let people = vec![
         signalled("alice", 3, Some(Presence::Online)),
-        signalled("bob", 2, offline()),
+        signalled("bob", 2, OFFLINE),
         signalled("carol", 0, Some(Presence::Online)),
     ];
     let wanted = board.take_wanted();
@@ -102,7 +100,7 @@ fn a_slow_subscriber_finds_the_latest_of_each() {
         board.present(
             CHAT,
             &user("carol"),
-            [offline(), None][usize::from(n % 2 == 0)],
+            [OFFLINE, None][usize::from(n % 2 == 0)],
         );
     }
     assert!(board.chats[&CHAT].changes.len() <= PEOPLE_MAX * 4);
@@ -110,7 +108,7 @@ fn a_slow_subscriber_finds_the_latest_of_each() {
         named("bob", Sign::Read(999)),
         named("bob", Sign::Delivered(1998)),
         named("bob", Sign::Typing(Duration::from_millis(999))),
-        named("carol", Sign::Presence(offline())),
+        named("carol", Sign::Presence(OFFLINE)),
     ];
     assert_eq!(told(&mut board, &mut alice, now), expected);
     assert_eq!(told(&mut board, &mut alice, now), []);
@@ -238,14 +236,11 @@ fn whoever_is_not_in_the_chat_any_more_is_forgotten() {
     let mut alice = cursor("alice");
     told(&mut board, &mut alice, now);
     board.typing(CHAT, &user("bob"), Some(now + Duration::from_secs(6)));
-    let rest = vec![
-        signalled("alice", 3, None),
-        signalled("carol", 0, offline()),
-    ];
+    let rest = vec![signalled("alice", 3, None), signalled("carol", 0, OFFLINE)];
     board.people_read(CHAT, rest, true);
     assert_eq!(
         told(&mut board, &mut alice, now),
-        [named("carol", Sign::Presence(offline()))]
+        [named("carol", Sign::Presence(OFFLINE))]
     );
     assert_eq!(board.expire(now), None);
 }
