@@ -288,6 +288,7 @@ impl App {
                 Ok::<_, Error>(reread(conn, actor, id).await?)
             })
             .await?;
+        self.realtime.access_changed(id);
         self.ring(actor, id, Some(state.chat.last_seq), Vec::new());
         Ok(state)
     }

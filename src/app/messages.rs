@@ -31,7 +31,7 @@ pub struct SendMessage {
     pub idempotency_key: Option<IdempotencyKey>,
 }
 
-fn no_such_message(field: &'static str) -> Refusal {
+pub(super) fn no_such_message(field: &'static str) -> Refusal {
     Refusal::not_found("The message does not exist, or you are not in its chat.").at(field)
 }
 
@@ -142,6 +142,7 @@ impl App {
                 drop(conn);
                 let people = Vec::new();
                 self.ring(actor, send.chat_id, Some(message.seq), people);
+                self.realtime.sent(send.chat_id, &actor.user, message.seq);
                 return Ok(message);
             }
         }
@@ -347,6 +348,7 @@ impl App {
         }
         if store::participants::mark_read(&mut conn, tenant, chat, user, seq).await? {
             self.ring(actor, chat, None, vec![user.clone()]);
+            self.realtime.marked_read(chat, user, seq);
         }
         state = read_for(&mut conn, actor, chat, Action::MarkRead).await?;
         Ok(state)

@@ -51,11 +51,13 @@ pub(super) struct UserError {
 
 impl From<Refusal> for UserError {
     fn from(refusal: Refusal) -> Self {
+        let element = refusal.element.into_iter();
+        let element = element.flat_map(|(list, place)| [list.to_owned(), place.to_string()]);
+        let field = refusal.field.map(str::to_owned);
+        let path: Vec<String> = element.chain(field).collect();
         Self {
             code: refusal.code.into(),
-            field: refusal
-                .field
-                .map(|field| vec!["input".to_owned(), field.to_owned()]),
+            field: (!path.is_empty()).then(|| [vec!["input".to_owned()], path].concat()),
             message: refusal.message,
         }
     }

@@ -294,7 +294,7 @@ impl EventSubscription {
         };
         let resolve = |item| match item {
             Item::Event(entry) => Some(entry.into()),
-            Item::Update(_) => None,
+            Item::Update(_) | Item::Signal(_) => None,
         };
         follow(ctx, open, resolve).await
     }

@@ -15,7 +15,8 @@ use super::context::ContextExt as _;
 use super::error::to_graphql;
 use super::event::Entry;
 use super::loaders::Loaders;
-use crate::app::{ChatEvents, ChatUpdate, ChatUpdates, Error};
+use crate::app::{ChatEvents, ChatSignals, ChatUpdate, ChatUpdates, Error};
+use crate::model::ChatSignal;
 
 /// Where the items of a subscription come from.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(super) enum Source {
     Events(Box<ChatEvents>),
     /// The state of a person's chats.
     Updates(Box<ChatUpdates>),
+    /// A chat's signals.
+    Signals(Box<ChatSignals>),
 }
 
 /// What comes from a source.
@@ -33,6 +36,8 @@ pub(super) enum Item {
     Event(Entry),
     /// A chat that changed.
     Update(ChatUpdate),
+    /// Something that is so of someone at the moment.
+    Signal(ChatSignal),
 }
 
 /// What an execution of a subscription's request is for.
@@ -84,14 +89,18 @@ pub(super) async fn follow<'ctx, T: Send + 'ctx>(
 }
 
 impl Item {
-    /// The item, whose state is read anew: each shows what it tells of as it is when it is told.
+    /// The item, whose state is read anew: each shows what it tells of as it is when it is told. What comes in
+    /// one burst of signals, such as everybody's marks at the beginning, shares the chats and messages read.
     async fn fresh(self, loaders: &Loaders) -> Self {
-        loaders.forget();
-        if let Self::Update(ChatUpdate {
-            state: Some(state), ..
-        }) = &self
-        {
-            loaders.remember(std::slice::from_ref(state)).await;
+        match &self {
+            Self::Event(_) => loaders.forget(),
+            Self::Signal(_) => loaders.forget_participants(),
+            Self::Update(update) => {
+                loaders.forget();
+                if let Some(state) = &update.state {
+                    loaders.remember(std::slice::from_ref(state)).await;
+                }
+            }
         }
         self
     }

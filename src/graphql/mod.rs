@@ -20,6 +20,7 @@ mod payload;
 mod root;
 mod scalar;
 mod selection;
+mod signal;
 mod subscribe;
 mod update;
 mod user;

@@ -17,6 +17,7 @@ use super::event::EventSubscription;
 use super::message::MessageMutation;
 use super::node::{Node, nodes};
 use super::participant::ParticipantMutation;
+use super::signal::{SignalMutation, SignalSubscription};
 use super::update::UpdateSubscription;
 use super::user::User;
 use crate::app::App;
@@ -131,11 +132,16 @@ impl Query {
 
 /// What can be changed.
 #[derive(Debug, Default, MergedObject)]
-pub struct Mutation(ChatMutation, ParticipantMutation, MessageMutation);
+pub struct Mutation(
+    ChatMutation,
+    ParticipantMutation,
+    MessageMutation,
+    SignalMutation,
+);
 
 /// What can be followed as it happens.
 #[derive(Debug, Default, MergedSubscription)]
-pub struct Subscription(EventSubscription, UpdateSubscription);
+pub struct Subscription(EventSubscription, UpdateSubscription, SignalSubscription);
 
 /// The schema to be: its types, its limits, and what its subscriptions share.
 #[must_use]

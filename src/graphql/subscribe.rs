@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::{Request, Response, Value};
-use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
+use futures_util::{FutureExt as _, StreamExt as _};
 
 use super::answer::{Answer, json_of};
 use super::cohort::{Cohort, Cohorts, Executed};
@@ -18,7 +18,7 @@ use super::event::Entry;
 use super::feed::{Feed, Item, Source, take};
 use super::selection::analyse;
 use super::{RequestContext, Schema, classify, execute_stream};
-use crate::app::{Actor, App, ChatUpdate, Error, EventBatch};
+use crate::app::{Actor, App, Error, EventBatch};
 use crate::model::{Event, EventCursor};
 use crate::realtime::Batch;
 
@@ -95,7 +95,7 @@ async fn open(
     };
     let log = match &source {
         Source::Events(events) => Some((events.chat_id(), events.epoch())),
-        Source::Updates(_) => None,
+        Source::Updates(_) | Source::Signals(_) => None,
     };
     Ok(Subscription {
         cohort: cohorts.join(log, request, &analysis),
@@ -142,8 +142,15 @@ impl Subscription {
                 },
                 Source::Updates(updates) => {
                     let update = updates.next().await?;
-                    let answer = Box::pin(self.answer_update(update)).await;
-                    return Some(answer);
+                    let items = || vec![Item::Update(update.clone())];
+                    self.ready = Box::pin(self.answer(items)).await;
+                }
+                Source::Signals(signals) => {
+                    let first = signals.next().await?;
+                    let rest = std::iter::from_fn(|| signals.next().now_or_never().flatten());
+                    let burst: Vec<_> = std::iter::once(first).chain(rest).take(HANDFUL).collect();
+                    let items = || burst.iter().cloned().map(Item::Signal).collect();
+                    self.ready = Box::pin(self.answer(items)).await;
                 }
             }
         }
@@ -206,13 +213,10 @@ impl Subscription {
         placed.collect()
     }
 
-    async fn answer_update(&self, update: ChatUpdate) -> Answer {
-        let items = || vec![Item::Update(update.clone())];
+    /// The answers to items that are the viewer's own.
+    async fn answer(&self, items: impl Fn() -> Vec<Item>) -> VecDeque<Answer> {
         let answers = self.execute(items).await.into_iter();
-        let answer = answers.map(Answer::from).next();
-        answer.unwrap_or_else(|| {
-            Answer::refused(Error::Internal("an update without an answer".into()))
-        })
+        answers.map(Answer::from).collect()
     }
 
     /// Executes the request for items: one outcome each. While the database is away, waits for it.

@@ -51,7 +51,7 @@ impl UpdateSubscription {
         };
         let resolve = |item| match item {
             Item::Update(update) => Some(update.into()),
-            Item::Event(_) => None,
+            Item::Event(_) | Item::Signal(_) => None,
         };
         follow(ctx, open, resolve).await
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::app::Actor;
+use crate::realtime::{Arrival, Realtime};
 
 /// The connections of this server, counted by their users.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +16,8 @@ pub struct Connections(Arc<Mutex<HashMap<Actor, usize>>>);
 pub(super) struct Admission {
     connections: Connections,
     actor: Option<Actor>,
+    /// The user is online while this is held.
+    _arrival: Option<Arrival>,
 }
 
 impl Connections {
@@ -26,7 +29,12 @@ impl Connections {
 
     /// Admits a connection; `None` where its user has `most` already. Without a user it is not counted: it
     /// can follow nothing.
-    pub(super) fn admit(&self, actor: Option<&Actor>, most: usize) -> Option<Admission> {
+    pub(super) fn admit(
+        &self,
+        realtime: &Realtime,
+        actor: Option<&Actor>,
+        most: usize,
+    ) -> Option<Admission> {
         let actor = actor.cloned();
         if let Some(actor) = &actor {
             let mut counts = self.counts();
@@ -36,8 +44,14 @@ impl Connections {
             }
             counts.insert(actor.clone(), open + 1);
         }
-        let connections = self.clone();
-        Some(Admission { connections, actor })
+        let arrival = actor
+            .as_ref()
+            .map(|who| realtime.arrive(&who.tenant, &who.user));
+        Some(Admission {
+            connections: self.clone(),
+            actor,
+            _arrival: arrival,
+        })
     }
 
     fn leave(&self, actor: &Actor) {

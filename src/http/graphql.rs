@@ -162,7 +162,8 @@ fn tell(
 ) -> Answer {
     let actor = session.as_ref().map(|session| &session.actor);
     let most = state.options.connections_max;
-    let Some(admission) = state.connections.admit(actor, most) else {
+    let (connections, realtime) = (&state.connections, &state.app.realtime);
+    let Some(admission) = connections.admit(realtime, actor, most) else {
         let why = format!("You have {most} connections already: close one of them first.");
         return refuse(headers, StatusCode::TOO_MANY_REQUESTS, &why);
     };

@@ -12,6 +12,7 @@ mod page;
 mod participant;
 mod permission;
 mod refusal;
+mod signal;
 mod user;
 
 pub use chat::{
@@ -27,4 +28,5 @@ pub use page::{PAGE_DEFAULT, PAGE_MAX, Page, PageArgs, PageError, Slice};
 pub use participant::{Participant, Role};
 pub use permission::{Action, Decision, Standing, decide};
 pub use refusal::{Refusal, RefusalCode};
+pub use signal::{ChatSignal, Presence, Signal};
 pub use user::{Profile, TenantId, USER_ID_MAX_CHARS, User, UserId, fingerprint};

@@ -35,9 +35,17 @@ pub struct Participant {
     pub joined_seq: i64,
     /// The read mark: everything up to this log entry is read.
     pub read_seq: i64,
+    /// The delivery mark as it was acknowledged. [`Participant::delivered`] is what holds.
+    pub delivered_seq: i64,
 }
 
 impl Participant {
+    /// The delivery mark: everything up to this log entry is delivered. What is read is delivered.
+    #[must_use]
+    pub fn delivered(&self) -> i64 {
+        self.delivered_seq.max(self.read_seq)
+    }
+
     /// The participant's public id.
     #[must_use]
     pub fn id(&self) -> ParticipantId {

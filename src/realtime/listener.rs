@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::hints::Hints;
 use super::hub::Hub;
+use super::signals::Signals;
 use super::{BackOff, RealtimeOptions};
 use crate::store::{self, Connection, Database};
 
@@ -21,6 +22,7 @@ pub(super) struct Listener {
     server: u64,
     shutdown: CancellationToken,
     live: AtomicBool,
+    signals: Arc<Signals>,
 }
 
 /// Why a connection is given up.
@@ -42,6 +44,7 @@ impl Listener {
         database: &Database,
         server: u64,
         shutdown: CancellationToken,
+        signals: Arc<Signals>,
     ) -> Self {
         Self {
             options,
@@ -49,6 +52,7 @@ impl Listener {
             server,
             shutdown,
             live: AtomicBool::new(false),
+            signals,
         }
     }
 
@@ -80,6 +84,7 @@ impl Listener {
                 // LISTEN first, compare then: what commits between the two is heard.
                 self.live.store(true, Ordering::Release);
                 hub.ask_for_sweep();
+                self.signals.ask_for_comparison();
                 tracing::debug!("listening");
                 self.hear(hub, &mut conn).await
             }
@@ -136,8 +141,10 @@ impl Listener {
         for (person, chat) in hints.people {
             hub.concerns(person, chat);
         }
+        self.signals.hear(hints.signals);
         if hints.all {
             hub.ask_for_sweep();
+            self.signals.ask_for_comparison();
         }
     }
 }

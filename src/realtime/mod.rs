@@ -13,6 +13,7 @@ mod hub;
 mod listener;
 mod log;
 mod replays;
+mod signals;
 mod subscriber;
 mod sweep;
 
@@ -25,6 +26,7 @@ use uuid::Uuid;
 
 pub use admissions::{Admission, AdmissionError};
 pub use feed::{Feed, Tracked};
+pub use signals::{Arrival, Full, Next, Sign, SignalOptions, SignalWatch};
 pub use subscriber::{Batch, Moment, Subscriber, Watch};
 
 use crate::model::{ChatId, TenantId, UserId, fingerprint};
@@ -44,6 +46,7 @@ pub enum Carrier {
     /// nothing can be listened to.
     Sweep,
 }
+use signals::Signals;
 
 /// Sizes and times of the engine.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +68,8 @@ pub struct RealtimeOptions {
     pub patience: Duration,
     /// How long to wait before trying again, at first and at most.
     pub back_off: (Duration, Duration),
+    /// The times of typing, presence and marks.
+    pub signals: SignalOptions,
 }
 
 impl Default for RealtimeOptions {
@@ -78,6 +83,7 @@ impl Default for RealtimeOptions {
             probe: Duration::from_secs(10),
             patience: Duration::from_secs(5),
             back_off: (Duration::from_millis(50), Duration::from_secs(5)),
+            signals: SignalOptions::default(),
         }
     }
 }
@@ -119,6 +125,7 @@ pub struct Realtime {
     admissions: Admissions,
     /// What rings for the other servers and hears them, but where the sweep alone does that.
     notify: Option<(Arc<Doorbell>, Arc<Listener>)>,
+    signals: Arc<Signals>,
 }
 
 impl Realtime {
@@ -136,17 +143,23 @@ impl Realtime {
         tasks: &TaskTracker,
         shutdown: CancellationToken,
     ) -> Self {
-        let hub = Arc::new(Hub::new(options, pool, shutdown.clone()));
+        let server = fastrand::u64(..);
+        let hub = Arc::new(Hub::new(options, pool.clone(), shutdown.clone()));
+        let doorbell = (options.carrier == Carrier::Notify)
+            .then(|| Arc::new(Doorbell::new(options, doorbell, server, shutdown.clone())));
+        let signals = Signals::new(options, pool, doorbell.clone(), server, shutdown.clone());
+        let signals = Arc::new(signals);
+        signals.start(tasks);
         let (replays, wishes) = Replays::new();
         tasks.spawn(replays::run(Arc::clone(&hub), wishes));
         let (admissions, wishes) = Admissions::new();
         tasks.spawn(admissions::run(Arc::clone(&hub), wishes));
         tasks.spawn(Arc::clone(&hub).read_on());
         tasks.spawn(sweep::run(Arc::clone(&hub)));
-        let notify = (options.carrier == Carrier::Notify).then(|| {
-            let server = fastrand::u64(..);
-            let doorbell = Arc::new(Doorbell::new(options, doorbell, server, shutdown.clone()));
-            let listener = Arc::new(Listener::new(options, listener, server, shutdown));
+        let notify = doorbell.map(|doorbell| {
+            let heard_by = Arc::clone(&signals);
+            let listener = Listener::new(options, listener, server, shutdown, heard_by);
+            let listener = Arc::new(listener);
             tasks.spawn(Arc::clone(&doorbell).run());
             tasks.spawn(Arc::clone(&listener).run(Arc::clone(&hub)));
             (doorbell, listener)
@@ -156,6 +169,7 @@ impl Realtime {
             replays,
             admissions,
             notify,
+            signals,
         }
     }
 

@@ -40,6 +40,7 @@ mod process;
 mod reading;
 mod schema;
 mod servers;
+mod signals;
 mod sockets;
 mod sse;
 mod subscription_ends;

@@ -159,7 +159,8 @@ impl Connection {
         let session = session.map_err(|error| Some(close_of(&error)))?;
         let actor = session.as_ref().map(|session| &session.actor);
         let most = self.state.options.connections_max;
-        let admission = self.state.connections.admit(actor, most);
+        let (connections, realtime) = (&self.state.connections, &self.state.app.realtime);
+        let admission = connections.admit(realtime, actor, most);
         let admission = admission.ok_or(Some(Close::TooManyConnections))?;
         if !self.stopping {
             let left = session
