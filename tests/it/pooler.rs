@@ -155,7 +155,7 @@ fn a_statement_that_takes_too_long_is_ended_behind_a_pooler() {
         let usual = by_sweep();
         let setup = Setup {
             pool: PoolOptions {
-                statement: Duration::from_millis(700),
+                statement: Duration::from_secs(3),
                 ..usual.pool
             },
             ..usual
@@ -180,7 +180,7 @@ fn a_statement_that_takes_too_long_is_ended_behind_a_pooler() {
             assert_eq!(alice.codes(query, variables).await, ["SERVICE_UNAVAILABLE"]);
         }
         assert!(
-            began.elapsed() < Duration::from_secs(5),
+            began.elapsed() < Duration::from_secs(15),
             "{:?}",
             began.elapsed()
         );

@@ -13,13 +13,11 @@ pub(super) fn to_diesel(error: &tokio_postgres::Error) -> Error {
         let text = "the connection closed".to_owned();
         return Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(text));
     }
-    match error.as_db_error() {
-        Some(cause) => Error::DatabaseError(kind(cause.code()), Box::new(Cause(cause.clone()))),
-        None => {
-            let text = super::super::pool::describe(error);
-            Error::DatabaseError(DatabaseErrorKind::UnableToSendCommand, Box::new(text))
-        }
+    if let Some(cause) = error.as_db_error() {
+        return Error::DatabaseError(kind(cause.code()), Box::new(Cause(cause.clone())));
     }
+    let text = super::super::pool::describe(error);
+    Error::DatabaseError(DatabaseErrorKind::UnableToSendCommand, Box::new(text))
 }
 
 fn kind(code: &SqlState) -> DatabaseErrorKind {
