@@ -222,6 +222,8 @@ fn sends_update_heap_only() {
 const CROWD: &str = "
     INSERT INTO users (tenant_id, id, created_at)
         SELECT 'default', 'u' || n, now() FROM generate_series(1, 2000) AS n ON CONFLICT DO NOTHING;
+    INSERT INTO servers VALUES (1, now(), now() + interval '1 hour');
+    INSERT INTO presences SELECT 'default', 'u' || n, 1, now() FROM generate_series(1, 2000) AS n;
     INSERT INTO chats (id, tenant_id, kind, title, created_at, last_seq, last_activity_at)
         SELECT lpad(to_hex(n), 32, '0')::uuid, 'default', 1, 'chat', now(), 20, now() - n * interval '1 second'
         FROM generate_series(1, 2000) AS n;
