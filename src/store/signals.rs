@@ -131,7 +131,7 @@ impl QueryFragment<Pg> for People<'_> {
              WHERE participants.chat_id = want.chat_id ORDER BY participants.user_id LIMIT ",
         );
         out.push_bind_param::<BigInt, _>(&self.limit)?;
-        out.push_sql(") AS p JOIN users AS u ON u.tenant_id = p.tenant_id AND u.id = p.user_id ");
+        out.push_sql(") AS p ");
         out.push_sql(PRESENCE_JOIN);
         Ok(())
     }

@@ -88,7 +88,7 @@ impl Heard {
     }
 
     /// Waits for the stream's end; what comes before it is returned.
-    async fn to_the_end(&mut self) -> Vec<Value> {
+    async fn until_the_end(&mut self) -> Vec<Value> {
         let mut told = Vec::new();
         loop {
             let message = self.events.message().await;
@@ -707,7 +707,7 @@ fn a_removed_participant_hears_nothing_more() {
         assert_eq!(carols.who().await, pair("TypingStarted", "alice"));
         assert_eq!(carols.who().await, pair("TypingStopped", "alice"));
         for heard in [&mut bobs, &mut near] {
-            let told = heard.to_the_end().await;
+            let told = heard.until_the_end().await;
             let typed = told
                 .iter()
                 .any(|signal| signal["__typename"] == "TypingStarted");
@@ -732,7 +732,7 @@ fn a_removal_that_no_hint_told_is_found_by_the_sweep() {
         postgres::sql(&mut conn, &statement).await;
         sleep(millis(2500)).await;
         types(&alice, &chat, true).await;
-        let told = heard.to_the_end().await;
+        let told = heard.until_the_end().await;
         assert!(
             told.iter()
                 .all(|signal| signal["__typename"] != "TypingStarted"),
@@ -750,7 +750,7 @@ fn a_deletion_ends_the_stream_for_who_cannot_undo_it() {
         let mut bobs = Heard::by(&bob, &chat, TYPING).await;
         let mut alices = Heard::by(&alice, &chat, TYPING).await;
         alice.deletes_chat(&chat).await;
-        bobs.to_the_end().await;
+        bobs.until_the_end().await;
         alice.restores_chat(&chat).await;
         // The owner's stream goes on, and bob's new one begins.
         types(&bob, &chat, true).await;

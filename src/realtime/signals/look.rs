@@ -17,7 +17,7 @@ use crate::store::signals::Signalled;
 use crate::store::{self, Connection};
 
 /// Of how many chats the people are read in one statement.
-const SLICE: usize = 500;
+const SLICE: usize = 100;
 
 /// Of how many chats access is read or compared in one statement.
 const ACCESS_SLICE: usize = 10_000;
