@@ -1,6 +1,10 @@
 //! What a subscription selects, found in its document without executing it: its one root field, whether its
 //! answers are the same for every viewer, and which of its variables they depend on.
 
+mod allowed;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashSet;
 
 use async_graphql::parser::types::{
@@ -9,6 +13,8 @@ use async_graphql::parser::types::{
 };
 use async_graphql::{Name, Positioned, Request};
 use async_graphql_value::Value;
+
+use self::allowed::{known_type, same_for_all};
 
 /// For whom the answers of a selection are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,95 +39,6 @@ pub(super) struct Analysis {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("A subscription has exactly one root field, without @skip and @include.")]
 pub(super) struct NotOneRoot;
-
-/// The fields whose value is the same for every viewer, each with the type it leads to. Whatever is not here
-/// is the viewer's own until it is shown not to be, so a new field need not be thought of here to be right.
-const SAME_FOR_ALL: &[(&str, &[(&str, Option<&str>)])] = &[
-    ("ChatEvent", EVENT),
-    ("MessageSent", MESSAGE_EVENT),
-    ("MessageEdited", MESSAGE_EVENT),
-    ("MessageDeleted", MESSAGE_EVENT),
-    ("MessageRestored", MESSAGE_EVENT),
-    ("ParticipantAdded", PERSON_EVENT),
-    ("ParticipantRemoved", PERSON_EVENT),
-    ("ParticipantRoleChanged", PERSON_EVENT),
-    (
-        "ChatRenamed",
-        &[
-            ("cursor", None),
-            ("occurredAt", None),
-            ("chat", Some("Chat")),
-            ("actor", Some("User")),
-            ("title", None),
-        ],
-    ),
-    (
-        "ChatHistoryChanged",
-        &[
-            ("cursor", None),
-            ("occurredAt", None),
-            ("chat", Some("Chat")),
-            ("actor", Some("User")),
-            ("history", None),
-        ],
-    ),
-    ("ChatDeleted", EVENT),
-    ("ChatRestored", EVENT),
-    (
-        "Chat",
-        &[
-            ("id", None),
-            ("kind", None),
-            ("title", None),
-            ("history", None),
-            ("createdAt", None),
-            ("createdBy", Some("User")),
-            ("lastActivityAt", None),
-            ("deletedAt", None),
-        ],
-    ),
-    (
-        "Message",
-        &[
-            ("id", None),
-            ("chat", Some("Chat")),
-            ("sender", Some("User")),
-            ("body", None),
-            ("createdAt", None),
-            ("editedAt", None),
-            ("deletedAt", None),
-            ("replyTo", Some("Message")),
-        ],
-    ),
-    (
-        "User",
-        &[("id", None), ("displayName", None), ("avatarUrl", None)],
-    ),
-];
-
-const EVENT: &[(&str, Option<&str>)] = &[
-    ("cursor", None),
-    ("occurredAt", None),
-    ("chat", Some("Chat")),
-    ("actor", Some("User")),
-];
-
-const MESSAGE_EVENT: &[(&str, Option<&str>)] = &[
-    ("cursor", None),
-    ("occurredAt", None),
-    ("chat", Some("Chat")),
-    ("actor", Some("User")),
-    ("message", Some("Message")),
-];
-
-const PERSON_EVENT: &[(&str, Option<&str>)] = &[
-    ("cursor", None),
-    ("occurredAt", None),
-    ("chat", Some("Chat")),
-    ("actor", Some("User")),
-    ("user", Some("User")),
-    ("role", None),
-];
 
 /// The type that the root field leads to, where its answers can be shared at all.
 const ROOTS: &[(&str, &str)] = &[("chatEvents", "ChatEvent")];
@@ -189,13 +106,12 @@ impl<'a> Reader<'a> {
         }
         self.directives(&operation.directives);
         self.directives(&root.directives);
-        let place = root
-            .arguments
-            .iter()
-            .filter_map(|(_, value)| match &value.node {
-                Value::Variable(name) => Some(name),
-                _ => None,
-            });
+        let place = root.arguments.iter().filter_map(|(_, value)| {
+            if let Value::Variable(name) = &value.node {
+                return Some(name);
+            }
+            None
+        });
         let only_place = place.filter(|name| !self.used.contains(name));
         Ok(Analysis {
             only_place: only_place.cloned().collect(),
@@ -303,177 +219,5 @@ impl<'a> Reader<'a> {
             | Value::Binary(_)
             | Value::Enum(_) => {}
         }
-    }
-}
-
-fn known_type(name: &Name) -> Option<&'static str> {
-    let known = SAME_FOR_ALL.iter().find(|(ty, _)| name == ty);
-    known.map(|(ty, _)| *ty)
-}
-
-/// The type that a field leads to, where its value is the same for all.
-fn same_for_all(ty: &str, field: &str) -> Option<Option<&'static str>> {
-    let (_, fields) = SAME_FOR_ALL.iter().find(|(known, _)| *known == ty)?;
-    let (_, leads_to) = fields.iter().find(|(known, _)| *known == field)?;
-    Some(*leads_to)
-}
-
-/// Every type of the schema that events can lead to, with its fields, and for whom each is the same.
-#[cfg(test)]
-fn table(sdl: &str) -> String {
-    use async_graphql::parser::parse_schema;
-    use async_graphql::parser::types::{TypeKind, TypeSystemDefinition};
-    let document = parse_schema(sdl).unwrap();
-    let mut lines = Vec::new();
-    let mut types: std::collections::HashMap<String, Vec<(String, String)>> =
-        std::collections::HashMap::new();
-    for definition in document.definitions {
-        let TypeSystemDefinition::Type(ty) = definition else {
-            continue;
-        };
-        let fields = match ty.node.kind {
-            TypeKind::Object(object) => object.fields,
-            TypeKind::Interface(interface) => interface.fields,
-            _ => continue,
-        };
-        let fields = fields.into_iter().map(|field| {
-            let leads_to = field.node.ty.node.to_string();
-            (field.node.name.node.to_string(), leads_to)
-        });
-        types.insert(ty.node.name.node.to_string(), fields.collect());
-    }
-    for (ty, known) in SAME_FOR_ALL {
-        let fields = types.get(*ty).unwrap_or_else(|| panic!("no type {ty}"));
-        for (name, leads_to) in *known {
-            let field = fields.iter().find(|(field, _)| field == name);
-            let Some((_, real)) = field else {
-                assert!(
-                    matches!((*ty, *name), ("ParticipantRemoved", "role")),
-                    "no {ty}.{name}"
-                );
-                continue;
-            };
-            let real = real.trim_matches(|c| matches!(c, '!' | '[' | ']'));
-            if let Some(leads_to) = leads_to {
-                assert_eq!(real, *leads_to, "{ty}.{name}");
-            } else {
-                assert!(!types.contains_key(real), "{ty}.{name} leads to {real}");
-            }
-        }
-        for (name, _) in fields {
-            let shared = match same_for_all(ty, name) {
-                Some(_) if (*ty, &**name) == IN_HISTORY => "all, in a whole history",
-                Some(_) => "all",
-                None => "each viewer",
-            };
-            lines.push(format!("{ty}.{name}: {shared}"));
-        }
-    }
-    lines.sort();
-    lines.join("\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn of(query: &str) -> Analysis {
-        analyse(&mut Request::new(query)).unwrap().unwrap()
-    }
-
-    fn shared(selection: &str) -> Shared {
-        let query = format!("subscription {{ chatEvents(chatId: \"c\") {{ {selection} }} }}");
-        of(&query).shared
-    }
-
-    /// Read this table when it changes: a field that says "all" is computed once and shown to everybody.
-    #[test]
-    fn the_fields_that_are_the_same_for_all() {
-        insta::assert_snapshot!(table(&super::super::sdl()));
-    }
-
-    #[test]
-    fn what_is_the_viewers_own_is_found_wherever_it_hides() {
-        let event = "cursor __typename actor { id displayName }";
-        assert_eq!(shared(event), Shared::Always);
-        assert_eq!(shared(&format!("{event} chat {{ title }}")), Shared::Always);
-        assert_eq!(
-            shared("... on MessageSent { message { body sender { avatarUrl } } }"),
-            Shared::Always
-        );
-        assert_eq!(shared("chat { unreadCount }"), Shared::Never);
-        assert_eq!(shared("chat { messages { nodes { id } } }"), Shared::Never);
-        assert_eq!(
-            shared("... on MessageSent { message { chat { viewerParticipant { id } } } }"),
-            Shared::Never
-        );
-        assert_eq!(
-            shared("... on MessageSent { message { replyTo { body } } }"),
-            Shared::InWholeHistory
-        );
-        assert_eq!(shared("... { chat { ... on Node { id } } }"), Shared::Never);
-        let skipped = "chat { unreadCount @skip(if: true) }";
-        assert_eq!(
-            shared(skipped),
-            Shared::Never,
-            "directives are not looked into"
-        );
-    }
-
-    #[test]
-    fn fragments_are_looked_into() {
-        let query = "subscription { ...Root } fragment Root on Subscription { chatEvents(chatId: 1) { ...E } } \
-             fragment E on ChatEvent { cursor chat { ...C } } fragment C on Chat { id ...C ";
-        assert_eq!(of(&format!("{query} title }}")).shared, Shared::Always);
-        assert_eq!(of(&format!("{query} eventCursor }}")).shared, Shared::Never);
-    }
-
-    #[test]
-    fn what_is_not_events_is_the_viewers_own() {
-        assert_eq!(
-            of("subscription { chatUpdates { kind } }").shared,
-            Shared::Never
-        );
-    }
-
-    #[test]
-    fn a_subscription_has_one_root_field() {
-        let refused = [
-            "subscription { a: chatUpdates { kind } b: chatUpdates { kind } }",
-            "subscription { __typename chatUpdates { kind } }",
-            "subscription { ...A chatUpdates { kind } } fragment A on Subscription { b: chatUpdates { kind } }",
-            "subscription ($no: Boolean!) { chatUpdates @skip(if: $no) { kind } }",
-            "subscription ($no: Boolean!) { ... @include(if: $no) { chatUpdates { kind } } }",
-            "subscription { ...A } fragment A on Subscription { ...A }",
-        ];
-        for query in refused {
-            let read = analyse(&mut Request::new(query)).unwrap();
-            assert_eq!(read, Err(NotOneRoot), "{query}");
-        }
-        assert!(analyse(&mut Request::new("{ viewer { id } }")).is_none());
-    }
-
-    #[test]
-    fn variables_of_the_place_are_told_from_the_rest() {
-        let query = "subscription S($chat: ID!, $after: String, $both: String, $yes: Boolean!) {
-            chatEvents(chatId: $chat, after: $after) { cursor @include(if: $yes) } }";
-        assert_eq!(
-            of(query).only_place,
-            [Name::new("chat"), Name::new("after")]
-        );
-        let query = "subscription ($a: Int) { chatEvents(chatId: $a) { chat { messages(first: $a) { nodes { id } } } } }";
-        assert!(of(query).only_place.is_empty());
-    }
-
-    /// Each fragment spreads the next one twice: 2^40 spreads, if one walked them all.
-    #[test]
-    fn a_bomb_of_fragments_is_no_bomb() {
-        let mut query = "subscription { chatEvents(chatId: 1) { ...F0 } }".to_owned();
-        for n in 0..40 {
-            let next = n + 1;
-            query += &format!(" fragment F{n} on ChatEvent {{ ...F{next} ... {{ ...F{next} }} }}");
-        }
-        query += " fragment F40 on ChatEvent { cursor }";
-        assert_eq!(of(&query).shared, Shared::Always);
     }
 }

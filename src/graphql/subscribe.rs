@@ -197,20 +197,19 @@ impl Subscription {
             let items = || events.iter().cloned().map(entry).map(Item::Event).collect();
             self.execute(items).await
         };
-        let answers = self
+        let sharing = self
             .cohort
             .answers(&self.cohorts, &batch, whole_history, execute);
-        let answers = answers.await;
+        let answers = sharing.await;
         let places = batch.events.iter().map(|event| EventCursor {
             epoch,
             chat_id,
             seq: event.seq,
         });
-        let placed = answers
-            .into_iter()
-            .zip(places)
-            .map(|(answer, place)| Answer::from(answer).at(Some(place)));
-        placed.collect()
+        let answers = answers.into_iter().zip(places);
+        answers
+            .map(|(answer, place)| Answer::from(answer).at(Some(place)))
+            .collect()
     }
 
     /// The answers to items that are the viewer's own.

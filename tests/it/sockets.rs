@@ -381,7 +381,7 @@ async fn churn(user: &User, chat: &str, n: usize) {
         }
         let request = json!({ "query": STREAM, "variables": variables });
         let stream = Streaming::post(user, "text/event-stream", &request).await;
-        if (n + round) % 2 == 0 {
+        if (n + round).is_multiple_of(2) {
             socket.say(json!({ "type": "nonsense" })).await;
             assert_eq!(socket.closed().await, 4400);
         }

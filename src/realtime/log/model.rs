@@ -95,14 +95,20 @@ enum Step {
     ReadDatabase,
     ReadFails,
     Append,
-    Come(usize),
-    ReadHead(usize),
-    Begin(usize),
-    Look(usize),
-    ReadPage(usize),
-    TakePage(usize),
-    Go(usize),
     Forget,
+    Of(usize, Act),
+}
+
+/// What a subscriber does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Act {
+    Come,
+    ReadHead,
+    Begin,
+    Look,
+    ReadPage,
+    TakePage,
+    Go,
 }
 
 impl Broken {
@@ -160,6 +166,47 @@ impl World {
     }
 }
 
+impl Broken {
+    fn act(self, world: &mut World, who: usize, act: Act) -> Option<()> {
+        match act {
+            Act::Come => world.subscribers[who].stage = Stage::Watching,
+            Act::ReadHead => world.subscribers[who].stage = Stage::Admitted(world.head),
+            Act::Begin => {
+                let Stage::Admitted(head) = world.subscribers[who].stage else {
+                    return None;
+                };
+                world.lives += 1;
+                world.log.begin(head, world.lives);
+                world.tell(head);
+                world.subscribers[who].stage = Stage::Live { awake: true };
+            }
+            Act::Look => world.look(who, self),
+            Act::ReadPage => {
+                let to = world.head.min(world.subscribers[who].cursor + BATCH);
+                world.subscribers[who].stage = Stage::Replaying(Some(to));
+            }
+            Act::TakePage => {
+                let Stage::Replaying(Some(to)) = world.subscribers[who].stage else {
+                    return None;
+                };
+                world.give(who, world.subscribers[who].cursor + 1..=to);
+                world.subscribers[who].stage = Stage::Live { awake: true };
+            }
+            Act::Go => {
+                world.subscribers[who].stage = Stage::Away;
+                world.subscribers[who].returns -= 1;
+                if self == Self::Inclusive && world.subscribers[who].cursor > 0 {
+                    world.give(who, [world.subscribers[who].cursor]);
+                }
+                if !world.watched() {
+                    world.log.evict();
+                }
+            }
+        }
+        Some(())
+    }
+}
+
 impl Model for Broken {
     type State = World;
     type Action = Step;
@@ -202,16 +249,16 @@ impl Model for Broken {
         }
         for (who, subscriber) in world.subscribers.iter().enumerate() {
             steps.extend(match &subscriber.stage {
-                Stage::Away if *self == Self::HeadFirst => Some(Step::ReadHead(who)),
-                Stage::Away => Some(Step::Come(who)),
-                Stage::Watching => Some(Step::ReadHead(who)),
-                Stage::Admitted(_) => Some(Step::Begin(who)),
-                Stage::Live { awake } => awake.then_some(Step::Look(who)),
-                Stage::Replaying(None) => Some(Step::ReadPage(who)),
-                Stage::Replaying(Some(_)) => Some(Step::TakePage(who)),
+                Stage::Away if *self == Self::HeadFirst => Some(Step::Of(who, Act::ReadHead)),
+                Stage::Away => Some(Step::Of(who, Act::Come)),
+                Stage::Watching => Some(Step::Of(who, Act::ReadHead)),
+                Stage::Admitted(_) => Some(Step::Of(who, Act::Begin)),
+                Stage::Live { awake } => awake.then_some(Step::Of(who, Act::Look)),
+                Stage::Replaying(None) => Some(Step::Of(who, Act::ReadPage)),
+                Stage::Replaying(Some(_)) => Some(Step::Of(who, Act::TakePage)),
             });
             if subscriber.stage != Stage::Away && subscriber.returns > 0 {
-                steps.push(Step::Go(who));
+                steps.push(Step::Of(who, Act::Go));
             }
         }
         if !world.watched() && world.log != Log::default() {
@@ -255,39 +302,7 @@ impl Model for Broken {
                     }
                 }
             }
-            Step::Come(who) => world.subscribers[who].stage = Stage::Watching,
-            Step::ReadHead(who) => world.subscribers[who].stage = Stage::Admitted(world.head),
-            Step::Begin(who) => {
-                let Stage::Admitted(head) = world.subscribers[who].stage else {
-                    return None;
-                };
-                world.lives += 1;
-                world.log.begin(head, world.lives);
-                world.tell(head);
-                world.subscribers[who].stage = Stage::Live { awake: true };
-            }
-            Step::Look(who) => world.look(who, *self),
-            Step::ReadPage(who) => {
-                let to = world.head.min(world.subscribers[who].cursor + BATCH);
-                world.subscribers[who].stage = Stage::Replaying(Some(to));
-            }
-            Step::TakePage(who) => {
-                let Stage::Replaying(Some(to)) = world.subscribers[who].stage else {
-                    return None;
-                };
-                world.give(who, world.subscribers[who].cursor + 1..=to);
-                world.subscribers[who].stage = Stage::Live { awake: true };
-            }
-            Step::Go(who) => {
-                world.subscribers[who].stage = Stage::Away;
-                world.subscribers[who].returns -= 1;
-                if *self == Self::Inclusive && world.subscribers[who].cursor > 0 {
-                    world.give(who, [world.subscribers[who].cursor]);
-                }
-                if !world.watched() {
-                    world.log.evict();
-                }
-            }
+            Step::Of(who, act) => self.act(&mut world, who, act)?,
             Step::Forget => world.log = Log::default(),
         }
         Some(world)

@@ -38,6 +38,7 @@ fn program() -> Option<PathBuf> {
 impl PgBouncer {
     /// Starts one with so many sessions for each database; `None`, and a line that says so, where it is not
     /// installed.
+    #[expect(clippy::print_stdout, reason = "a skipped test has to say so")]
     pub(crate) async fn start(sessions: usize) -> Option<Self> {
         let Some(program) = program() else {
             println!("SKIPPED: pgbouncer is not installed (apt install pgbouncer)");
