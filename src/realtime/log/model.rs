@@ -73,6 +73,8 @@ struct Subscriber {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Stage {
     Away,
+    /// Has read the head before interest is registered, as it must not be.
+    HeadOnly(i64),
     /// Interest is registered; the head is read next.
     Watching,
     /// The head is read; the tail is begun next.
@@ -128,7 +130,8 @@ impl World {
     }
 
     fn watched(&self) -> bool {
-        self.subscribers.iter().any(|s| s.stage != Stage::Away)
+        let watches = |s: &Subscriber| !matches!(s.stage, Stage::Away | Stage::HeadOnly(_));
+        self.subscribers.iter().any(watches)
     }
 
     fn give(&mut self, who: usize, entries: impl IntoIterator<Item = i64>) {
@@ -139,18 +142,13 @@ impl World {
     }
 
     fn look(&mut self, who: usize, broken: Broken) {
-        let awake = Stage::Live { awake: true };
         match self.log.view(self.subscribers[who].cursor, 1) {
             View::Entries(entries, _) => self.give(who, entries.iter().map(|entry| **entry)),
             View::Nothing => self.subscribers[who].stage = Stage::Live { awake: false },
             View::TooOld if broken == Broken::SkipToRing => {
-                let oldest = self
-                    .log
-                    .ring
-                    .front()
-                    .map_or(self.log.last, |entry| Some(**entry));
-                self.subscribers[who].cursor = oldest.unwrap();
-                self.subscribers[who].stage = awake;
+                let ring: Vec<i64> = self.log.ring.iter().map(|entry| **entry).collect();
+                self.give(who, ring);
+                self.subscribers[who].stage = Stage::Live { awake: false };
             }
             View::TooOld => self.subscribers[who].stage = Stage::Replaying(None),
         }
@@ -169,8 +167,20 @@ impl World {
 impl Broken {
     fn act(self, world: &mut World, who: usize, act: Act) -> Option<()> {
         match act {
-            Act::Come => world.subscribers[who].stage = Stage::Watching,
-            Act::ReadHead => world.subscribers[who].stage = Stage::Admitted(world.head),
+            Act::Come => {
+                let stage = &mut world.subscribers[who].stage;
+                *stage = match *stage {
+                    Stage::HeadOnly(head) => Stage::Admitted(head),
+                    _ => Stage::Watching,
+                };
+            }
+            Act::ReadHead => {
+                let stage = &mut world.subscribers[who].stage;
+                *stage = match *stage {
+                    Stage::Away => Stage::HeadOnly(world.head),
+                    _ => Stage::Admitted(world.head),
+                };
+            }
             Act::Begin => {
                 let Stage::Admitted(head) = world.subscribers[who].stage else {
                     return None;
@@ -250,14 +260,16 @@ impl Model for Broken {
         for (who, subscriber) in world.subscribers.iter().enumerate() {
             steps.extend(match &subscriber.stage {
                 Stage::Away if *self == Self::HeadFirst => Some(Step::Of(who, Act::ReadHead)),
-                Stage::Away => Some(Step::Of(who, Act::Come)),
+                Stage::Away | Stage::HeadOnly(_) => Some(Step::Of(who, Act::Come)),
                 Stage::Watching => Some(Step::Of(who, Act::ReadHead)),
                 Stage::Admitted(_) => Some(Step::Of(who, Act::Begin)),
                 Stage::Live { awake } => awake.then_some(Step::Of(who, Act::Look)),
                 Stage::Replaying(None) => Some(Step::Of(who, Act::ReadPage)),
                 Stage::Replaying(Some(_)) => Some(Step::Of(who, Act::TakePage)),
             });
-            if subscriber.stage != Stage::Away && subscriber.returns > 0 {
+            if !matches!(subscriber.stage, Stage::Away | Stage::HeadOnly(_))
+                && subscriber.returns > 0
+            {
                 steps.push(Step::Of(who, Act::Go));
             }
         }
@@ -353,7 +365,6 @@ impl Model for Broken {
 fn every_order_of_steps_delivers_the_log() {
     for model in [Broken::Nothing, Broken::NothingLost] {
         let checker = model.checker().threads(2).spawn_bfs().join();
-        println!("{model:?}: {} states", checker.unique_state_count());
         checker.assert_properties();
     }
 }
