@@ -12,8 +12,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::app::Limits;
-use crate::realtime::RealtimeOptions;
+use crate::http::SocketOptions;
+use crate::realtime::{Carrier, RealtimeOptions};
 use crate::store::PoolOptions;
+
+/// How often the sweep runs where it alone tells of the other servers: what they write is late by so much.
+const SWEEP_ALONE: Duration = Duration::from_millis(250);
+
+/// The shortest pause between two sweeps: each is at least one statement.
+const SWEEP_MIN: Duration = Duration::from_millis(10);
 
 /// A GraphQL chat server beside one Postgres.
 ///
@@ -37,17 +44,31 @@ pub enum Command {
     Serve(Box<ServeArgs>),
     /// Bring the database's tables up to date, and exit.
     Migrate(DatabaseArgs),
+    /// Show or change the epoch of the database's logs, and exit: after a restore, old cursors must expire.
+    #[command(subcommand)]
+    Epoch(EpochCommand),
     /// Print the GraphQL schema, and exit.
     Schema,
     /// Print a token for a user, and exit: for development and for scripts.
     Token(TokenArgs),
 }
 
+/// What to do about the epoch.
+#[derive(Debug, Subcommand)]
+pub enum EpochCommand {
+    /// Print the epoch.
+    Show(DatabaseArgs),
+    /// Begin a new epoch: every cursor that clients hold expires, and they load their chats anew. Prints the
+    /// old epoch and the new one.
+    Bump(DatabaseArgs),
+}
+
 /// Where the data is.
 #[derive(Debug, Clone, Args)]
 pub struct DatabaseArgs {
     /// The database, `postgres://user:password@host/name?sslmode=verify-full`. Without it, Colloquy runs a
-    /// private Postgres of its own.
+    /// private Postgres of its own. `pool_mode=transaction` says that the address is that of a proxy which
+    /// pools transactions, such as `PgBouncer`.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<SecretString>,
     /// The folder of the private Postgres and of the development secret. By default /var/lib/colloquy for
@@ -87,6 +108,9 @@ pub struct ServeArgs {
     /// Where the data is.
     #[command(flatten)]
     pub database: DatabaseArgs,
+    /// Where servers tell each other what has changed.
+    #[command(flatten)]
+    pub realtime: RealtimeArgs,
     /// The secret.
     #[command(flatten)]
     pub secret: SecretArgs,
@@ -128,17 +152,86 @@ pub struct ServeArgs {
     /// How long one statement may take before the database ends it.
     #[arg(long, env = "COLLOQUY_STATEMENT_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub statement_timeout: Duration,
-    /// How many recent events of each chat that somebody follows are kept in memory. Who is further behind
-    /// reads them from the database.
-    #[arg(long, env = "COLLOQUY_REALTIME_RING", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..), value_name = "COUNT")]
-    pub realtime_ring: u16,
-    /// How often what followers know is compared with the database, on average: so late is an event at most
-    /// whose notification was lost.
-    #[arg(long, env = "COLLOQUY_REALTIME_SWEEP", default_value = "1500ms", value_parser = parse_sweep, value_name = "TIME")]
-    pub realtime_sweep: Duration,
+    /// The bounds of connections.
+    #[command(flatten)]
+    pub sockets: SocketArgs,
     /// How the log looks.
     #[command(flatten)]
     pub log: LogArgs,
+}
+
+/// The bounds of connections: WebSockets, and streams over HTTP.
+#[derive(Debug, Clone, Args)]
+pub struct SocketArgs {
+    /// The most operations at a time on one WebSocket.
+    #[arg(long, env = "COLLOQUY_OPERATIONS_MAX", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..), value_name = "COUNT")]
+    pub operations_max: u16,
+    /// The most connections of one user to this server: WebSockets, and streams over HTTP.
+    #[arg(long, env = "COLLOQUY_CONNECTIONS_MAX", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..), value_name = "COUNT")]
+    pub connections_max: u16,
+    /// The most bytes of a WebSocket message.
+    #[arg(long, env = "COLLOQUY_MESSAGE_MAX", default_value_t = 1024 * 1024, value_parser = clap::value_parser!(u32).range(1024..), value_name = "BYTES")]
+    pub message_max: u32,
+    /// After how long a silence of the peer a WebSocket is pinged.
+    #[arg(long, env = "COLLOQUY_PING_AFTER", default_value = "15s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub ping_after: Duration,
+    /// How long the peer may take to answer a ping before it counts as gone.
+    #[arg(long, env = "COLLOQUY_PONG_WITHIN", default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub pong_within: Duration,
+    /// How long a peer may take to take what is written to it, before it is disconnected.
+    #[arg(long, env = "COLLOQUY_WRITE_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub write_timeout: Duration,
+    /// How long queries and mutations may take to end when the server stops.
+    #[arg(long, env = "COLLOQUY_DRAIN", default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub drain: Duration,
+}
+
+/// How servers learn of each other's commits.
+#[derive(Debug, Clone, Args)]
+pub struct RealtimeArgs {
+    /// The database's address for listening and notifying, which takes a session: where `DATABASE_URL` is a
+    /// proxy that pools transactions, the database itself. By default the same as `DATABASE_URL`.
+    #[arg(
+        long,
+        env = "LISTEN_DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    pub listen_database_url: Option<SecretString>,
+    /// What tells a server of the others' commits: Postgres' notifications, or the sweep alone where nothing
+    /// can be listened to.
+    #[arg(
+        long = "realtime",
+        env = "COLLOQUY_REALTIME",
+        default_value = "notify",
+        value_name = "CARRIER"
+    )]
+    pub carrier: CarrierArg,
+    /// How often the newest entries of all chats that somebody follows are compared with the database, on
+    /// average; at least 10ms. By default 1500ms, and 250ms where nothing else tells of the other servers.
+    #[arg(long = "realtime-sweep", env = "COLLOQUY_REALTIME_SWEEP", value_parser = sweep, value_name = "TIME")]
+    pub sweep: Option<Duration>,
+    /// How many recent events of each chat that somebody follows are kept in memory. Who is further behind
+    /// reads them from the database.
+    #[arg(long = "realtime-ring", env = "COLLOQUY_REALTIME_RING", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..), value_name = "COUNT")]
+    pub ring: u16,
+}
+
+/// What tells a server of the others' commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CarrierArg {
+    /// Postgres' notifications at once, and the sweep for those that are lost.
+    Notify,
+    /// The sweep alone.
+    Sweep,
+}
+
+fn sweep(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if time < SWEEP_MIN {
+        return Err("it is at least 10ms".to_owned());
+    }
+    Ok(time)
 }
 
 /// How the log looks.
@@ -208,6 +301,31 @@ impl DatabaseArgs {
     }
 }
 
+impl RealtimeArgs {
+    /// The address for listening, if one is given. A variable that is set to nothing counts as absent.
+    #[must_use]
+    pub fn listen_url(&self) -> Option<&str> {
+        let url = self.listen_database_url.as_ref()?.expose_secret();
+        (!url.is_empty()).then_some(url)
+    }
+
+    /// The sizes and times of the engine.
+    #[must_use]
+    pub fn options(&self) -> RealtimeOptions {
+        let usual = RealtimeOptions::default();
+        let (carrier, sweep) = match self.carrier {
+            CarrierArg::Notify => (Carrier::Notify, usual.sweep),
+            CarrierArg::Sweep => (Carrier::Sweep, SWEEP_ALONE),
+        };
+        RealtimeOptions {
+            carrier,
+            ring: usize::from(self.ring),
+            sweep: self.sweep.unwrap_or(sweep),
+            ..usual
+        }
+    }
+}
+
 impl SecretArgs {
     /// The secret, if one is given. A variable that is set to nothing counts as absent.
     #[must_use]
@@ -215,15 +333,6 @@ impl SecretArgs {
         let secret = self.jwt_secret.as_ref()?;
         (!secret.expose_secret().is_empty()).then_some(secret)
     }
-}
-
-/// Reads the time between two sweeps, which must leave the database time for anything else.
-fn parse_sweep(text: &str) -> Result<Duration, String> {
-    let sweep = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if sweep < Duration::from_millis(50) {
-        return Err("it must be 50ms at least".to_owned());
-    }
-    Ok(sweep)
 }
 
 impl ServeArgs {
@@ -238,21 +347,28 @@ impl ServeArgs {
         }
     }
 
-    /// The sizes and times of the realtime engine.
-    #[must_use]
-    pub fn realtime(&self) -> RealtimeOptions {
-        RealtimeOptions {
-            ring: usize::from(self.realtime_ring),
-            sweep: self.realtime_sweep,
-            ..RealtimeOptions::default()
-        }
-    }
-
     /// The limits of the application.
     #[must_use]
     pub fn limits(&self) -> Limits {
         Limits {
             participants_max: self.participants_max,
+        }
+    }
+}
+
+impl SocketArgs {
+    /// Times and bounds of the connections.
+    #[must_use]
+    pub fn options(&self) -> SocketOptions {
+        SocketOptions {
+            operations_max: self.operations_max.into(),
+            connections_max: self.connections_max.into(),
+            message_max: usize::try_from(self.message_max).unwrap_or(usize::MAX),
+            ping_after: self.ping_after,
+            pong_within: self.pong_within,
+            write_within: self.write_timeout,
+            drain_within: self.drain,
+            ..SocketOptions::default()
         }
     }
 }
@@ -298,12 +414,17 @@ mod tests {
     }
 
     #[test]
-    fn a_sweep_leaves_the_database_time() {
-        let parse = |sweep| Cli::try_parse_from(["colloquy", "--realtime-sweep", sweep]);
-        let cli = parse("2s").unwrap();
-        assert_eq!(cli.serve.realtime().sweep, Duration::from_secs(2));
-        assert!(parse("0s").is_err() && parse("soon").is_err());
-        assert!(Cli::try_parse_from(["colloquy", "--realtime-ring", "0"]).is_err());
+    fn the_sweep_alone_is_quicker_and_never_idle() {
+        let options = |arguments: &[&str]| {
+            let cli = Cli::try_parse_from([&["colloquy"], arguments].concat());
+            cli.map(|cli| cli.serve.realtime.options().sweep)
+        };
+        let millis = Duration::from_millis;
+        assert_eq!(options(&[]).unwrap(), millis(1500));
+        assert_eq!(options(&["--realtime", "sweep"]).unwrap(), millis(250));
+        assert_eq!(options(&["--realtime-sweep", "2s"]).unwrap(), millis(2000));
+        assert!(options(&["--realtime-sweep", "0s"]).is_err());
+        assert!(options(&["--realtime-ring", "0"]).is_err());
     }
 
     #[test]
@@ -313,6 +434,8 @@ mod tests {
             "--jwt-secret",
             "hunter2",
             "--database-url",
+            "postgres://u:hunter2@h/d",
+            "--listen-database-url",
             "postgres://u:hunter2@h/d",
         ]);
         assert!(!format!("{cli:?}").contains("hunter2"));

@@ -13,7 +13,7 @@ use secrecy::SecretString;
 
 use crate::app::{Actor, App, Claims, Error, SendMessage};
 use crate::embedded::{self, Postgres, create_data_dir};
-use crate::model::{Body, Profile, TenantId, Title, UserId};
+use crate::model::{Body, ChatHistory, Profile, TenantId, Title, UserId};
 use crate::store::{self, Database};
 
 /// The private Postgres' database.
@@ -212,7 +212,11 @@ pub async fn fill_demo(app: &App) -> Result<(), Error> {
     }
     let title = Title::new("Spring release")?;
     let others = vec![bob.user.clone(), carol.user.clone()];
-    let group = app.chat_create_group(&alice, &title, others).await?.chat.id;
+    let group = app
+        .chat_create_group(&alice, &title, ChatHistory::Whole, others)
+        .await?
+        .chat
+        .id;
     let direct = app
         .chat_open_direct(&bob, alice.user.clone())
         .await?

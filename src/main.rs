@@ -8,12 +8,14 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Parser as _;
 use colloquy::app::{App, Claims, Clock, Tokens};
-use colloquy::config::{Cli, Command, DatabaseArgs, SecretArgs, ServeArgs, TokenArgs};
+use colloquy::config::{
+    Cli, Command, DatabaseArgs, EpochCommand, RealtimeArgs, SecretArgs, ServeArgs, TokenArgs,
+};
 use colloquy::embedded::{Options, Postgres};
-use colloquy::http::{self, HttpState};
+use colloquy::http::{self, Connections, HttpState};
 use colloquy::model::{TenantId, UserId};
-use colloquy::realtime::{Realtime, RealtimeOptions};
-use colloquy::store::{Connection, Database, Pool, migrations};
+use colloquy::realtime::{Carrier, Realtime, RealtimeOptions};
+use colloquy::store::{self, Connection, Database, Pool, PoolMode, migrations};
 use colloquy::{development, graphql, telemetry};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
@@ -28,8 +30,11 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// The fewest bytes of a secret that HS256 is safe with (RFC 7518, section 3.2).
 const SECRET_MIN_BYTES: usize = 32;
 
-/// How long requests and sockets may take to end when the server stops.
-const DRAIN_WITHIN: Duration = Duration::from_secs(10);
+/// How long the engine may take to ring for what was written last.
+const RING_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long connections may take to close once their operations have ended.
+const FAREWELL_WITHIN: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
@@ -48,6 +53,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         None => runtime()?.block_on(serve(cli.serve)),
         Some(Command::Serve(args)) => runtime()?.block_on(serve(*args)),
         Some(Command::Migrate(args)) => runtime()?.block_on(migrate(args)),
+        Some(Command::Epoch(command)) => runtime()?.block_on(epoch(command)),
         Some(Command::Schema) => print(&graphql::sdl()),
         Some(Command::Token(args)) => print(&(token(args)? + "\n")),
     }
@@ -65,14 +71,17 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     if secret.expose_secret().len() < SECRET_MIN_BYTES {
         tracing::warn!("the secret that tokens are signed with has fewer than 32 bytes");
     }
-    let listener = TcpListener::bind(&args.listen)
+    let listener = http::listen(&args.listen)
         .await
         .with_context(|| format!("cannot listen on {}", args.listen))?;
     let (mut postgres, database) = open(&args.database).await?;
-    let served = match prepare(&database, args.migrate || postgres.is_some()).await {
-        Ok(()) => serve_on(&args, listener, &database, &secret, postgres.as_mut()).await,
-        Err(error) => Err(error),
+    let served = async {
+        let listen = listen_database(&args.realtime, &database)?;
+        prepare(&database, args.migrate || postgres.is_some()).await?;
+        let databases = (&database, &listen);
+        serve_on(&args, listener, databases, &secret, postgres.as_mut()).await
     };
+    let served = served.await;
     if let Some(postgres) = postgres {
         postgres.stop().await?;
     }
@@ -96,6 +105,21 @@ async fn open(args: &DatabaseArgs) -> anyhow::Result<(Option<Postgres>, Database
     Ok((Some(postgres), database))
 }
 
+/// The address at which the server listens and notifies.
+fn listen_database(args: &RealtimeArgs, database: &Database) -> anyhow::Result<Database> {
+    let listen = match args.listen_url() {
+        Some(url) => Database::new(url).context("LISTEN_DATABASE_URL")?,
+        None => database.clone(),
+    };
+    if args.options().carrier == Carrier::Notify && listen.mode() == PoolMode::Transaction {
+        bail!(
+            "nothing can be listened to through a proxy that pools transactions: set \
+             LISTEN_DATABASE_URL to an address that keeps sessions, or COLLOQUY_REALTIME=sweep"
+        );
+    }
+    Ok(listen)
+}
+
 async fn connect(database: &Database) -> anyhow::Result<Connection> {
     timeout(CONNECT_WITHIN, database.connect())
         .await
@@ -108,7 +132,8 @@ async fn prepare(database: &Database, migrate: bool) -> anyhow::Result<()> {
     let connect = || connect(database);
     let failed = |error: migrations::MigrationError| anyhow::anyhow!(error);
     if migrate {
-        for name in migrations::run(connect().await?).await.map_err(failed)? {
+        let ran = migrations::run(connect().await?, connect().await?).await;
+        for name in ran.map_err(failed)? {
             tracing::info!(name, "migrated");
         }
         return Ok(());
@@ -128,13 +153,13 @@ async fn prepare(database: &Database, migrate: bool) -> anyhow::Result<()> {
 async fn serve_on(
     args: &ServeArgs,
     listener: TcpListener,
-    database: &Database,
+    (database, listen): (&Database, &Database),
     secret: &SecretString,
     postgres: Option<&mut Postgres>,
 ) -> anyhow::Result<()> {
     let pool = database.pool(args.pool())?;
     let tasks = Tasks::default();
-    let realtime = tasks.realtime(args.realtime(), database, &pool);
+    let realtime = tasks.realtime(args.realtime.options(), listen, &pool);
     let tokens = Tokens::new(secret, args.jwt_leeway);
     let app = Arc::new(App::new(pool, realtime, tokens, args.limits()));
     if args.demo {
@@ -144,19 +169,19 @@ async fn serve_on(
         app: Arc::clone(&app),
         schema: graphql::schema(),
         shutdown: tasks.stop_serving.clone(),
-        init_within: http::INIT_WITHIN,
+        options: args.sockets.options(),
+        connections: Connections::default(),
         tasks: tasks.sockets.clone(),
     };
-    let router = http::router(state, args.cors_origin.clone());
+    let router = http::router(state.clone(), args.cors_origin.clone());
     let address = listener.local_addr()?;
-    let server = http::serve(listener, router, tasks.stop_serving.clone());
-    let server = tasks.sockets.spawn(server);
+    tasks.sockets.spawn(http::serve(listener, router, state));
     tracing::info!(%address, "serving");
     if postgres.is_some() {
         development::greet(&app, address, args.database.data_dir.as_deref())?;
     }
     let ended = until_ended(postgres).await;
-    tasks.stop(server).await;
+    tasks.stop(args.sockets.drain).await;
     ended
 }
 
@@ -190,27 +215,28 @@ struct Tasks {
 }
 
 impl Tasks {
-    fn realtime(&self, options: RealtimeOptions, database: &Database, pool: &Pool) -> Realtime {
+    fn realtime(&self, options: RealtimeOptions, listen: &Database, pool: &Pool) -> Realtime {
         Realtime::start(
             options,
             pool.clone(),
-            database,
-            database,
+            listen,
+            listen,
             &self.engine,
             self.stop_engine.clone(),
         )
     }
 
-    async fn stop(&self, server: tokio::task::JoinHandle<std::io::Result<()>>) {
+    async fn stop(&self, drain_within: Duration) {
         self.stop_serving.cancel();
         self.sockets.close();
-        if timeout(DRAIN_WITHIN, self.sockets.wait()).await.is_err() {
+        // The connections end what they do in that time, and say farewell behind it.
+        let within = drain_within.saturating_add(FAREWELL_WITHIN);
+        if timeout(within, self.sockets.wait()).await.is_err() {
             tracing::warn!("some connections did not end in time");
         }
-        server.abort();
         self.stop_engine.cancel();
         self.engine.close();
-        if timeout(DRAIN_WITHIN, self.engine.wait()).await.is_err() {
+        if timeout(RING_WITHIN, self.engine.wait()).await.is_err() {
             tracing::warn!("the realtime engine did not end in time");
         }
     }
@@ -218,13 +244,12 @@ impl Tasks {
 
 async fn migrate(args: DatabaseArgs) -> anyhow::Result<()> {
     let (postgres, database) = open(&args).await?;
-    let conn = connect(&database).await;
-    let migrated = match conn {
-        Ok(conn) => migrations::run(conn)
-            .await
-            .map_err(|error| anyhow::anyhow!(error)),
-        Err(error) => Err(error),
+    let migrated = async {
+        let (lock, conn) = (connect(&database).await?, connect(&database).await?);
+        let ran = migrations::run(lock, conn).await;
+        ran.map_err(|error| anyhow::anyhow!(error))
     };
+    let migrated = migrated.await;
     if let Some(postgres) = postgres {
         postgres.stop().await?;
     }
@@ -233,6 +258,29 @@ async fn migrate(args: DatabaseArgs) -> anyhow::Result<()> {
         return print("The database is up to date.\n");
     }
     print(&(names.join("\n") + "\n"))
+}
+
+async fn epoch(command: EpochCommand) -> anyhow::Result<()> {
+    let (EpochCommand::Show(args) | EpochCommand::Bump(args)) = &command;
+    let (postgres, database) = open(args).await?;
+    let said = async {
+        let mut conn = connect(&database).await?;
+        let conn = &mut conn;
+        let said = match &command {
+            EpochCommand::Show(_) => store::events::current_epoch(conn)
+                .await
+                .map(|epoch| format!("{epoch}\n")),
+            EpochCommand::Bump(_) => store::events::bump_epoch(conn, Clock.now())
+                .await
+                .map(|(old, new)| format!("old {old}\nnew {new}\n")),
+        };
+        said.context("the database has no epoch to read: has `colloquy migrate` run on it?")
+    };
+    let said = said.await;
+    if let Some(postgres) = postgres {
+        postgres.stop().await?;
+    }
+    print(&said?)
 }
 
 fn token(args: TokenArgs) -> anyhow::Result<String> {

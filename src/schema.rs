@@ -9,7 +9,7 @@ diesel::table! {
         seq -> Int8,
         /// The tenant of the chat.
         tenant_id -> Text,
-        /// 1 message edited, 2 message deleted, 3 message restored, 4 participant added, 5 participant removed, 6 role changed, 7 chat renamed, 8 chat deleted, 9 chat restored.
+        /// 1 message edited, 2 message deleted, 3 message restored, 4 participant added, 5 participant removed, 6 role changed, 7 chat renamed, 8 chat deleted, 9 chat restored, 10 history changed.
         kind -> Int2,
         /// Who did it.
         actor_id -> Nullable<Text>,
@@ -47,6 +47,8 @@ diesel::table! {
         deleted_at -> Nullable<Timestamptz>,
         /// Who deleted the chat; null while it is live.
         deleted_by -> Nullable<Text>,
+        /// How much of the log its participants see: 0 the whole, 1 from their joined_seq on.
+        history -> Int2,
     }
 }
 
@@ -119,10 +121,38 @@ diesel::table! {
         role -> Int2,
         /// When the person was added, last time.
         joined_at -> Timestamptz,
-        /// The log entry that added the person, last time.
+        /// The log entry that added the person, last time; 1 for who is in the chat from its start.
         joined_seq -> Int8,
         /// The read mark: everything up to this log entry is read. It never moves back.
         read_seq -> Int8,
+        /// The delivery mark: a device of the person has everything up to this log entry. What is read is delivered, so the greater of both marks holds.
+        delivered_seq -> Int8,
+    }
+}
+
+diesel::table! {
+    /// Who is connected to which server. A person is online while one of their servers' rows has not expired.
+    presences (tenant_id, user_id, server_id) {
+        /// The tenant of the person.
+        tenant_id -> Text,
+        /// The person.
+        user_id -> Text,
+        /// The server.
+        server_id -> Int8,
+        /// When the person arrived there.
+        arrived_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// The servers that people are connected to. A row that has expired is of a server that stopped or died.
+    servers (id) {
+        /// The random number under which the server also rings the doorbell.
+        id -> Int8,
+        /// When the server last renewed the row, by the database's clock.
+        seen_at -> Timestamptz,
+        /// Until when the row holds without being renewed.
+        expires_at -> Timestamptz,
     }
 }
 
@@ -143,11 +173,16 @@ diesel::table! {
         avatar_url_at -> Nullable<Timestamptz>,
         /// When the person was first seen: by a token, or by being added to a chat.
         created_at -> Timestamptz,
+        /// When the person last left a server; null until then.
+        last_seen_at -> Nullable<Timestamptz>,
+        /// Whether the person lets others see whether they are online.
+        presence_visible -> Bool,
     }
 }
 
 diesel::joinable!(direct_chats -> chats (chat_id));
 diesel::joinable!(participants -> chats (chat_id));
+diesel::joinable!(presences -> servers (server_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     chat_events,
@@ -156,5 +191,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     epoch,
     messages,
     participants,
+    presences,
+    servers,
     users,
 );

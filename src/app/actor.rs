@@ -1,5 +1,7 @@
 //! Who asks.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 
 use crate::model::{TenantId, UserId};
@@ -20,4 +22,12 @@ pub struct Session {
     pub actor: Actor,
     /// When it stops being accepted, the leeway included.
     pub ends_at: DateTime<Utc>,
+}
+
+impl Session {
+    /// How long the token will still be accepted; nothing, where its time is over.
+    #[must_use]
+    pub fn time_left(&self, now: DateTime<Utc>) -> Duration {
+        (self.ends_at - now).to_std().unwrap_or_default()
+    }
 }

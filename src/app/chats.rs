@@ -6,8 +6,8 @@ use diesel_async::AsyncConnection as _;
 use super::access::{self, lock_for, no_such_chat, reread};
 use super::{Actor, App, Error, IDS_MAX};
 use crate::model::{
-    Action, Chat, ChatFilter, ChatId, ChatKind, ChatState, ListCursor, ListKey, NewEvent, Page,
-    PageArgs, Refusal, Role, Slice, Title, UserId, fingerprint,
+    Action, Chat, ChatFilter, ChatHistory, ChatId, ChatKind, ChatState, ListCursor, ListKey,
+    NewEvent, Page, PageArgs, Refusal, Role, Slice, Title, UserId, fingerprint,
 };
 use crate::realtime::Hint;
 use crate::store::chats::NewChat;
@@ -147,6 +147,7 @@ impl App {
         &self,
         actor: &Actor,
         title: &Title,
+        history: ChatHistory,
         others: Vec<UserId>,
     ) -> Result<ChatState, Error> {
         let others = distinct(others, "participantIds")?;
@@ -160,7 +161,7 @@ impl App {
         let mut conn = self.connection().await?;
         let state = conn
             .transaction(async |conn| {
-                write_chat(conn, actor, id, Some(title), &people, at).await?;
+                write_chat(conn, actor, id, Some((title, history)), &people, at).await?;
                 Ok::<_, Error>(reread(conn, actor, id).await?)
             })
             .await?;
@@ -204,6 +205,36 @@ impl App {
                 let event = NewEvent::ChatRenamed { title, previous };
                 let at = self.clock.now();
                 append(conn, actor, id, at, vec![event], false).await?;
+                Ok::<_, Error>(reread(conn, actor, id).await?)
+            })
+            .await?;
+        self.ring(actor, id, Some(state.chat.last_seq), Vec::new());
+        Ok(state)
+    }
+
+    /// Changes how much of a group's log its participants see: for all of them, at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] as the permission table says; [`Error::Unavailable`], [`Error::Internal`].
+    pub async fn chat_change_history(
+        &self,
+        actor: &Actor,
+        id: ChatId,
+        history: ChatHistory,
+    ) -> Result<ChatState, Error> {
+        let mut conn = self.connection().await?;
+        let state = conn
+            .transaction(async |conn| {
+                let state = lock_for(conn, actor, id, Action::ChangeHistory).await?;
+                let previous = state.chat.history;
+                if previous == history {
+                    return Ok(state);
+                }
+                store::chats::set_history(conn, &actor.tenant, id, history).await?;
+                let event = NewEvent::ChatHistoryChanged { history, previous };
+                // What a participant may answer and mark depends on it, so access has changed.
+                append(conn, actor, id, self.clock.now(), vec![event], true).await?;
                 Ok::<_, Error>(reread(conn, actor, id).await?)
             })
             .await?;
@@ -257,6 +288,7 @@ impl App {
                 Ok::<_, Error>(reread(conn, actor, id).await?)
             })
             .await?;
+        self.realtime.access_changed(id);
         self.ring(actor, id, Some(state.chat.last_seq), Vec::new());
         Ok(state)
     }
@@ -306,12 +338,13 @@ pub(super) async fn append(
     Ok(last)
 }
 
-/// Writes a new chat with its participants and the beginning of its log.
+/// Writes a new chat with its participants and the beginning of its log: a group with a title and a setting
+/// of history, or a direct chat.
 async fn write_chat(
     conn: &mut Connection,
     actor: &Actor,
     id: ChatId,
-    title: Option<&Title>,
+    group: Option<(&Title, ChatHistory)>,
     people: &[(&UserId, Role)],
     at: DateTime<Utc>,
 ) -> Result<(), Error> {
@@ -322,23 +355,25 @@ async fn write_chat(
     let chat = NewChat {
         id,
         tenant_id: tenant,
-        kind: title.map_or(ChatKind::Direct, |_| ChatKind::Group),
-        title: title.map(Title::as_str),
+        kind: group.map_or(ChatKind::Direct, |_| ChatKind::Group),
+        title: group.map(|(title, _)| title.as_str()),
         created_by: user,
         created_at: at,
         last_seq,
         last_activity_at: at,
+        history: group.map_or(ChatHistory::Whole, |(_, history)| history),
     };
     store::chats::insert(conn, &chat).await?;
-    let rows: Vec<_> = (1..)
-        .zip(people)
-        .map(|(joined_seq, (user_id, role))| NewParticipant {
+    let rows: Vec<_> = people
+        .iter()
+        .map(|(user_id, role)| NewParticipant {
             chat_id: id,
             user_id,
             tenant_id: tenant,
             role: *role,
             joined_at: at,
-            joined_seq,
+            // The first participants join together, and see the log from its start.
+            joined_seq: 1,
             read_seq: last_seq,
         })
         .collect();

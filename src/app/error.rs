@@ -4,6 +4,7 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
 use super::TokenError;
 use crate::model::{PageError, Refusal, RefusalCode};
+use crate::realtime::AdmissionError;
 use crate::store::PoolError;
 
 /// A failed operation.
@@ -43,6 +44,12 @@ impl From<PageError> for Error {
 
 impl From<PoolError> for Error {
     fn from(error: PoolError) -> Self {
+        Self::Unavailable(error.into())
+    }
+}
+
+impl From<AdmissionError> for Error {
+    fn from(error: AdmissionError) -> Self {
         Self::Unavailable(error.into())
     }
 }

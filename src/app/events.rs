@@ -1,16 +1,15 @@
 //! The events of a chat, as one of its participants may see them.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use uuid::Uuid;
 
 use super::access::is_visible;
 use super::{Actor, App, Error};
 use crate::model::{
-    Action, Change, ChatId, ChatKind, Decision, Event, EventCursor, Role, Standing, decide,
+    Action, Change, ChatHistory, ChatId, ChatKind, Decision, Event, EventCursor, Role, Standing,
+    decide, visible_from,
 };
-use crate::realtime::Subscriber;
+use crate::realtime::{Batch, Ended, Subscriber};
 use crate::sabotage::{self, Sabotage};
-use crate::store;
 
 /// What a missing chat is called in errors.
 const CHAT: &str = "The chat";
@@ -30,49 +29,47 @@ impl App {
         after: Option<&str>,
     ) -> Result<ChatEvents, Error> {
         let Actor { tenant, user } = actor;
-        let after = after.map(|text| self.event_seq(chat, text));
+        let after = after.map(|text| event_cursor(chat, text)).transpose()?;
         // Interest first, then access and head in one statement: what commits later is heard of.
         let watch = self.realtime.watch(tenant, chat);
-        let mut conn = self.connection().await?;
-        let state = store::chats::state(&mut conn, tenant, user, chat).await?;
-        drop(conn);
+        let (state, epoch) = self.realtime.admit(tenant, user, chat).await?;
         let state = state.filter(is_visible).ok_or(Error::NotFound(CHAT))?;
+        let epoch = epoch.ok_or_else(|| Error::Internal("the database has no epoch".into()))?;
         let head = state.chat.last_seq;
         let after = match after {
             None => head,
-            Some(after) => after.await?,
+            // A seq beyond the head was never given out: the database was restored, and the epoch not changed.
+            Some(after) if after.epoch != epoch || after.seq > head => {
+                return Err(Error::CursorExpired);
+            }
+            Some(after) if sabotage::is(Sabotage::ResumeInclusive) => (after.seq - 1).max(0),
+            Some(after) => after.seq,
         };
-        if after > head {
-            // Numbers that this database never gave out: it was restored, and the epoch not changed.
-            return Err(Error::CursorExpired);
-        }
+        // What stands before the first visible entry does not exist for the viewer.
+        let after = after.max(state.visible_from() - 1);
         Ok(ChatEvents {
-            subscriber: watch.start(head, after),
-            ready: VecDeque::new(),
+            subscriber: watch.start(head, epoch, after),
             viewer: Viewer {
                 actor: actor.clone(),
                 kind: state.chat.kind,
                 role: state.viewer.role,
+                history: state.chat.history,
+                joined_seq: state.viewer.joined_seq,
                 head,
             },
             ended: false,
         })
     }
+}
 
-    /// The place in a chat's log that a cursor names.
-    async fn event_seq(&self, chat: ChatId, text: &str) -> Result<i64, Error> {
-        let bad = |why: &str| Error::BadInput(format!("`after` {why}."));
-        let cursor = EventCursor::decode(text).or(Err(bad("is not an event cursor")))?;
-        if cursor.epoch != self.epoch().await? {
-            return Err(Error::CursorExpired);
-        }
-        if cursor.chat_id != chat {
-            return Err(bad("is a cursor of another chat"));
-        }
-        if sabotage::is(Sabotage::ResumeInclusive) {
-            return Ok((cursor.seq - 1).max(0));
-        }
-        Ok(cursor.seq)
+/// Reads a cursor of a chat's log.
+fn event_cursor(chat: ChatId, text: &str) -> Result<EventCursor, Error> {
+    let bad = |why: &str| Error::BadInput(format!("`after` {why}."));
+    let cursor = EventCursor::decode(text).or(Err(bad("is not an event cursor")))?;
+    if cursor.chat_id == chat {
+        Ok(cursor)
+    } else {
+        Err(bad("is a cursor of another chat"))
     }
 }
 
@@ -80,24 +77,79 @@ impl App {
 #[derive(Debug)]
 pub struct ChatEvents {
     subscriber: Subscriber,
-    ready: VecDeque<Arc<Event>>,
     viewer: Viewer,
     ended: bool,
 }
 
+/// Events that follow each other, as a participant sees them.
+#[derive(Debug, Clone)]
+pub struct EventBatch {
+    /// The events, and the moment at which they were read.
+    pub batch: Batch,
+    /// Whether the viewer still sees the chat after the last of them.
+    pub sees: bool,
+    /// Whether everybody in the chat sees its whole history, so that they see the same in these events.
+    pub whole_history: bool,
+}
+
 impl ChatEvents {
-    /// The next event, and whether the viewer still sees the chat after it; `None` at the end.
-    pub async fn next(&mut self) -> Option<(Arc<Event>, bool)> {
+    /// The chat.
+    #[must_use]
+    pub fn chat_id(&self) -> ChatId {
+        self.subscriber.chat_id()
+    }
+
+    /// The life of the logs that the events' cursors belong to.
+    #[must_use]
+    pub fn epoch(&self) -> Uuid {
+        self.subscriber.epoch()
+    }
+
+    /// The next events, one at least; `None` at the end. Waits until there is one, and while the database is
+    /// away. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CursorExpired`] when the database's logs begin another life.
+    pub async fn next(&mut self) -> Result<Option<EventBatch>, Error> {
         if self.ended {
-            return None;
+            return Ok(None);
         }
-        if self.ready.is_empty() {
-            self.ready.extend(self.subscriber.next().await.ok()?);
+        loop {
+            let batch = match self.subscriber.next().await {
+                Ok(batch) => batch,
+                Err(Ended::Stopping) => return Ok(None),
+                Err(Ended::Expired) => return Err(Error::CursorExpired),
+            };
+            let seen = self.see(batch);
+            // All of it may be about what does not exist for the viewer.
+            if !seen.batch.events.is_empty() {
+                return Ok(Some(seen));
+            }
         }
-        let event = self.ready.pop_front()?;
-        let sees = self.viewer.sees_after(&event);
-        self.ended = !sees;
-        Some((event, sees))
+    }
+
+    /// What of a batch the viewer sees: up to the event that takes the chat from them.
+    fn see(&mut self, batch: Batch) -> EventBatch {
+        let mut whole_history = self.viewer.history == ChatHistory::Whole;
+        let mut events = Vec::with_capacity(batch.events.len());
+        for event in batch.events {
+            if self.viewer.is_hidden(&event) {
+                continue;
+            }
+            self.ended = !self.viewer.sees_after(&event);
+            whole_history &= self.viewer.history == ChatHistory::Whole;
+            events.push(event);
+            if self.ended {
+                break;
+            }
+        }
+        let moment = batch.moment;
+        EventBatch {
+            batch: Batch { events, moment },
+            sees: !self.ended,
+            whole_history,
+        }
     }
 }
 
@@ -107,11 +159,21 @@ struct Viewer {
     actor: Actor,
     kind: ChatKind,
     role: Role,
+    history: ChatHistory,
+    joined_seq: i64,
     /// The head that was read together with access: what stands up to it is history.
     head: i64,
 }
 
 impl Viewer {
+    /// Whether the event is about a message that does not exist for the viewer: an edit, say, of one that was
+    /// sent before they joined.
+    fn is_hidden(&self, event: &Event) -> bool {
+        let first = visible_from(self.history, self.joined_seq);
+        let message = event.change.message();
+        message.is_some_and(|message| message.seq < first)
+    }
+
     fn sees_after(&mut self, event: &Event) -> bool {
         if event.seq <= self.head || sabotage::is(Sabotage::MembershipOnlyAtSubscribe) {
             return true;
@@ -133,6 +195,10 @@ impl Viewer {
                     deleted: true,
                 };
                 decide(Action::Read, standing) == Decision::Allowed
+            }
+            Change::ChatHistoryChanged { history } => {
+                self.history = *history;
+                true
             }
             Change::MessageSent(_)
             | Change::MessageEdited(_)

@@ -34,12 +34,13 @@ pub struct SendMessage {
     pub idempotency_key: Option<IdempotencyKey>,
 }
 
-fn no_such_message(field: &'static str) -> Refusal {
+pub(super) fn no_such_message(field: &'static str) -> Refusal {
     Refusal::not_found("The message does not exist, or you are not in its chat.").at(field)
 }
 
 impl App {
-    /// A page of the messages of a chat up to its head as it was read, oldest first.
+    /// A page of the messages of a chat as it was read, oldest first: those from the first entry that the
+    /// actor sees up to the head.
     ///
     /// # Errors
     ///
@@ -48,7 +49,7 @@ impl App {
         &self,
         actor: &Actor,
         chat: ChatId,
-        head: i64,
+        (from, head): (i64, i64),
         args: &PageArgs,
     ) -> Result<Slice<Message>, Error> {
         let list = ListKey::Messages(chat);
@@ -58,16 +59,17 @@ impl App {
         })?;
         let tenant = &actor.tenant;
         let mut conn = self.connection().await?;
-        let rows = store::messages::page(&mut conn, tenant, chat, head, &page).await?;
+        let rows = store::messages::page(&mut conn, tenant, chat, (from, head), &page).await?;
         let (before_it, behind_it) = match (rows.first(), page.after, page.before) {
             (Some((_, before_it, behind_it)), ..) => (*before_it, *behind_it),
             (None, None, None) => (false, false),
             (None, after, before) => {
                 // An empty window has no row to carry the flags.
-                let (to, from) = (after.unwrap_or(0), before.unwrap_or(i64::MAX));
+                let to = after.unwrap_or(0).min(head);
+                let behind = before.unwrap_or(i64::MAX).max(from);
                 (
-                    store::messages::any_between(&mut conn, tenant, chat, 0, to.min(head)).await?,
-                    store::messages::any_between(&mut conn, tenant, chat, from, head).await?,
+                    store::messages::any_between(&mut conn, tenant, chat, from, to).await?,
+                    store::messages::any_between(&mut conn, tenant, chat, behind, head).await?,
                 )
             }
         };
@@ -91,11 +93,14 @@ impl App {
         let chats: Vec<ChatId> = messages.iter().map(|message| message.chat_id).collect();
         let mut visible = store::chats::states(&mut conn, tenant, user, &chats).await?;
         visible.retain(access::is_visible);
-        messages.retain(|message| visible.iter().any(|state| state.chat.id == message.chat_id));
+        messages.retain(|message| {
+            let mut states = visible.iter();
+            states.any(|state| state.chat.id == message.chat_id && state.sees(message.seq))
+        });
         Ok(messages)
     }
 
-    /// For each place in a chat that the actor is in, the newest message at it or before it.
+    /// For each place in a chat that the actor is in, the newest message at it or before it that they see.
     ///
     /// # Errors
     ///
@@ -143,6 +148,7 @@ impl App {
                 drop(conn);
                 let people = Vec::new();
                 self.ring(actor, send.chat_id, Some(message.seq), people);
+                self.realtime.sent(send.chat_id, &actor.user, message.seq);
                 return Ok(message);
             }
         }
@@ -162,6 +168,8 @@ impl App {
             let message = self.try_send(conn, actor, send).await?;
             let message = message.ok_or_else(|| Error::Unavailable("access changes".into()))?;
             self.ring(actor, send.chat_id, Some(message.seq), Vec::new());
+            self.realtime
+                .sent(send.chat_id, &actor.user, message.seq);
             tokio::time::sleep(Duration::from_millis(100)).await;
             Ok(message)
         })
@@ -191,6 +199,7 @@ impl App {
             None => None,
             Some(id) => {
                 let seq = store::messages::seq_of(conn, tenant, send.chat_id, id).await?;
+                let seq = seq.filter(|seq| state.sees(*seq));
                 Some(seq.ok_or_else(|| no_such_message("replyToId"))?)
             }
         };
@@ -320,7 +329,9 @@ impl App {
                 let state = lock_for(conn, actor, chat, Action::Read).await;
                 let state = state.map_err(|error| error.not_found_as(missing()))?;
                 let message = store::messages::by_ids(conn, tenant, &[id]).await?;
-                let message = message.into_iter().next().ok_or_else(missing)?;
+                let message = message.into_iter().next();
+                let message = message.filter(|message| state.sees(message.seq));
+                let message = message.ok_or_else(missing)?;
                 let (action, change) = plan(&message);
                 permit(action, &state)?;
                 let Some((amendment, event)) = change? else {
@@ -355,12 +366,14 @@ impl App {
         let mut conn = self.connection().await?;
         let mut state = read_for(&mut conn, actor, chat, Action::MarkRead).await?;
         let seq = store::messages::seq_of(&mut conn, tenant, chat, id).await?;
+        let seq = seq.filter(|seq| state.sees(*seq));
         let seq = seq.ok_or_else(|| no_such_message("messageId"))?;
         if seq <= state.viewer.read_seq {
             return Ok(state);
         }
         if store::participants::mark_read(&mut conn, tenant, chat, user, seq).await? {
             self.ring(actor, chat, None, vec![user.clone()]);
+            self.realtime.marked_read(chat, user, seq);
         }
         state = read_for(&mut conn, actor, chat, Action::MarkRead).await?;
         Ok(state)

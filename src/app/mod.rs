@@ -11,6 +11,7 @@ mod error;
 mod events;
 mod messages;
 mod participants;
+mod signals;
 mod token;
 mod updates;
 mod users;
@@ -18,14 +19,14 @@ mod users;
 use std::fmt;
 use std::sync::Arc;
 
-use tokio::sync::RwLock;
 use uuid::Uuid;
 
 pub use actor::{Actor, Session};
 pub use clock::{Clock, IdMaker};
 pub use error::Error;
-pub use events::ChatEvents;
+pub use events::{ChatEvents, EventBatch};
 pub use messages::SendMessage;
+pub use signals::{ChatSignals, Delivery};
 pub use token::{Claims, TokenError, Tokens};
 pub use updates::{ChatUpdate, ChatUpdateKind, ChatUpdates};
 pub use users::KnownUsers;
@@ -67,8 +68,6 @@ pub struct App {
     pub known_users: KnownUsers,
     /// What an installation can set.
     pub limits: Limits,
-    /// The life of the database's logs, read when first needed.
-    pub epoch: RwLock<Option<Uuid>>,
 }
 
 impl fmt::Debug for App {
@@ -95,7 +94,6 @@ impl App {
             tokens,
             known_users: KnownUsers::default(),
             limits,
-            epoch: RwLock::new(None),
         }
     }
 
@@ -110,12 +108,12 @@ impl App {
     ///
     /// [`Error::Unavailable`] and [`Error::Internal`].
     pub async fn epoch(&self) -> Result<Uuid, Error> {
-        if let Some(epoch) = *self.epoch.read().await {
+        if let Some(epoch) = self.realtime.epoch() {
             return Ok(epoch);
         }
         let mut conn = self.connection().await?;
         let epoch = store::events::current_epoch(&mut conn).await?;
-        *self.epoch.write().await = Some(epoch);
+        self.realtime.observe_epoch(epoch);
         Ok(epoch)
     }
 

@@ -100,6 +100,7 @@ impl App {
             })
             .await?;
         let found = store::participants::among(&mut conn, &actor.tenant, chat, &users).await?;
+        self.realtime.access_changed(chat);
         self.ring(actor, chat, Some(state.chat.last_seq), added);
         Ok((state, found))
     }
@@ -185,6 +186,7 @@ impl App {
             })
             .await?;
         let people = vec![user.clone()];
+        self.realtime.access_changed(chat);
         self.ring(actor, chat, Some(state.chat.last_seq), people);
         Ok(Some(state))
     }
@@ -207,6 +209,7 @@ impl App {
                 self.take_out(conn, actor, &state.viewer).await
             })
             .await?;
+        self.realtime.access_changed(chat);
         self.ring(actor, chat, Some(seq), vec![actor.user.clone()]);
         Ok(())
     }
@@ -262,6 +265,7 @@ impl App {
             })
             .await?;
         if seq.is_some() {
+            self.realtime.access_changed(chat);
             self.ring(actor, chat, seq, Vec::new());
         }
         Ok(participant)

@@ -33,7 +33,7 @@ pub struct ChatUpdate {
     /// The chat.
     pub chat_id: ChatId,
     /// Its state; `None` once it is not visible.
-    pub state: Option<ChatState>,
+    pub state: Option<Arc<ChatState>>,
 }
 
 /// What was last told of a chat: equal states are not told twice.
@@ -161,7 +161,7 @@ impl ChatUpdates {
         Some(ChatUpdate {
             kind,
             chat_id,
-            state: state.filter(|_| is_visible),
+            state: state.filter(|_| is_visible).map(Arc::new),
         })
     }
 }

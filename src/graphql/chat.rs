@@ -27,6 +27,17 @@ pub(super) enum ChatKind {
     Group,
 }
 
+/// How much of a chat's messages and events its participants see.
+#[derive(Debug, Enum, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "model::ChatHistory")]
+pub(super) enum ChatHistory {
+    /// All of them, whenever one was added.
+    Whole,
+    /// Those from one's own joining on, the last one where there were several. What stands before does not
+    /// exist for who joined later; who is in the chat from its start sees everything.
+    SinceJoining,
+}
+
 /// A conversation, as the viewer sees it.
 #[derive(Debug, Clone)]
 pub(super) struct Chat {
@@ -82,6 +93,12 @@ impl Chat {
         Ok(Some(state.into()))
     }
 
+    /// The first entry of the log that the viewer sees.
+    fn visible_from(&self) -> i64 {
+        let viewer = self.viewer.as_ref();
+        viewer.map_or(1, |viewer| self.chat.visible_from(viewer))
+    }
+
     async fn cursor(&self, ctx: &Context<'_>, seq: i64) -> Result<String> {
         let epoch = ctx.app()?.epoch().await.map_err(to_graphql)?;
         let cursor = EventCursor {
@@ -104,6 +121,11 @@ impl Chat {
     /// Direct or group.
     async fn kind(&self) -> ChatKind {
         self.chat.kind.into()
+    }
+
+    /// How much of the chat's messages and events its participants see. A direct chat's is always `WHOLE`.
+    async fn history(&self) -> ChatHistory {
+        self.chat.history.into()
     }
 
     /// The title of a group. Null for a direct chat.
@@ -131,8 +153,8 @@ impl Chat {
         self.chat.deleted_at.map(DateTime::from)
     }
 
-    /// The chat's messages, oldest first: `last: 50` is the newest page, and `before` walks back into
-    /// history. Without `first` and `last` it is `first: 50`; more than 100 is refused.
+    /// The chat's messages that the viewer sees, oldest first: `last: 50` is the newest page, and `before`
+    /// walks back into history. Without `first` and `last` it is `first: 50`; more than 100 is refused.
     async fn messages(
         &self,
         ctx: &Context<'_>,
@@ -149,16 +171,17 @@ impl Chat {
             return Ok(MessageConnection::new(key, Slice::empty()));
         }
         let args = page_args(first, after, last, before);
+        let visible = (self.visible_from(), self.chat.last_seq);
         let page = ctx
             .app()?
-            .messages_page(ctx.actor()?, id, self.chat.last_seq, &args)
+            .messages_page(ctx.actor()?, id, visible, &args)
             .await
             .map_err(to_graphql)?;
         let messages = page.map(Message::from);
         Ok(MessageConnection::new(key, messages))
     }
 
-    /// The newest message, also when it is deleted. Null where there is none.
+    /// The newest message that the viewer sees, also when it is deleted. Null where there is none.
     async fn last_message(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
         if self.viewer.is_none() {
             return Ok(None);
@@ -210,7 +233,7 @@ impl Chat {
         };
         let range = UnreadRange {
             chat_id: self.chat.id,
-            after: viewer.read_seq,
+            after: viewer.read_seq.max(self.visible_from() - 1),
             head: self.chat.last_seq,
         };
         Ok(i32::try_from(ctx.loaders()?.unread(range).await?)?)
@@ -222,10 +245,10 @@ impl Chat {
         self.cursor(ctx, self.chat.last_seq).await
     }
 
-    /// Stands before the chat's first event: `chatEvents(after:)` from here replays the whole log that
-    /// the viewer may see.
+    /// Stands before the first event that the viewer sees: `chatEvents(after:)` from here replays the whole
+    /// log, as far as it exists for them.
     async fn event_start_cursor(&self, ctx: &Context<'_>) -> Result<String> {
-        self.cursor(ctx, 0).await
+        self.cursor(ctx, self.visible_from() - 1).await
     }
 }
 
@@ -244,6 +267,9 @@ struct CreateGroupChatInput {
     /// The other people, at most 100. They need not have been here before.
     #[graphql(default)]
     participant_ids: Vec<ID>,
+    /// How much of its messages and events its participants see.
+    #[graphql(default_with = "Some(ChatHistory::Whole)")]
+    history: Option<ChatHistory>,
 }
 
 /// What title to give to which group.
@@ -253,6 +279,15 @@ struct RenameChatInput {
     chat_id: ID,
     /// The title: one line of 1 to 200 characters, trimmed.
     title: String,
+}
+
+/// How much of which group its participants see.
+#[derive(Debug, InputObject)]
+struct ChangeChatHistoryInput {
+    /// The group.
+    chat_id: ID,
+    /// How much they see.
+    history: ChatHistory,
 }
 
 /// Which chat to delete.
@@ -307,6 +342,10 @@ chat_payload!(
     RenameChatPayload
 );
 chat_payload!(
+    /// What came of changing how much of a group its participants see.
+    ChangeChatHistoryPayload
+);
+chat_payload!(
     /// What came of deleting a chat.
     DeleteChatPayload
 );
@@ -346,7 +385,8 @@ impl ChatMutation {
         let create = async {
             let title = Title::new(&input.title).map_err(|refusal| refusal.at("title"))?;
             let others = user_ids(&input.participant_ids, "participantIds")?;
-            app.chat_create_group(actor, &title, others).await
+            let history = input.history.unwrap_or(ChatHistory::Whole).into();
+            app.chat_create_group(actor, &title, history, others).await
         };
         CreateGroupChatPayload::new(ctx, create.await).await
     }
@@ -364,6 +404,23 @@ impl ChatMutation {
             app.chat_rename(actor, id, &title).await
         };
         RenameChatPayload::new(ctx, rename.await).await
+    }
+
+    /// Changes how much of a group its participants see, for all of them at once: for its owners. Nothing is
+    /// lost by it, since it can be changed back.
+    async fn change_chat_history(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How much of which group its participants see.")]
+        input: ChangeChatHistoryInput,
+    ) -> Result<Option<ChangeChatHistoryPayload>> {
+        let (app, actor) = ctx.fresh()?;
+        let change = async {
+            let id = chat_id(&input.chat_id)?;
+            app.chat_change_history(actor, id, input.history.into())
+                .await
+        };
+        ChangeChatHistoryPayload::new(ctx, change.await).await
     }
 
     /// Deletes a chat, softly: it leaves everybody's lists and refuses writes, and history stays for

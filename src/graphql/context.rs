@@ -7,6 +7,7 @@ use async_graphql::{Context, Result};
 
 use super::error::to_graphql;
 use super::execute::Turns;
+use super::feed::Feed;
 use super::loaders::Loaders;
 use crate::app::{Actor, App, Error};
 
@@ -16,6 +17,8 @@ pub struct RequestContext {
     actor: Option<Actor>,
     loaders: Option<Loaders>,
     turns: Turns,
+    resume: Option<String>,
+    feed: Feed,
 }
 
 impl fmt::Debug for RequestContext {
@@ -40,7 +43,33 @@ impl RequestContext {
             actor,
             loaders,
             turns,
+            resume: None,
+            feed: Feed::Absent,
         }
+    }
+
+    /// Has `chatEvents` continue behind this cursor instead of its argument `after`: the `Last-Event-ID` of
+    /// a client of server-sent events.
+    #[must_use]
+    pub fn resuming(mut self, cursor: String) -> Self {
+        self.resume = Some(cursor);
+        self
+    }
+
+    /// Has a subscription's resolver open its source, or resolve what came from it.
+    pub(super) fn feeding(mut self, feed: Feed) -> Self {
+        self.feed = feed;
+        self
+    }
+
+    /// The application.
+    pub(super) fn app(&self) -> Arc<App> {
+        Arc::clone(&self.app)
+    }
+
+    /// The person the request is for, if it carries a token.
+    pub(super) fn viewer(&self) -> Option<Actor> {
+        self.actor.clone()
     }
 
     /// The turns in which the request is executed.
@@ -63,6 +92,12 @@ pub(super) trait ContextExt<'a> {
     /// What batches look-ups and remembers what it read.
     fn loaders(&self) -> Result<&'a Loaders>;
 
+    /// The cursor to continue behind, where the transport brought one.
+    fn resume(&self) -> Result<Option<&'a str>>;
+
+    /// What the execution of a subscription is for.
+    fn feed(&self) -> Result<&'a Feed>;
+
     /// The same for a resolver that writes: what was read before is forgotten.
     fn fresh(&self) -> Result<(&'a Arc<App>, &'a Actor)>;
 }
@@ -84,6 +119,14 @@ impl<'a> ContextExt<'a> for Context<'a> {
     fn loaders(&self) -> Result<&'a Loaders> {
         let loaders = request(self)?.loaders.as_ref();
         loaders.ok_or_else(|| to_graphql(Error::Unauthenticated))
+    }
+
+    fn resume(&self) -> Result<Option<&'a str>> {
+        Ok(request(self)?.resume.as_deref())
+    }
+
+    fn feed(&self) -> Result<&'a Feed> {
+        Ok(&request(self)?.feed)
     }
 
     fn fresh(&self) -> Result<(&'a Arc<App>, &'a Actor)> {

@@ -8,12 +8,14 @@ use crate::app::Error;
 use crate::model::{Refusal, RefusalCode};
 
 /// The codes of top-level errors, in `extensions.code`.
-mod code {
-    pub(super) const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
+pub(super) mod code {
+    pub(in crate::graphql) const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
     pub(super) const NOT_FOUND: &str = "NOT_FOUND";
     pub(super) const BAD_USER_INPUT: &str = "BAD_USER_INPUT";
     pub(super) const CURSOR_EXPIRED: &str = "CURSOR_EXPIRED";
-    pub(super) const SERVICE_UNAVAILABLE: &str = "SERVICE_UNAVAILABLE";
+    pub(in crate::graphql) const SERVICE_UNAVAILABLE: &str = "SERVICE_UNAVAILABLE";
+    /// One connection asks for more operations at a time than it may.
+    pub(in crate::graphql) const TOO_MANY_OPERATIONS: &str = "TOO_MANY_OPERATIONS";
     pub(super) const INTERNAL_SERVER_ERROR: &str = "INTERNAL_SERVER_ERROR";
 }
 
@@ -49,11 +51,13 @@ pub(super) struct UserError {
 
 impl From<Refusal> for UserError {
     fn from(refusal: Refusal) -> Self {
+        let element = refusal.element.into_iter();
+        let element = element.flat_map(|(list, place)| [list.to_owned(), place.to_string()]);
+        let field = refusal.field.map(str::to_owned);
+        let path: Vec<String> = element.chain(field).collect();
         Self {
             code: refusal.code.into(),
-            field: refusal
-                .field
-                .map(|field| vec!["input".to_owned(), field.to_owned()]),
+            field: (!path.is_empty()).then(|| [vec!["input".to_owned()], path].concat()),
             message: refusal.message,
         }
     }
@@ -118,6 +122,15 @@ pub fn classify(response: &mut Response, request_id: Option<&str>) {
             Some(_) => {}
         }
     }
+}
+
+/// Whether a response lacks something because the database was away: asking again later helps.
+pub(super) fn is_outage(response: &Response) -> bool {
+    let unavailable = async_graphql::Value::from(code::SERVICE_UNAVAILABLE);
+    response.errors.iter().any(|error| {
+        let extensions = error.extensions.as_ref();
+        extensions.and_then(|all| all.get("code")) == Some(&unavailable)
+    })
 }
 
 /// A response that says only that the request was refused.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use async_graphql::{Context, ID, Interface, Object, Result, Subscription};
 use futures_util::Stream;
 
-use super::chat::{Chat, chat_of};
+use super::chat::{Chat, ChatHistory, chat_of};
 use super::context::ContextExt as _;
 use super::error::to_graphql;
+use super::feed::{Item, Source, follow};
 use super::message::Message;
 use super::participant::ParticipantRole;
 use super::scalar::DateTime;
@@ -18,10 +19,12 @@ use crate::model::{Change, ChatId, Event, EventCursor};
 /// What all events share.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
-    event: Arc<Event>,
-    cursor: EventCursor,
+    /// The event.
+    pub(super) event: Arc<Event>,
+    /// Its place in the log.
+    pub(super) cursor: EventCursor,
     /// Whether the viewer still sees the chat after this event.
-    sees: bool,
+    pub(super) sees: bool,
 }
 
 impl Entry {
@@ -86,6 +89,8 @@ pub(super) enum ChatEvent {
     ChatDeleted(ChatDeleted),
     /// The chat was restored.
     ChatRestored(ChatRestored),
+    /// How much of the chat its participants see changed.
+    ChatHistoryChanged(ChatHistoryChanged),
 }
 
 /// Declares an event type: the fields that all share, and its own.
@@ -200,6 +205,13 @@ event_type!(
     /// The chat was restored.
     ChatRestored {}
 );
+event_type!(
+    /// How much of the chat its participants see changed: load its messages anew.
+    ChatHistoryChanged {
+        /// How much they see now.
+        history: ChatHistory,
+    }
+);
 
 impl From<Entry> for ChatEvent {
     fn from(entry: Entry) -> Self {
@@ -244,6 +256,12 @@ impl From<Entry> for ChatEvent {
             }),
             Change::ChatDeleted => Self::ChatDeleted(ChatDeleted { entry }),
             Change::ChatRestored => Self::ChatRestored(ChatRestored { entry }),
+            Change::ChatHistoryChanged { history } => {
+                Self::ChatHistoryChanged(ChatHistoryChanged {
+                    history: (*history).into(),
+                    entry,
+                })
+            }
         }
     }
 }
@@ -266,19 +284,18 @@ impl EventSubscription {
         )]
         after: Option<String>,
     ) -> Result<impl Stream<Item = ChatEvent> + use<'ctx>> {
-        let (app, actor, loaders) = (ctx.app()?, ctx.actor()?, ctx.loaders()?);
-        let chat_id: Result<ChatId, _> = chat_id.parse();
-        let chat_id = chat_id.or(Err(to_graphql(Error::NotFound("The chat"))))?;
-        let epoch = app.epoch().await.map_err(to_graphql)?;
-        let events = app.chat_events(actor, chat_id, after.as_deref()).await;
-        let mut events = events.map_err(to_graphql)?;
-        Ok(async_stream::stream! {
-            while let Some((event, sees)) = events.next().await {
-                // Each event shows state as it is when the event is told.
-                loaders.forget();
-                let cursor = EventCursor { epoch, chat_id, seq: event.seq };
-                yield Entry { event, cursor, sees }.into();
-            }
-        })
+        let (app, actor) = (ctx.app()?, ctx.actor()?);
+        let after = ctx.resume()?.or(after.as_deref());
+        let open = async {
+            let chat_id: Result<ChatId, _> = chat_id.parse();
+            let chat_id = chat_id.or(Err(to_graphql(Error::NotFound("The chat"))))?;
+            let events = app.chat_events(actor, chat_id, after).await;
+            Ok(Source::Events(Box::new(events.map_err(to_graphql)?)))
+        };
+        let resolve = |item| match item {
+            Item::Event(entry) => Some(entry.into()),
+            Item::Update(_) | Item::Signal(_) => None,
+        };
+        follow(ctx, open, resolve).await
     }
 }

@@ -10,7 +10,9 @@ use async_graphql::runtime::TokioSpawner;
 use super::error::to_graphql;
 use super::execute::Turns;
 use crate::app::{Actor, App, Error};
-use crate::model::{ChatId, ChatState, Message, UnreadRange, User, UserId};
+use crate::model::{
+    ChatId, ChatState, Message, Participant, ParticipantId, Presence, UnreadRange, User, UserId,
+};
 
 /// A chat that the viewer may see, by its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,6 +29,14 @@ struct Unread(UnreadRange);
 /// A person by their id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct UserById(UserId);
+
+/// A participant of a chat that the viewer may see, by their id.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct ParticipantById(ParticipantId);
+
+/// The presence of a person who shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct PresenceOf(UserId);
 
 /// Reads batches for one viewer.
 struct Batch {
@@ -56,6 +66,13 @@ impl Loaders {
         self.0.clear::<MessageUpTo>();
         self.0.clear::<Unread>();
         self.0.clear::<UserById>();
+        self.forget_participants();
+    }
+
+    /// Forgets participants: their marks and presence move often.
+    pub(super) fn forget_participants(&self) {
+        self.0.clear::<ParticipantById>();
+        self.0.clear::<PresenceOf>();
     }
 
     /// Remembers chats read otherwise, so that the rest of the request sees them at the same head.
@@ -100,6 +117,17 @@ impl Loaders {
         let found = self.0.load_many(ids.iter().cloned().map(UserById)).await;
         let found = found.map_err(shared)?;
         Ok(found.into_iter().map(|(key, user)| (key.0, user)).collect())
+    }
+
+    /// A participant of a chat that the viewer may see.
+    pub(super) async fn participant(&self, id: ParticipantId) -> Result<Option<Participant>> {
+        self.0.load_one(ParticipantById(id)).await.map_err(shared)
+    }
+
+    /// The presence of someone in a chat that the viewer sees, if they show it.
+    pub(super) async fn presence(&self, id: &UserId) -> Result<Option<Presence>> {
+        let key = PresenceOf(id.clone());
+        self.0.load_one(key).await.map_err(shared)
     }
 }
 
@@ -169,5 +197,37 @@ impl Loader<UserById> for Batch {
             .into_iter()
             .map(|user| (UserById(user.id.clone()), Arc::new(user)));
         Ok(found.collect())
+    }
+}
+
+impl Loader<ParticipantById> for Batch {
+    type Value = Participant;
+    type Error = SharedError;
+
+    async fn load(
+        &self,
+        keys: &[ParticipantById],
+    ) -> Result<HashMap<ParticipantById, Self::Value>, Self::Error> {
+        let ids: Vec<ParticipantId> = keys.iter().map(|key| key.0.clone()).collect();
+        let found = self.app.participants_by_ids(&self.actor, &ids).await?;
+        let found = found.into_iter();
+        Ok(found.map(|p| (ParticipantById(p.id()), p)).collect())
+    }
+}
+
+impl Loader<PresenceOf> for Batch {
+    type Value = Presence;
+    type Error = SharedError;
+
+    async fn load(
+        &self,
+        keys: &[PresenceOf],
+    ) -> Result<HashMap<PresenceOf, Self::Value>, Self::Error> {
+        let ids: Vec<UserId> = keys.iter().map(|key| key.0.clone()).collect();
+        let found = self.app.presences(&self.actor, &ids).await?;
+        let found = found.into_iter();
+        Ok(found
+            .map(|(id, presence)| (PresenceOf(id), presence))
+            .collect())
     }
 }

@@ -95,7 +95,8 @@ impl Message {
         self.row.deleted_at.map(DateTime::from)
     }
 
-    /// The message of the same chat that this one answers. Null where it answers none.
+    /// The message of the same chat that this one answers. Null where it answers none, and where that one
+    /// stands before what the viewer sees.
     async fn reply_to(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
         let Some(seq) = self.row.reply_to_seq else {
             return Ok(None);

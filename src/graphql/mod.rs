@@ -3,12 +3,15 @@
 //! A resolver decodes ids, calls [`crate::app`] and wraps what comes back. It never names the store, diesel
 //! or axum. The doc comments of what is exposed are the schema's descriptions, so they speak to its users.
 
+mod answer;
 mod chat;
+mod cohort;
 mod connection;
 mod context;
 mod error;
 mod event;
 mod execute;
+mod feed;
 mod loaders;
 mod message;
 mod node;
@@ -16,10 +19,18 @@ mod participant;
 mod payload;
 mod root;
 mod scalar;
+mod selection;
+mod signal;
+mod subscribe;
 mod update;
 mod user;
 
+pub use answer::{Answer, was_refused};
+pub use cohort::Cohorts;
 pub use context::RequestContext;
 pub use error::{classify, refusal_response};
 pub use execute::{execute, execute_stream};
-pub use root::{Schema, operation_type, schema, sdl};
+pub use root::{
+    Mutation, Query, Schema, Subscription, operation_type, schema, schema_builder, sdl,
+};
+pub use subscribe::subscribe;

@@ -9,6 +9,7 @@ use super::error::UserError;
 use super::message::Message;
 use super::payload::{chat_id, outcome, user_id, user_ids};
 use super::scalar::DateTime;
+use super::signal::Presence;
 use super::user::User;
 use crate::model::{self, ListCursor};
 
@@ -68,11 +69,25 @@ impl Participant {
         self.0.joined_at.into()
     }
 
-    /// The newest message that this participant has read. Null where there is none.
+    /// The newest message that this participant has read and the viewer sees. Null where there is none.
     async fn last_read_message(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
         let (chat, seq) = (self.0.chat_id, self.0.read_seq);
         let message = ctx.loaders()?.message_up_to(chat, seq).await?;
         Ok(message.map(Message::from))
+    }
+
+    /// The newest message that has arrived on a device of this participant. What they have read or sent has
+    /// arrived. Null where there is none.
+    async fn last_delivered_message(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
+        let (chat, seq) = (self.0.chat_id, self.0.delivered());
+        let message = ctx.loaders()?.message_up_to(chat, seq).await?;
+        Ok(message.map(Message::from))
+    }
+
+    /// Whether the person is connected. Null where they do not show it.
+    async fn presence(&self, ctx: &Context<'_>) -> Result<Option<Presence>> {
+        let presence = ctx.loaders()?.presence(&self.0.user_id).await?;
+        Ok(presence.map(Presence::from))
     }
 }
 
@@ -160,7 +175,8 @@ pub(super) struct ParticipantMutation;
 
 #[Object]
 impl ParticipantMutation {
-    /// Adds people to a group. They start having read everything up to now, and see its whole history.
+    /// Adds people to a group. They start having read everything up to now, and see its whole history, or
+    /// what comes from now on, as the chat's `history` says.
     async fn add_participants(
         &self,
         ctx: &Context<'_>,

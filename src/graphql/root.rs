@@ -5,10 +5,11 @@ use std::sync::Arc;
 use async_graphql::parser::types::OperationType;
 use async_graphql::{
     Context, ID, InputObject, MergedObject, MergedSubscription, Object, Request, Result,
-    SDLExportOptions,
+    SDLExportOptions, SchemaBuilder,
 };
 
 use super::chat::{Chat, ChatKind, ChatMutation};
+use super::cohort::Cohorts;
 use super::connection::{ChatConnection, page_args};
 use super::context::ContextExt as _;
 use super::error::to_graphql;
@@ -16,6 +17,7 @@ use super::event::EventSubscription;
 use super::message::MessageMutation;
 use super::node::{Node, nodes};
 use super::participant::ParticipantMutation;
+use super::signal::{SignalMutation, SignalSubscription};
 use super::update::UpdateSubscription;
 use super::user::User;
 use crate::app::App;
@@ -130,19 +132,30 @@ impl Query {
 
 /// What can be changed.
 #[derive(Debug, Default, MergedObject)]
-pub struct Mutation(ChatMutation, ParticipantMutation, MessageMutation);
+pub struct Mutation(
+    ChatMutation,
+    ParticipantMutation,
+    MessageMutation,
+    SignalMutation,
+);
 
 /// What can be followed as it happens.
 #[derive(Debug, Default, MergedSubscription)]
-pub struct Subscription(EventSubscription, UpdateSubscription);
+pub struct Subscription(EventSubscription, UpdateSubscription, SignalSubscription);
+
+/// The schema to be: its types, its limits, and what its subscriptions share.
+#[must_use]
+pub fn schema_builder() -> SchemaBuilder<Query, Mutation, Subscription> {
+    Schema::build(Query, Mutation::default(), Subscription::default())
+        .limit_depth(DEPTH_MAX)
+        .limit_aliases(ALIASES_MAX)
+        .data(Arc::new(Cohorts::default()))
+}
 
 /// Builds the schema.
 #[must_use]
 pub fn schema() -> Schema {
-    Schema::build(Query, Mutation::default(), Subscription::default())
-        .limit_depth(DEPTH_MAX)
-        .limit_aliases(ALIASES_MAX)
-        .finish()
+    schema_builder().finish()
 }
 
 /// The schema definition, sorted, as `schema.graphql` holds it.

@@ -1,13 +1,12 @@
 //! The state of the viewer's chats, and the subscription to it.
 
-use std::sync::Arc;
-
 use async_graphql::{Context, Enum, ID, Result, SimpleObject, Subscription};
 use futures_util::Stream;
 
 use super::chat::Chat;
 use super::context::ContextExt as _;
 use super::error::to_graphql;
+use super::feed::{Item, Source, follow};
 use crate::app;
 
 /// What became of a chat for the viewer.
@@ -45,22 +44,25 @@ impl UpdateSubscription {
         &self,
         ctx: &Context<'ctx>,
     ) -> Result<impl Stream<Item = ChatUpdate> + use<'ctx>> {
-        let (app, actor, loaders) = (ctx.app()?, ctx.actor()?, ctx.loaders()?);
-        let updates = app.chat_updates(actor).await;
-        let mut updates = updates.map_err(to_graphql)?;
-        Ok(async_stream::stream! {
-            while let Some(update) = updates.next().await {
-                loaders.forget();
-                let state = update.state.map(Arc::new);
-                if let Some(state) = &state {
-                    loaders.remember(&[Arc::clone(state)]).await;
-                }
-                yield ChatUpdate {
-                    kind: update.kind.into(),
-                    chat_id: ID(update.chat_id.to_string()),
-                    chat: state.map(Chat::from),
-                };
-            }
-        })
+        let (app, actor) = (ctx.app()?, ctx.actor()?);
+        let open = async {
+            let updates = app.chat_updates(actor).await;
+            Ok(Source::Updates(Box::new(updates.map_err(to_graphql)?)))
+        };
+        let resolve = |item| match item {
+            Item::Update(update) => Some(update.into()),
+            Item::Event(_) | Item::Signal(_) => None,
+        };
+        follow(ctx, open, resolve).await
+    }
+}
+
+impl From<app::ChatUpdate> for ChatUpdate {
+    fn from(update: app::ChatUpdate) -> Self {
+        Self {
+            kind: update.kind.into(),
+            chat_id: ID(update.chat_id.to_string()),
+            chat: update.state.map(Chat::from),
+        }
     }
 }

@@ -56,4 +56,13 @@ impl User {
         let row = self.row(ctx).await?;
         Ok(row.and_then(|row| row.avatar_url.clone()))
     }
+
+    /// Whether the person shows others whether they are online. Null for everyone but the viewer.
+    async fn presence_visible(&self, ctx: &Context<'_>) -> Result<Option<bool>> {
+        if ctx.actor()?.user != self.id {
+            return Ok(None);
+        }
+        let row = self.row(ctx).await?;
+        Ok(row.map(|row| row.presence_visible))
+    }
 }

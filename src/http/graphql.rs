@@ -1,19 +1,22 @@
-//! The endpoint over HTTP: POST with JSON, and GET for queries, by the GraphQL over HTTP specification.
+//! The endpoint over HTTP: POST with JSON, and GET for queries, by the GraphQL over HTTP specification. What
+//! the client wants told as it happens is answered by a stream.
 
 use async_graphql::parser::types::OperationType;
-use async_graphql::{Request, Response, Value, Variables};
+use async_graphql::{Request, Response, Variables};
 use axum::body::{Body, HttpBody as _, to_bytes};
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{FromRequestParts as _, Query, State};
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Deserialize;
 use std::sync::Arc;
 
+use super::accept::{Transport, transport};
 use super::layers::{BODY_MAX_BYTES, id_of};
-use super::{HttpState, auth, execute_to_end, websocket};
+use super::multipart::Multipart;
+use super::sse::EventStream;
+use super::{HttpState, auth, operation, stream, websocket};
 use crate::app::{Error, Session};
-use crate::graphql::{self, RequestContext, classify, operation_type, refusal_response};
+use crate::graphql::{RequestContext, classify, operation_type, refusal_response, was_refused};
 
 const GRAPHQL_JSON: &str = "application/graphql-response+json";
 const JSON: &str = "application/json";
@@ -71,13 +74,10 @@ pub(super) async fn get_or_upgrade(
     State(state): State<HttpState>,
     request: axum::extract::Request,
 ) -> Answer {
-    let (mut parts, _) = request.into_parts();
-    if parts.headers.contains_key(header::UPGRADE) {
-        return match WebSocketUpgrade::from_request_parts(&mut parts, &state).await {
-            Ok(upgrade) => websocket::upgrade(state, upgrade),
-            Err(rejection) => rejection.into_response(),
-        };
+    if websocket::is_wanted(request.headers()) {
+        return websocket::upgrade(state, request);
     }
+    let (parts, _) = request.into_parts();
     let headers = parts.headers;
     let Ok(Query(parameters)) = Query::<GetParameters>::try_from_uri(&parts.uri) else {
         let why = "Give the parameter `query`, or POST the request.";
@@ -108,34 +108,70 @@ async fn execute(
     mut request: Request,
     only_queries: bool,
 ) -> Answer {
-    let actor = match auth::session_of(&state.app, headers).await {
-        Ok(session) => session.map(|session: Session| session.actor),
+    let session = match auth::session_of(&state.app, headers).await {
+        Ok(session) => session,
         Err(error) => return reject(headers, error),
     };
-    let operation = operation_type(&mut request);
-    match operation {
-        Some(OperationType::Subscription) => {
-            let why = "Subscriptions run over the WebSocket of this address.";
-            return refuse(headers, StatusCode::BAD_REQUEST, why);
-        }
-        Some(OperationType::Mutation) if only_queries => {
-            let why = "A mutation needs a POST.";
-            let mut answer = refuse(headers, StatusCode::METHOD_NOT_ALLOWED, why);
-            let allow = HeaderValue::from_static("POST");
-            answer.headers_mut().insert(header::ALLOW, allow);
-            return answer;
-        }
-        Some(OperationType::Query | OperationType::Mutation) | None => {}
+    let kind = operation_type(&mut request);
+    if only_queries && kind == Some(OperationType::Mutation) {
+        let why = "A mutation needs a POST.";
+        let mut answer = refuse(headers, StatusCode::METHOD_NOT_ALLOWED, why);
+        let allow = HeaderValue::from_static("POST");
+        answer.headers_mut().insert(header::ALLOW, allow);
+        return answer;
     }
+    match transport(headers, kind == Some(OperationType::Subscription)) {
+        Some(Transport::Json) => execute_once(state, headers, session, kind, request).await,
+        Some(transport) => tell(state, headers, session, request, transport),
+        None => {
+            let why = "A subscription runs over the WebSocket of this address, or over HTTP for a client \
+                       that accepts `text/event-stream` or `multipart/mixed;subscriptionSpec=1.0`.";
+            refuse(headers, StatusCode::BAD_REQUEST, why)
+        }
+    }
+}
+
+async fn execute_once(
+    state: &HttpState,
+    headers: &HeaderMap,
+    session: Option<Session>,
+    kind: Option<OperationType>,
+    request: Request,
+) -> Answer {
+    let actor = session.map(|session| session.actor);
     let context = RequestContext::new(Arc::clone(&state.app), actor);
-    let mut response = if operation == Some(OperationType::Mutation) {
-        execute_to_end(state.clone(), request, context).await
-    } else {
-        graphql::execute(&state.schema, request, context).await
+    match operation::execute(state, kind, request, context).await {
+        Ok(mut response) => {
+            classify(&mut response, id_of(headers));
+            answer(headers, status_of(headers, &response), &response)
+        }
+        Err(mut fault) => {
+            classify(&mut fault, id_of(headers));
+            answer(headers, StatusCode::INTERNAL_SERVER_ERROR, &fault)
+        }
+    }
+}
+
+/// Answers with a stream, where the user may have one more.
+fn tell(
+    state: &HttpState,
+    headers: &HeaderMap,
+    session: Option<Session>,
+    request: Request,
+    transport: Transport,
+) -> Answer {
+    let actor = session.as_ref().map(|session| &session.actor);
+    let most = state.options.connections_max;
+    let (connections, realtime) = (&state.connections, &state.app.realtime);
+    let Some(admission) = connections.admit(realtime, actor, most) else {
+        let why = format!("You have {most} connections already: close one of them first.");
+        return refuse(headers, StatusCode::TOO_MANY_REQUESTS, &why);
     };
-    classify(&mut response, id_of(headers));
-    let status = status_of(headers, &response);
-    answer(headers, status, &response)
+    if transport == Transport::Multipart {
+        stream::answer::<Multipart>(state, headers, session, admission, request)
+    } else {
+        stream::answer::<EventStream>(state, headers, session, admission, request)
+    }
 }
 
 /// A refused request is 400 for clients that know the newer media type; those that know only plain JSON get
@@ -146,13 +182,6 @@ fn status_of(headers: &HeaderMap, response: &Response) -> StatusCode {
     } else {
         StatusCode::OK
     }
-}
-
-/// Whether the request was refused before anything was executed: it has errors, none at a place in the data.
-fn was_refused(response: &Response) -> bool {
-    response.data == Value::Null
-        && !response.errors.is_empty()
-        && response.errors.iter().all(|error| error.path.is_empty())
 }
 
 /// Refuses a request for who it is from.

@@ -15,6 +15,9 @@ use tracing::Span;
 /// The header that names a request.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// The header by which a client of server-sent events says where to go on.
+pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
 /// The most bytes of a request's body: the longest message takes 40 000, escaped 120 000.
 pub(super) const BODY_MAX_BYTES: usize = 1024 * 1024;
 
@@ -46,7 +49,12 @@ fn cors(origins: Vec<HeaderValue>) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
         .allow_methods([Method::GET, Method::POST])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, REQUEST_ID])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            LAST_EVENT_ID,
+            REQUEST_ID,
+        ])
         .expose_headers([REQUEST_ID])
         .max_age(CORS_MAX_AGE)
 }

@@ -20,6 +20,16 @@ closed_set! {
     }
 }
 
+closed_set! {
+    /// How much of a chat's log its participants see.
+    pub enum ChatHistory {
+        /// All of it.
+        Whole = 0,
+        /// What stands at or behind the entry that added them, last time.
+        SinceJoining = 1,
+    }
+}
+
 /// A chat's row.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = chats, check_for_backend(diesel::pg::Pg))]
@@ -44,6 +54,26 @@ pub struct Chat {
     pub acl_version: i64,
     /// When it was deleted; null while it is live.
     pub deleted_at: Option<DateTime<Utc>>,
+    /// How much of its log its participants see.
+    pub history: ChatHistory,
+}
+
+impl Chat {
+    /// The first entry of the log that a participant sees. What stands before it does not exist for them.
+    /// `store::messages::VISIBLE_FROM` says the same in SQL.
+    #[must_use]
+    pub fn visible_from(&self, viewer: &Participant) -> i64 {
+        visible_from(self.history, viewer.joined_seq)
+    }
+}
+
+/// The first entry of a log that somebody sees who joined with the entry `joined_seq`, at least 1.
+#[must_use]
+pub fn visible_from(history: ChatHistory, joined_seq: i64) -> i64 {
+    match history {
+        ChatHistory::Whole => 1,
+        ChatHistory::SinceJoining => joined_seq.max(1),
+    }
 }
 
 /// A chat as one of its participants sees it, read in one statement.
@@ -67,6 +97,18 @@ impl ChatState {
             role: self.viewer.role,
             deleted: self.chat.deleted_at.is_some(),
         }
+    }
+
+    /// The first entry of the log that the viewer sees.
+    #[must_use]
+    pub fn visible_from(&self) -> i64 {
+        self.chat.visible_from(&self.viewer)
+    }
+
+    /// Whether the viewer sees the entry of the log at `seq`, if there is one.
+    #[must_use]
+    pub fn sees(&self, seq: i64) -> bool {
+        seq >= self.visible_from()
     }
 }
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::closed_set::closed_set;
-use super::{ChatId, Message, Role, UserId};
+use super::{ChatHistory, ChatId, Message, Role, UserId};
 
 closed_set! {
     /// What happened, as `chat_events.kind` and the readers of the log number it. 0 is a send, whose row
@@ -30,6 +30,8 @@ closed_set! {
         ChatDeleted = 8,
         /// The chat was restored.
         ChatRestored = 9,
+        /// How much of the log participants see changed.
+        ChatHistoryChanged = 10,
     }
 }
 
@@ -87,6 +89,11 @@ pub enum Change {
     ChatDeleted,
     /// The chat was restored.
     ChatRestored,
+    /// How much of the log participants see changed.
+    ChatHistoryChanged {
+        /// How much they see now.
+        history: ChatHistory,
+    },
 }
 
 /// `chat_events.data`: what an entry needs besides its columns. Fields are only ever added.
@@ -108,6 +115,12 @@ pub struct EventData {
     /// The role that stood before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub previous_role: Option<Role>,
+    /// How much of the log participants see now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<ChatHistory>,
+    /// How much of it they saw before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous_history: Option<ChatHistory>,
 }
 
 /// An entry to write, at the next seq. Sends are not among them.
@@ -164,6 +177,13 @@ pub enum NewEvent {
     ChatDeleted,
     /// The chat was restored.
     ChatRestored,
+    /// How much of the log participants see changed.
+    ChatHistoryChanged {
+        /// How much they see now.
+        history: ChatHistory,
+        /// How much they saw before.
+        previous: ChatHistory,
+    },
 }
 
 impl NewEvent {
@@ -201,6 +221,10 @@ impl NewEvent {
             }
             Self::ChatDeleted => (EventKind::ChatDeleted, None),
             Self::ChatRestored => (EventKind::ChatRestored, None),
+            Self::ChatHistoryChanged { history, previous } => {
+                (data.history, data.previous_history) = (Some(history), Some(previous));
+                (EventKind::ChatHistoryChanged, None)
+            }
         };
         (kind, message, data)
     }
@@ -220,7 +244,8 @@ impl Change {
             | Self::ParticipantRoleChanged { .. }
             | Self::ChatRenamed { .. }
             | Self::ChatDeleted
-            | Self::ChatRestored => None,
+            | Self::ChatRestored
+            | Self::ChatHistoryChanged { .. } => None,
         }
     }
 
@@ -238,7 +263,8 @@ impl Change {
             | Self::ParticipantRoleChanged { .. }
             | Self::ChatRenamed { .. }
             | Self::ChatDeleted
-            | Self::ChatRestored => self.clone(),
+            | Self::ChatRestored
+            | Self::ChatHistoryChanged { .. } => self.clone(),
         }
     }
 
@@ -251,7 +277,11 @@ impl Change {
         data: EventData,
     ) -> Option<Self> {
         let EventData {
-            user, role, title, ..
+            user,
+            role,
+            title,
+            history,
+            ..
         } = data;
         Some(match kind {
             EventKind::MessageSent => Self::MessageSent(message?),
@@ -270,6 +300,7 @@ impl Change {
             EventKind::ChatRenamed => Self::ChatRenamed { title: title? },
             EventKind::ChatDeleted => Self::ChatDeleted,
             EventKind::ChatRestored => Self::ChatRestored,
+            EventKind::ChatHistoryChanged => Self::ChatHistoryChanged { history: history? },
         })
     }
 }

@@ -31,13 +31,21 @@ pub struct Participant {
     pub role: Role,
     /// When they were added, last time.
     pub joined_at: DateTime<Utc>,
-    /// The log entry that added them, last time.
+    /// The log entry that added them, last time; 1 for who is in the chat from its start.
     pub joined_seq: i64,
     /// The read mark: everything up to this log entry is read.
     pub read_seq: i64,
+    /// The delivery mark as it was acknowledged. [`Participant::delivered`] is what holds.
+    pub delivered_seq: i64,
 }
 
 impl Participant {
+    /// The delivery mark: everything up to this log entry is delivered. What is read is delivered.
+    #[must_use]
+    pub fn delivered(&self) -> i64 {
+        self.delivered_seq.max(self.read_seq)
+    }
+
     /// The participant's public id.
     #[must_use]
     pub fn id(&self) -> ParticipantId {

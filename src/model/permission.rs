@@ -52,6 +52,8 @@ pub enum Action {
     DeleteChat,
     /// Restore the chat.
     RestoreChat,
+    /// Change how much of the log participants see.
+    ChangeHistory,
 }
 
 impl Action {
@@ -75,6 +77,7 @@ impl Action {
         Self::Leave,
         Self::DeleteChat,
         Self::RestoreChat,
+        Self::ChangeHistory,
     ];
 }
 
@@ -140,7 +143,8 @@ fn decide_in_direct(action: Action) -> Decision {
         | Action::RemoveMember
         | Action::RemoveAboveMember
         | Action::ChangeRole
-        | Action::Leave => Decision::Conflict,
+        | Action::Leave
+        | Action::ChangeHistory => Decision::Conflict,
     }
 }
 
@@ -162,7 +166,8 @@ fn decide_in_group(action: Action, role: Role) -> Decision {
         | Action::RemoveAboveMember
         | Action::ChangeRole
         | Action::DeleteChat
-        | Action::RestoreChat => role == Role::Owner,
+        | Action::RestoreChat
+        | Action::ChangeHistory => role == Role::Owner,
         Action::EditOthersMessage => false,
     };
     if allowed {

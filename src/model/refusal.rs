@@ -27,6 +27,8 @@ pub struct Refusal {
     pub message: String,
     /// The input field at fault; null where it is none in particular.
     pub field: Option<&'static str>,
+    /// The list that the input at fault is an element of, and its place; null where it is of none.
+    pub element: Option<(&'static str, usize)>,
 }
 
 impl Refusal {
@@ -35,6 +37,7 @@ impl Refusal {
             code,
             message: message.into(),
             field: None,
+            element: None,
         }
     }
 
@@ -79,6 +82,15 @@ impl Refusal {
     pub fn at(self, field: &'static str) -> Self {
         Self {
             field: Some(field),
+            ..self
+        }
+    }
+
+    /// Names the list that the input at fault is an element of, as the API spells it, and its place.
+    #[must_use]
+    pub fn of(self, list: &'static str, place: usize) -> Self {
+        Self {
+            element: Some((list, place)),
             ..self
         }
     }

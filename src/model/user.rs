@@ -109,6 +109,8 @@ pub struct User {
     pub display_name: Option<String>,
     /// The picture to show; null until a token brought one.
     pub avatar_url: Option<String>,
+    /// Whether they let others see whether they are online.
+    pub presence_visible: bool,
 }
 
 /// What a token says of the person it stands for.

@@ -9,6 +9,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::hints::Hints;
+use super::signals::SignalHints;
 use super::{BackOff, RealtimeOptions};
 use crate::model::ChatId;
 use crate::store::{self, Connection, Database};
@@ -34,7 +35,7 @@ impl Doorbell {
             options,
             // A hint need not survive a crash, so its commit need not wait for the disk.
             database: database
-                .called("doorbell")
+                .serving_as("doorbell")
                 .with_options("-c synchronous_commit=off"),
             server,
             shutdown,
@@ -50,6 +51,12 @@ impl Doorbell {
     /// Notes what has changed. It goes with the next notification.
     pub(super) fn ring(&self, chat: ChatId, seq: Option<i64>, people: &[u64]) {
         self.pending().add(chat, seq, people);
+        self.rung.notify_one();
+    }
+
+    /// Notes what there is to tell of signals.
+    pub(super) fn tell(&self, note: impl FnOnce(&mut SignalHints)) {
+        note(&mut self.pending().signals);
         self.rung.notify_one();
     }
 

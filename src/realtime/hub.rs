@@ -3,6 +3,9 @@
 //! A hint moves a chat's target. One reader at a time reads all chats whose tail is behind their target, in
 //! one statement, and appends strictly the next entry, and the next. Subscribers are not sent anything: they
 //! are woken, and read the tail from where their cursor stands.
+//!
+//! What holds of one chat's log is decided by [`Log`], without locks or awaits; the hub adds who is to be
+//! woken, and what is to be read. Its lock is held for look-ups in memory only.
 
 use std::collections::hash_map::Entry as MapEntry;
 use std::collections::{HashMap, HashSet};
@@ -13,9 +16,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use diesel::result::Error;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::feed::FeedState;
-use super::tail::{Tail, View};
+use super::log::{Entry, Log, Missing, Read, View};
 use super::{BackOff, RealtimeOptions};
 use crate::model::{ChatId, Event, TenantId};
 use crate::store::events::LogRange;
@@ -53,20 +57,57 @@ struct State {
     chats: HashMap<ChatId, Chat>,
     /// The feeds of each person, by fingerprint.
     feeds: HashMap<u64, Vec<Arc<FeedState>>>,
-    /// The chats whose tail is behind its target.
+    /// The chats whose log is to be read.
     behind: HashSet<ChatId>,
+    /// How many tails ever began.
+    lives: u64,
+    /// The life of the database's logs, as last read.
+    epoch: Option<Uuid>,
 }
 
 /// A chat that somebody subscribes to.
 #[derive(Debug)]
 struct Chat {
     tenant: TenantId,
-    /// The newest entry anybody told of.
-    target: i64,
-    /// The tail, while the chat's events are watched, and by how many.
-    tail: Option<(Tail, usize)>,
+    log: Log<Event>,
+    /// How many watch the chat's events.
+    watchers: usize,
+    /// Wakes those who watch.
+    wake: watch::Sender<()>,
     /// The feeds of people who are in the chat, by number.
     feeds: HashMap<u64, Arc<FeedState>>,
+}
+
+/// What the tail of a chat has for a subscriber.
+#[derive(Debug)]
+pub(super) enum Tail {
+    /// See [`View`].
+    Of(View<Event>),
+    /// The logs live another life than the one that the subscriber began in.
+    Expired,
+}
+
+/// A read that was taken up.
+type Task = (LogRange, Missing);
+
+impl Entry for Event {
+    fn seq(&self) -> i64 {
+        self.seq
+    }
+
+    /// A message's own entry is the first about it: a send changes nothing that stood there before.
+    fn only_adds(&self) -> bool {
+        let message = self.change.message();
+        message.is_some_and(|message| message.seq == self.seq)
+    }
+
+    fn amended_by(&self, later: &Self) -> Option<Self> {
+        let (own, later) = (self.change.message()?, later.change.message()?);
+        (own.seq == later.seq).then(|| Self {
+            change: self.change.with_message(later),
+            ..self.clone()
+        })
+    }
 }
 
 impl Hub {
@@ -89,8 +130,8 @@ impl Hub {
     /// Takes note that a chat's log has grown to `seq`; says whether that was news to a subscriber here.
     pub(super) fn grew(&self, id: ChatId, seq: i64) -> bool {
         let mut state = self.state();
-        let news = state.advance(id, seq, None);
-        if news && state.is_behind(id) {
+        let news = state.tell(id, seq, None);
+        if state.ask(id) {
             self.behind.notify_one();
         }
         news
@@ -103,30 +144,55 @@ impl Hub {
         }
     }
 
-    /// Adds a watcher of a chat's events.
-    pub(super) fn watch(&self, tenant: &TenantId, id: ChatId) -> watch::Receiver<i64> {
+    /// Takes note of the life that the database's logs live. Another one than before ends what was read of
+    /// the earlier: every subscriber is woken to see it.
+    pub(super) fn observe_epoch(&self, epoch: Uuid) {
         let mut state = self.state();
-        let chat = state.chat(tenant, id);
-        let (tail, watchers) = chat.tail.get_or_insert_with(|| (Tail::default(), 0));
-        *watchers += 1;
-        tail.subscribe()
+        let before = state.epoch.replace(epoch);
+        if before.is_none_or(|before| before == epoch) {
+            return;
+        }
+        tracing::warn!(%epoch, "the logs begin a new life: cursors of the earlier one have expired");
+        state.behind.clear();
+        for chat in state.chats.values_mut() {
+            chat.log = Log::default();
+            chat.wake.send_replace(());
+        }
     }
 
-    /// Lets a chat's tail begin behind `head`, which was read after [`Hub::watch`]. A tail that has begun
-    /// already only learns of the head.
+    /// The life that the database's logs live, as last read.
+    pub(super) fn epoch(&self) -> Option<Uuid> {
+        self.state().epoch
+    }
+
+    /// Adds a watcher of a chat's events.
+    pub(super) fn watch(&self, tenant: &TenantId, id: ChatId) -> watch::Receiver<()> {
+        let mut state = self.state();
+        let chat = state.chat(tenant, id);
+        chat.watchers += 1;
+        chat.wake.subscribe()
+    }
+
+    /// Lets a chat's tail begin behind `head`, which was read after [`Hub::watch`] in the life `epoch`. A
+    /// tail that has begun already only learns of the head.
     ///
     /// Whoever read the head is of the chat's tenant. Who only watched may not be: an outsider who waits to
     /// be refused.
-    pub(super) fn begin(&self, tenant: &TenantId, id: ChatId, head: i64) {
+    pub(super) fn begin(&self, tenant: &TenantId, id: ChatId, head: i64, epoch: Uuid) {
         let mut state = self.state();
+        if state.epoch != Some(epoch) {
+            return;
+        }
+        state.lives += 1;
+        let life = state.lives;
         if let Some(chat) = state.chats.get_mut(&id) {
             chat.tenant.clone_from(tenant);
-            if let Some((tail, _)) = &mut chat.tail {
-                tail.begin(head);
+            if chat.watchers > 0 {
+                chat.log.begin(head, life);
             }
         }
-        state.advance(id, head, None);
-        if state.is_behind(id) {
+        state.tell(id, head, None);
+        if state.ask(id) {
             self.behind.notify_one();
         }
     }
@@ -136,21 +202,24 @@ impl Hub {
         let mut state = self.state();
         if let MapEntry::Occupied(mut entry) = state.chats.entry(id) {
             let chat = entry.get_mut();
-            chat.tail = chat
-                .tail
-                .take()
-                .and_then(|(tail, watchers)| (watchers > 1).then(|| (tail, watchers - 1)));
+            chat.watchers = chat.watchers.saturating_sub(1);
+            if chat.watchers == 0 {
+                chat.log.evict();
+            }
             if chat.is_idle() {
                 entry.remove();
             }
         }
     }
 
-    /// What a chat's tail has behind a cursor.
-    pub(super) fn view(&self, id: ChatId, cursor: i64, most: usize) -> View {
+    /// What a chat's tail has behind a cursor, for a subscriber that began in the life `epoch`.
+    pub(super) fn tail(&self, id: ChatId, epoch: Uuid, cursor: i64, most: usize) -> Tail {
         let state = self.state();
-        let tail = state.chats.get(&id).and_then(|chat| chat.tail.as_ref());
-        tail.map_or(View::Nothing, |(tail, _)| tail.view(cursor, most))
+        if state.epoch != Some(epoch) {
+            return Tail::Expired;
+        }
+        let chat = state.chats.get(&id);
+        Tail::Of(chat.map_or(View::Nothing, |chat| chat.log.view(cursor, most)))
     }
 
     /// Adds a feed.
@@ -184,7 +253,8 @@ impl Hub {
     /// Takes note of the head that was read for a feed since [`Hub::attend`].
     pub(super) fn track(&self, feed: &FeedState, id: ChatId, head: i64) {
         let mut state = self.state();
-        if state.advance(id, head, Some(feed.number)) && state.is_behind(id) {
+        state.tell(id, head, Some(feed.number));
+        if state.ask(id) {
             self.behind.notify_one();
         }
     }
@@ -192,124 +262,6 @@ impl Hub {
     /// Has a feed hear of a chat no more.
     pub(super) fn untrack(&self, feed: u64, chat: ChatId) {
         self.state().untrack(feed, chat);
-    }
-
-    /// Reads what tails lack, until the engine stops.
-    pub(super) async fn read_on(self: Arc<Self>) {
-        let mut back_off = BackOff::new(self.options.back_off);
-        let read = async {
-            loop {
-                let ranges = self.take_behind();
-                if ranges.is_empty() {
-                    self.behind.notified().await;
-                    continue;
-                }
-                let again = self.catch_up(&ranges).await;
-                if again.is_empty() {
-                    back_off.reset();
-                } else {
-                    self.state().behind.extend(again);
-                    back_off.wait().await;
-                }
-            }
-        };
-        tokio::select! {
-            () = read => {}
-            () = self.shutdown.cancelled() => {}
-        }
-    }
-
-    /// Reads what tails lack, and returns the chats whose log has to be read again later.
-    async fn catch_up(&self, ranges: &[LogRange]) -> Vec<ChatId> {
-        let error = match self.read(ranges).await {
-            Ok(events) => {
-                self.append(ranges, events);
-                return Vec::new();
-            }
-            Err(error) => error,
-        };
-        let misfit = matches!(error, ReadError::Query(Error::DeserializationError(_)));
-        match ranges {
-            // An entry that is not understood, of a later version perhaps. Reading it again does not help,
-            // and it must hold up no other log.
-            [range] if misfit => {
-                tracing::error!(chat = %range.chat_id, %error, "the hub does not understand a log");
-                // The next sweep finds it behind again, and takes it up once it is mended.
-                if let Some(chat) = self.state().chats.get_mut(&range.chat_id) {
-                    chat.forget_target();
-                }
-                Vec::new()
-            }
-            _ if misfit => {
-                let mut again = Vec::new();
-                for range in ranges {
-                    let alone = std::slice::from_ref(range);
-                    again.extend(Box::pin(self.catch_up(alone)).await);
-                }
-                again
-            }
-            _ => {
-                tracing::warn!(%error, "the hub cannot read the log");
-                ranges.iter().map(|range| range.chat_id).collect()
-            }
-        }
-    }
-
-    fn take_behind(&self) -> Vec<LogRange> {
-        let mut state = self.state();
-        let ids = std::mem::take(&mut state.behind);
-        let range = |id| {
-            let chat = state.chats.get(&id)?;
-            let (tail, _) = chat.tail.as_ref()?;
-            Some(LogRange {
-                tenant: chat.tenant.clone(),
-                chat_id: id,
-                after: tail.last()?,
-            })
-        };
-        ids.into_iter().filter_map(range).collect()
-    }
-
-    /// Reads parts of logs.
-    pub(super) async fn read(&self, ranges: &[LogRange]) -> Result<Vec<Event>, ReadError> {
-        let mut conn = self.pool.get().await?;
-        let limit = i64::from(self.options.batch);
-        Ok(store::events::read(&mut conn, ranges, limit).await?)
-    }
-
-    fn append(&self, ranges: &[LogRange], events: Vec<Event>) {
-        let mut state = self.state();
-        let State { chats, behind, .. } = &mut *state;
-        let mut grown = HashSet::new();
-        for event in events {
-            let id = event.chat_id;
-            let tail = chats.get_mut(&id).and_then(|chat| chat.tail.as_mut());
-            if let Some((tail, _)) = tail
-                && tail.append(event, self.options.ring)
-            {
-                grown.insert(id);
-            }
-        }
-        for range in ranges {
-            let id = range.chat_id;
-            let Some(chat) = chats.get_mut(&id) else {
-                continue;
-            };
-            if let Some((tail, _)) = &chat.tail {
-                tail.wake();
-            }
-            if !chat.is_behind() {
-                continue;
-            }
-            if grown.contains(&id) {
-                behind.insert(id);
-            } else if !behind.contains(&id) {
-                // Nobody told anything while the log was read (that would be read next). A hint comes after
-                // its commit, so the log was there to be read: the hint was none.
-                tracing::warn!(chat = %id, "a hint told of more than the log holds");
-                chat.forget_target();
-            }
-        }
     }
 
     /// Asks for a comparison of all heads.
@@ -344,36 +296,36 @@ impl State {
     fn chat(&mut self, tenant: &TenantId, id: ChatId) -> &mut Chat {
         self.chats.entry(id).or_insert_with(|| Chat {
             tenant: tenant.clone(),
-            target: 0,
-            tail: None,
+            log: Log::default(),
+            watchers: 0,
+            wake: watch::Sender::default(),
             feeds: HashMap::new(),
         })
     }
 
     /// Takes note of the newest entry of a chat's log, whoever told of it; says whether it was news. Whoever
     /// moves the target tells all feeds but the one that knows: a later hint of the same entry is no news.
-    fn advance(&mut self, id: ChatId, seq: i64, teller: Option<u64>) -> bool {
+    fn tell(&mut self, id: ChatId, seq: i64, teller: Option<u64>) -> bool {
         let Some(chat) = self.chats.get_mut(&id) else {
             return false;
         };
-        if seq <= chat.target {
-            return false;
+        let news = chat.log.tell(seq);
+        if news {
+            let feeds = chat.feeds.values();
+            for feed in feeds.filter(|feed| Some(feed.number) != teller) {
+                feed.mark(id);
+            }
         }
-        chat.target = seq;
-        let feeds = chat.feeds.values();
-        for feed in feeds.filter(|feed| Some(feed.number) != teller) {
-            feed.mark(id);
-        }
-        true
+        news
     }
 
-    /// Whether a chat's tail is behind its target, which is noted for the reader.
-    fn is_behind(&mut self, id: ChatId) -> bool {
-        let is_behind = self.chats.get(&id).is_some_and(Chat::is_behind);
-        if is_behind {
+    /// Has a chat's log be read where entries are missing; says whether the reader is to be woken.
+    fn ask(&mut self, id: ChatId) -> bool {
+        let asks = self.chats.get_mut(&id).is_some_and(|chat| chat.log.ask());
+        if asks {
             self.behind.insert(id);
         }
-        is_behind
+        asks
     }
 
     fn untrack(&mut self, feed: u64, id: ChatId) {
@@ -387,22 +339,11 @@ impl State {
 }
 
 impl Chat {
-    /// Whether the tail has begun and lacks entries. One that has not begun learns its target then.
-    fn is_behind(&self) -> bool {
-        let last = self.tail.as_ref().and_then(|(tail, _)| tail.last());
-        last.is_some_and(|last| last < self.target)
-    }
-
     fn is_idle(&self) -> bool {
-        self.tail.is_none() && self.feeds.is_empty()
-    }
-
-    fn forget_target(&mut self) {
-        if let Some(last) = self.tail.as_ref().and_then(|(tail, _)| tail.last()) {
-            self.target = last;
-        }
+        self.watchers == 0 && self.feeds.is_empty()
     }
 }
 
+mod reader;
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::hints::Hints;
 use super::hub::Hub;
+use super::signals::Signals;
 use super::{BackOff, RealtimeOptions};
 use crate::sabotage::{self, Sabotage};
 use crate::store::{self, Connection, Database};
@@ -22,6 +23,7 @@ pub(super) struct Listener {
     server: u64,
     shutdown: CancellationToken,
     live: AtomicBool,
+    signals: Arc<Signals>,
 }
 
 /// Why a connection is given up.
@@ -43,13 +45,15 @@ impl Listener {
         database: &Database,
         server: u64,
         shutdown: CancellationToken,
+        signals: Arc<Signals>,
     ) -> Self {
         Self {
             options,
-            database: database.called("listener"),
+            database: database.serving_as("listener"),
             server,
             shutdown,
             live: AtomicBool::new(false),
+            signals,
         }
     }
 
@@ -87,6 +91,7 @@ impl Listener {
                 if !early {
                     hub.ask_for_sweep();
                 }
+                self.signals.ask_for_comparison();
                 tracing::debug!("listening");
                 self.hear(hub, &mut conn).await
             }
@@ -143,8 +148,10 @@ impl Listener {
         for (person, chat) in hints.people {
             hub.concerns(person, chat);
         }
+        self.signals.hear(hints.signals);
         if hints.all {
             hub.ask_for_sweep();
+            self.signals.ask_for_comparison();
         }
     }
 }

@@ -5,36 +5,58 @@
 //! what grew is read from the log. So a lost hint loses nothing: the sweep compares heads every second or
 //! two and finds it. `docs/realtime.md` explains the whole.
 
+mod admissions;
 mod doorbell;
 mod feed;
 mod hints;
 mod hub;
 mod listener;
+mod log;
+mod replays;
+mod signals;
 mod subscriber;
 mod sweep;
-mod tail;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
+pub use admissions::{Admission, AdmissionError};
 pub use feed::{Feed, Tracked};
-pub use subscriber::{Subscriber, Watch};
+pub use signals::{Arrival, Full, Next, Sign, SignalOptions, SignalWatch};
+pub use subscriber::{Batch, Moment, Subscriber, Watch};
 
 use crate::model::{ChatId, TenantId, UserId, fingerprint};
 use crate::store::{Database, Pool};
+use admissions::Admissions;
 use doorbell::Doorbell;
 use hub::Hub;
 use listener::Listener;
+use replays::Replays;
+
+/// What tells a server of the others' commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carrier {
+    /// Postgres' notifications at once, and the sweep for those that are lost.
+    Notify,
+    /// The sweep alone: for a database that is reached only through a proxy that pools transactions, where
+    /// nothing can be listened to.
+    Sweep,
+}
+use signals::Signals;
 
 /// Sizes and times of the engine.
 #[derive(Debug, Clone, Copy)]
 pub struct RealtimeOptions {
-    /// How many recent events are kept in memory for each chat that has subscribers.
+    /// What tells this server of the others' commits.
+    pub carrier: Carrier,
+    /// How many recent events are kept in memory for each chat whose events are watched. A subscriber whose
+    /// place is older reads pages from the database.
     pub ring: usize,
-    /// How many entries of a chat's log are read at once.
+    /// How many entries of a chat's log are read at once: also the size of those pages.
     pub batch: u16,
     /// How long the doorbell rests between two notifying transactions.
     pub tick: Duration,
@@ -46,18 +68,22 @@ pub struct RealtimeOptions {
     pub patience: Duration,
     /// How long to wait before trying again, at first and at most.
     pub back_off: (Duration, Duration),
+    /// The times of typing, presence and marks.
+    pub signals: SignalOptions,
 }
 
 impl Default for RealtimeOptions {
     fn default() -> Self {
         Self {
+            carrier: Carrier::Notify,
             ring: 256,
-            batch: 256,
+            batch: 128,
             tick: Duration::from_millis(5),
             sweep: Duration::from_millis(1500),
             probe: Duration::from_secs(10),
             patience: Duration::from_secs(5),
             back_off: (Duration::from_millis(50), Duration::from_secs(5)),
+            signals: SignalOptions::default(),
         }
     }
 }
@@ -66,6 +92,17 @@ impl Default for RealtimeOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the server is stopping")]
 pub struct Closed;
+
+/// Why a subscriber gets no more events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Ended {
+    /// The engine stops.
+    #[error("the server is stopping")]
+    Stopping,
+    /// The database's logs began another life (after a restore): places of the earlier one mean nothing.
+    #[error("the logs have begun another life")]
+    Expired,
+}
 
 /// What a commit changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,15 +121,19 @@ pub struct Hint {
 #[derive(Debug, Clone)]
 pub struct Realtime {
     hub: Arc<Hub>,
-    doorbell: Arc<Doorbell>,
-    listener: Arc<Listener>,
+    replays: Replays,
+    admissions: Admissions,
+    /// What rings for the other servers and hears them, but where the sweep alone does that.
+    notify: Option<(Arc<Doorbell>, Arc<Listener>)>,
+    signals: Arc<Signals>,
 }
 
 impl Realtime {
     /// Starts the engine's tasks. They end when `shutdown` is cancelled, the doorbell once it has rung for
     /// what is pending.
     ///
-    /// The doorbell and the listener have a connection each: `doorbell` and `listener` say to where.
+    /// The doorbell and the listener have a connection each: `doorbell` and `listener` say to where. With
+    /// [`Carrier::Sweep`] there is neither.
     #[must_use]
     pub fn start(
         options: RealtimeOptions,
@@ -103,17 +144,32 @@ impl Realtime {
         shutdown: CancellationToken,
     ) -> Self {
         let server = fastrand::u64(..);
-        let hub = Arc::new(Hub::new(options, pool, shutdown.clone()));
-        let doorbell = Arc::new(Doorbell::new(options, doorbell, server, shutdown.clone()));
-        let listener = Arc::new(Listener::new(options, listener, server, shutdown));
+        let hub = Arc::new(Hub::new(options, pool.clone(), shutdown.clone()));
+        let doorbell = (options.carrier == Carrier::Notify)
+            .then(|| Arc::new(Doorbell::new(options, doorbell, server, shutdown.clone())));
+        let signals = Signals::new(options, pool, doorbell.clone(), server, shutdown.clone());
+        let signals = Arc::new(signals);
+        signals.start(tasks);
+        let (replays, wishes) = Replays::new();
+        tasks.spawn(replays::run(Arc::clone(&hub), wishes));
+        let (admissions, wishes) = Admissions::new();
+        tasks.spawn(admissions::run(Arc::clone(&hub), wishes));
         tasks.spawn(Arc::clone(&hub).read_on());
         tasks.spawn(sweep::run(Arc::clone(&hub)));
-        tasks.spawn(Arc::clone(&doorbell).run());
-        tasks.spawn(Arc::clone(&listener).run(Arc::clone(&hub)));
+        let notify = doorbell.map(|doorbell| {
+            let heard_by = Arc::clone(&signals);
+            let listener = Listener::new(options, listener, server, shutdown, heard_by);
+            let listener = Arc::new(listener);
+            tasks.spawn(Arc::clone(&doorbell).run());
+            tasks.spawn(Arc::clone(&listener).run(Arc::clone(&hub)));
+            (doorbell, listener)
+        });
         Self {
             hub,
-            doorbell,
-            listener,
+            replays,
+            admissions,
+            notify,
+            signals,
         }
     }
 
@@ -131,20 +187,57 @@ impl Realtime {
         for person in &people {
             self.hub.concerns(*person, hint.chat_id);
         }
-        self.doorbell.ring(hint.chat_id, hint.seq, &people);
+        if let Some((doorbell, _)) = &self.notify {
+            doorbell.ring(hint.chat_id, hint.seq, &people);
+        }
     }
 
-    /// Whether the listener hears the other servers.
+    /// Whether this server hears the others: its listener is connected, or it has none because the sweep
+    /// alone tells it of them.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        self.listener.is_live()
+        self.listener_is_live().unwrap_or(true)
+    }
+
+    /// Whether the listener is connected; `None` where there is none.
+    #[must_use]
+    pub fn listener_is_live(&self) -> Option<bool> {
+        let (_, listener) = self.notify.as_ref()?;
+        Some(listener.is_live())
     }
 
     /// Registers interest in a chat's log. To be called before access and head are read: hints of what
     /// commits from now on are kept.
     #[must_use]
     pub fn watch(&self, tenant: &TenantId, chat: ChatId) -> Watch {
-        Watch::new(Arc::clone(&self.hub), tenant, chat)
+        let (hub, replays) = (Arc::clone(&self.hub), self.replays.clone());
+        Watch::new(hub, replays, tenant, chat)
+    }
+
+    /// Reads what a subscription begins with, in one statement for all who ask at the same time. To be called
+    /// after [`Realtime::watch`].
+    ///
+    /// # Errors
+    ///
+    /// [`AdmissionError`] where the database cannot be read, and when the engine stops.
+    pub async fn admit(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+        chat: ChatId,
+    ) -> Result<Admission, AdmissionError> {
+        self.admissions.read(tenant, user, chat).await
+    }
+
+    /// The life that the database's logs live, as the engine last read it.
+    #[must_use]
+    pub fn epoch(&self) -> Option<Uuid> {
+        self.hub.epoch()
+    }
+
+    /// Takes note of the life that the database's logs live. Subscribers of an earlier one are ended.
+    pub fn observe_epoch(&self, epoch: Uuid) {
+        self.hub.observe_epoch(epoch);
     }
 
     /// Registers interest in all that concerns a person. To be called before their chats are listed.

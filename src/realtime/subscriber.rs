@@ -3,23 +3,44 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use uuid::Uuid;
 
-use super::hub::Hub;
-use super::tail::View;
-use super::{BackOff, Closed};
+use super::hub::{Hub, Tail};
+use super::log::View;
+use super::replays::Replays;
+use super::{BackOff, Ended};
 use crate::model::{ChatId, Event, TenantId};
 use crate::store::events::LogRange;
 
 /// How many events are handed over at once.
 const HANDFUL: usize = 64;
 
+/// Events that follow each other in a chat's log, as they read at one moment.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// The events, in order, without a gap.
+    pub events: Vec<Arc<Event>>,
+    /// Which moment it is.
+    pub moment: Moment,
+}
+
+/// The moment at which events were read: an event reads the same in two batches of one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Moment {
+    /// While this entry was the newest that may have changed what older ones show.
+    Changed(i64),
+    /// In this read of the database.
+    Replay(u64),
+}
+
 /// Interest in a chat's log, registered before its head is read.
 #[derive(Debug)]
 pub struct Watch {
     hub: Arc<Hub>,
+    replays: Replays,
     tenant: TenantId,
     chat: ChatId,
-    wake: watch::Receiver<i64>,
+    wake: watch::Receiver<()>,
 }
 
 impl Drop for Watch {
@@ -29,22 +50,24 @@ impl Drop for Watch {
 }
 
 impl Watch {
-    pub(super) fn new(hub: Arc<Hub>, tenant: &TenantId, chat: ChatId) -> Self {
+    pub(super) fn new(hub: Arc<Hub>, replays: Replays, tenant: &TenantId, chat: ChatId) -> Self {
         Self {
             wake: hub.watch(tenant, chat),
+            replays,
             tenant: tenant.clone(),
             chat,
             hub,
         }
     }
 
-    /// Begins behind the entry `after`. `head` is the chat's newest entry, read since the watch was made.
+    /// Begins behind the entry `after`. `head` is the chat's newest entry and `epoch` the life of the logs,
+    /// read since the watch was made.
     #[must_use]
-    pub fn start(self, head: i64, after: i64) -> Subscriber {
-        self.hub.begin(&self.tenant, self.chat, head);
+    pub fn start(self, head: i64, epoch: Uuid, after: i64) -> Subscriber {
+        self.hub.begin(&self.tenant, self.chat, head, epoch);
         Subscriber {
-            back_off: BackOff::new(self.hub.options.back_off),
             cursor: after,
+            epoch,
             watch: self,
         }
     }
@@ -55,7 +78,7 @@ impl Watch {
 pub struct Subscriber {
     watch: Watch,
     cursor: i64,
-    back_off: BackOff,
+    epoch: Uuid,
 }
 
 impl Subscriber {
@@ -65,70 +88,80 @@ impl Subscriber {
         self.cursor
     }
 
+    /// The chat.
+    #[must_use]
+    pub fn chat_id(&self) -> ChatId {
+        self.watch.chat
+    }
+
+    /// The life of the logs in which the reader began.
+    #[must_use]
+    pub fn epoch(&self) -> Uuid {
+        self.epoch
+    }
+
     /// The next events: the entry behind the cursor, the one behind that, and so on; one at least. Waits
     /// until there is one, and while the database is away. Dropping the future loses nothing.
     ///
     /// # Errors
     ///
-    /// [`Closed`] when the engine stops.
-    pub async fn next(&mut self) -> Result<Vec<Arc<Event>>, Closed> {
-        let shutdown = self.watch.hub.shutdown.clone();
-        let events = tokio::select! {
-            biased;
-            () = shutdown.cancelled() => return Err(Closed),
-            events = self.wait() => events,
-        };
-        if let Some(last) = events.last() {
-            self.cursor = last.seq;
-        }
-        Ok(events)
-    }
-
-    async fn wait(&mut self) -> Vec<Arc<Event>> {
-        loop {
+    /// [`Ended`] when the engine stops, and when the logs begin another life.
+    pub async fn next(&mut self) -> Result<Batch, Ended> {
+        let batch = loop {
             // Seen before the look: what is appended after it wakes the wait below.
             self.watch.wake.borrow_and_update();
-            match self.watch.hub.view(self.watch.chat, self.cursor, HANDFUL) {
-                View::Events(events) => return events,
-                View::TooOld => {
-                    if let Some(events) = self.replay().await {
-                        return events;
-                    }
+            let (chat, hub) = (self.watch.chat, &self.watch.hub);
+            match hub.tail(chat, self.epoch, self.cursor, HANDFUL) {
+                Tail::Expired => return Err(Ended::Expired),
+                Tail::Of(View::Entries(events, changed)) => {
+                    let moment = Moment::Changed(changed);
+                    break Batch { events, moment };
                 }
-                View::Nothing => {
-                    // The tail lives as long as this watch, so its end is no case.
-                    self.watch.wake.changed().await.ok();
-                }
+                // Boxed, for it is rare, and what waits for the next entry should be small.
+                Tail::Of(View::TooOld) => break Box::pin(self.replay()).await?,
+                Tail::Of(View::Nothing) => self.wait().await?,
             }
+        };
+        if let Some(last) = batch.events.last() {
+            self.cursor = last.seq;
+        }
+        Ok(batch)
+    }
+
+    async fn wait(&mut self) -> Result<(), Ended> {
+        tokio::select! {
+            biased;
+            () = self.watch.hub.shutdown.cancelled() => Err(Ended::Stopping),
+            // The tail lives as long as this watch, so its end is no case.
+            _ = self.watch.wake.changed() => Ok(()),
         }
     }
 
-    /// Reads the next entries from the log itself; `None` where that has to be tried again.
-    async fn replay(&mut self) -> Option<Vec<Arc<Event>>> {
-        let range = LogRange {
-            tenant: self.watch.tenant.clone(),
-            chat_id: self.watch.chat,
-            after: self.cursor,
-        };
-        let events = match self.watch.hub.read(&[range]).await {
-            Ok(events) => events,
-            Err(error) => {
-                tracing::warn!(%error, "a subscriber cannot read the log");
-                self.back_off.wait().await;
-                return None;
+    /// Reads the next entries from the log itself, together with others who fell behind.
+    async fn replay(&self) -> Result<Batch, Ended> {
+        let mut back_off = BackOff::new(self.watch.hub.options.back_off);
+        let read = async {
+            loop {
+                let range = LogRange {
+                    tenant: self.watch.tenant.clone(),
+                    chat_id: self.watch.chat,
+                    after: self.cursor,
+                };
+                match self.watch.replays.read(range).await {
+                    Some(batch) if !batch.events.is_empty() => return batch,
+                    Some(_) => {
+                        let (chat, after) = (self.watch.chat, self.cursor);
+                        tracing::error!(%chat, after, "the log has a gap");
+                    }
+                    None => {}
+                }
+                back_off.wait().await;
             }
         };
-        let numbered = events.into_iter().zip(self.cursor + 1..);
-        let next = numbered
-            .take_while(|(event, seq)| event.seq == *seq)
-            .map(|(event, _)| Arc::new(event));
-        let next: Vec<_> = next.collect();
-        if next.is_empty() {
-            tracing::error!(chat = %self.watch.chat, after = self.cursor, "the log has a gap");
-            self.back_off.wait().await;
-            return None;
+        tokio::select! {
+            biased;
+            () = self.watch.hub.shutdown.cancelled() => Err(Ended::Stopping),
+            batch = read => Ok(batch),
         }
-        self.back_off.reset();
-        Some(next)
     }
 }

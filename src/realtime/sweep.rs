@@ -46,6 +46,10 @@ async fn once(hub: &Hub) -> Result<(), ReadError> {
         return Ok(());
     }
     let chats = hub.chats();
+    if !chats.is_empty() {
+        let mut conn = hub.pool.get().await?;
+        hub.observe_epoch(store::events::current_epoch(&mut conn).await?);
+    }
     for slice in chats.chunks(SLICE) {
         let mut conn = hub.pool.get().await?;
         for (chat, head) in store::chats::heads(&mut conn, slice).await? {

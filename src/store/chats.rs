@@ -2,14 +2,19 @@
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::exists;
+use diesel::expression::{ValidGrouping, is_aggregate};
 use diesel::pg::Pg;
 use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::sql_types::{Array, Bool, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::Connection;
-use crate::model::{Chat, ChatFilter, ChatId, ChatKind, ChatState, Page, Role, TenantId, UserId};
-use crate::schema::{chats, direct_chats, participants};
+use crate::model::{
+    Chat, ChatFilter, ChatHistory, ChatId, ChatKind, ChatState, Page, Role, TenantId, UserId,
+};
+use crate::schema::{chats, direct_chats, epoch, participants};
 
 /// A chat to write.
 #[derive(Debug, Insertable)]
@@ -31,6 +36,8 @@ pub struct NewChat<'a> {
     pub last_seq: i64,
     /// When it was last active: `created_at`.
     pub last_activity_at: DateTime<Utc>,
+    /// How much of its log its participants see.
+    pub history: ChatHistory,
 }
 
 /// Writes a chat.
@@ -133,6 +140,65 @@ pub async fn state(
         .optional()
 }
 
+/// A chat and someone who may be in it.
+pub type Membership = (ChatId, UserId);
+
+/// The memberships among `wanted` that exist, in chats deleted or not, and with each the life of the
+/// database's logs: in one statement and snapshot.
+pub async fn states_of(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    wanted: &[Membership],
+) -> QueryResult<Vec<(ChatState, Option<Uuid>)>> {
+    let (chats, users) = wanted
+        .iter()
+        .map(|(chat, user)| (*chat, user.as_str()))
+        .unzip();
+    chats::table
+        .inner_join(participants::table)
+        .filter(Among { chats, users })
+        .filter(chats::tenant_id.eq(tenant))
+        .select((
+            ChatState::as_select(),
+            epoch::table.select(epoch::value).single_value(),
+        ))
+        .load(conn)
+        .await
+}
+
+/// Whether a participant is one of those listed: pairs, which `eq_any` cannot say.
+#[derive(Debug)]
+struct Among<'a> {
+    chats: Vec<ChatId>,
+    users: Vec<&'a str>,
+}
+
+impl QueryId for Among<'_> {
+    type QueryId = Among<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl<G> ValidGrouping<G> for Among<'_> {
+    type IsAggregate = is_aggregate::No;
+}
+
+impl Expression for Among<'_> {
+    type SqlType = Bool;
+}
+
+impl<Source> AppearsOnTable<Source> for Among<'_> {}
+
+impl QueryFragment<Pg> for Among<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("(participants.chat_id, participants.user_id) IN (SELECT * FROM unnest(");
+        out.push_bind_param::<Array<SqlUuid>, _>(&self.chats)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Text>, _>(&self.users)?;
+        out.push_sql("))");
+        Ok(())
+    }
+}
+
 /// All chats that `viewer` is in, deleted or not, with their membership.
 pub async fn all_states(
     conn: &mut Connection,
@@ -224,6 +290,22 @@ pub async fn set_title(
     Ok(())
 }
 
+/// Changes how much of a chat's log its participants see.
+pub async fn set_history(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    id: ChatId,
+    history: ChatHistory,
+) -> QueryResult<()> {
+    diesel::update(chats::table)
+        .filter(chats::id.eq(id))
+        .filter(chats::tenant_id.eq(tenant))
+        .set(chats::history.eq(history))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Marks a chat deleted by someone at some time, or live again.
 pub async fn set_deleted(
     conn: &mut Connection,
@@ -281,8 +363,7 @@ fn inbox<'a>(
     if !filter.include_deleted {
         return query.filter(live);
     }
-    let mut visible: Box<dyn BoxableExpression<_, Pg, SqlType = diesel::sql_types::Bool>> =
-        Box::new(live);
+    let mut visible: Box<dyn BoxableExpression<_, Pg, SqlType = Bool>> = Box::new(live);
     for (kind, role) in restorers {
         let restorer = chats::kind.eq(*kind).and(participants::role.eq(*role));
         visible = Box::new(visible.or(restorer));

@@ -169,3 +169,26 @@ impl LogRow {
 pub async fn current_epoch(conn: &mut Connection) -> QueryResult<Uuid> {
     epoch::table.select(epoch::value).first(conn).await
 }
+
+/// Begins a new epoch at `at`, and returns the old one and the new one. Every event cursor that was given out
+/// before has expired then.
+pub async fn bump_epoch(conn: &mut Connection, at: DateTime<Utc>) -> QueryResult<(Uuid, Uuid)> {
+    // The old value is read under the row's lock: two who bump at once tell of three epochs, not of two.
+    diesel::sql_query(
+        "UPDATE epoch SET value = gen_random_uuid(), started_at = $1 \
+         FROM (SELECT id, value FROM epoch FOR UPDATE) AS old WHERE epoch.id = old.id \
+         RETURNING old.value AS old, epoch.value AS new",
+    )
+    .bind::<Timestamptz, _>(at)
+    .get_result::<Bumped>(conn)
+    .await
+    .map(|bumped| (bumped.old, bumped.new))
+}
+
+#[derive(Debug, QueryableByName)]
+struct Bumped {
+    #[diesel(sql_type = SqlUuid)]
+    old: Uuid,
+    #[diesel(sql_type = SqlUuid)]
+    new: Uuid,
+}

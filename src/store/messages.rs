@@ -32,6 +32,10 @@ pub(super) type MessageSql = (
 pub(super) const COLUMNS: &str = "m.chat_id, m.seq, m.id, m.sender_id, m.body, m.reply_to_seq, \
      m.created_at, m.edited_at, m.deleted_at, m.deleted_by";
 
+/// The first entry of a chat's log that a participant sees, of tables named `c` and `p`, as
+/// `model::visible_from` says.
+const VISIBLE_FROM: &str = "CASE c.history WHEN 1 THEN p.joined_seq ELSE 1 END";
+
 /// A message to send.
 #[derive(Debug, Clone, Copy)]
 pub struct NewMessage<'a> {
@@ -167,13 +171,13 @@ pub async fn seq_of(
         .optional()
 }
 
-/// A page of a chat's messages up to `head`, oldest first; for a page from the end, in reverse. With each
-/// row: whether the chat has messages up to `after`, and whether it has some from `before` on.
+/// A page of a chat's messages from `from` up to `head`, oldest first; for a page from the end, in reverse.
+/// With each row: whether there are such messages up to `after`, and whether there are some from `before` on.
 pub async fn page(
     conn: &mut Connection,
     tenant: &TenantId,
     chat: ChatId,
-    head: i64,
+    (from, head): (i64, i64),
     page: &Page<i64>,
 ) -> QueryResult<Vec<(Message, bool, bool)>> {
     let window = Window {
@@ -181,6 +185,7 @@ pub async fn page(
         chat,
         after: page.after.unwrap_or(0),
         before: page.before.unwrap_or(i64::MAX),
+        from,
         head,
         limit: page.read_limit(),
     };
@@ -197,6 +202,7 @@ struct Window<'a> {
     chat: ChatId,
     after: i64,
     before: i64,
+    from: i64,
     head: i64,
     limit: i64,
 }
@@ -215,13 +221,15 @@ impl<const FROM_END: bool> QueryFragment<Pg> for MessagePage<'_, FROM_END> {
         out.push_bind_param::<SqlUuid, _>(&window.chat)?; // $1
         out.push_sql(" AND o.seq <= ");
         out.push_bind_param::<BigInt, _>(&window.after)?; // $2
-        out.push_sql("), EXISTS (SELECT FROM messages AS o WHERE o.chat_id = $1 AND o.seq >= ");
-        out.push_bind_param::<BigInt, _>(&window.before)?; // $3
+        out.push_sql(" AND o.seq >= ");
+        out.push_bind_param::<BigInt, _>(&window.from)?; // $3
+        out.push_sql("), EXISTS (SELECT FROM messages AS o WHERE o.chat_id = $1 AND o.seq >= $3 AND o.seq >= ");
+        out.push_bind_param::<BigInt, _>(&window.before)?; // $4
         out.push_sql(" AND o.seq <= ");
-        out.push_bind_param::<BigInt, _>(&window.head)?; // $4
+        out.push_bind_param::<BigInt, _>(&window.head)?; // $5
         out.push_sql(
-            ") FROM messages AS m WHERE m.chat_id = $1 AND m.seq > $2 AND m.seq < $3 \
-             AND m.seq <= $4 AND m.tenant_id = ",
+            ") FROM messages AS m WHERE m.chat_id = $1 AND m.seq > $2 AND m.seq >= $3 AND m.seq < $4 \
+             AND m.seq <= $5 AND m.tenant_id = ",
         );
         out.push_bind_param::<Text, _>(window.tenant)?;
         out.push_sql(if FROM_END {
@@ -249,8 +257,8 @@ pub async fn any_between(
     diesel::select(exists(query)).get_result(conn).await
 }
 
-/// For each wanted place, the newest message of the chat at it or before it, of chats that `viewer` is in.
-/// Each comes with the place it answers.
+/// For each wanted place, the newest message of the chat at it or before it that `viewer` sees, of chats that
+/// they are in. Each comes with the place it answers.
 pub async fn up_to(
     conn: &mut Connection,
     tenant: &TenantId,
@@ -291,10 +299,12 @@ impl QueryFragment<Pg> for UpTo<'_> {
         out.push_sql(" AND p.user_id = ");
         out.push_bind_param::<Text, _>(self.viewer)?;
         out.push_sql(
-            " CROSS JOIN LATERAL (SELECT * FROM messages WHERE messages.chat_id = want.chat_id \
-             AND messages.tenant_id = $3 AND messages.seq <= want.seq \
-             ORDER BY messages.seq DESC LIMIT 1) AS m",
+            " JOIN chats AS c ON c.id = want.chat_id \
+             CROSS JOIN LATERAL (SELECT * FROM messages WHERE messages.chat_id = want.chat_id \
+             AND messages.tenant_id = $3 AND messages.seq <= want.seq AND messages.seq >= ",
         );
+        out.push_sql(VISIBLE_FROM);
+        out.push_sql(" ORDER BY messages.seq DESC LIMIT 1) AS m");
         Ok(())
     }
 }

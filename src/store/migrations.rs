@@ -19,20 +19,28 @@ pub type MigrationError = Box<dyn Error + Send + Sync>;
 
 /// Runs the pending migrations, one server at a time, and returns their names.
 ///
+/// The lock is one transaction's, on a connection of its own: the migrations are transactions themselves, and
+/// a lock of their session would stay behind in a session that others get, behind a proxy of transactions.
+///
 /// # Errors
 ///
 /// Whatever Postgres or a migration says; each migration is a transaction of its own.
-pub async fn run(mut conn: Connection) -> Result<Vec<String>, MigrationError> {
-    conn.batch_execute(&format!("SELECT pg_advisory_lock({LOCK})"))
-        .await?;
-    // The lock goes with the connection, which ends with this task.
-    tokio::task::spawn_blocking(move || {
+pub async fn run(mut lock: Connection, conn: Connection) -> Result<Vec<String>, MigrationError> {
+    // It idles while the migrations run, however long a role's settings let a transaction do so.
+    lock.batch_execute(&format!(
+        "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0; \
+         SELECT pg_advisory_xact_lock({LOCK})"
+    ))
+    .await?;
+    let ran = tokio::task::spawn_blocking(move || {
         let mut harness = AsyncMigrationHarness::new(conn);
         let names = names(&mut harness)?;
         harness.run_pending_migrations(MIGRATIONS)?;
         Ok(names)
     })
-    .await?
+    .await?;
+    lock.batch_execute("COMMIT").await?;
+    ran
 }
 
 fn names(harness: &mut AsyncMigrationHarness<Connection>) -> Result<Vec<String>, MigrationError> {

@@ -24,7 +24,7 @@ pub struct NewParticipant<'a> {
     pub role: Role,
     /// When they are added.
     pub joined_at: DateTime<Utc>,
-    /// The log entry that adds them.
+    /// The log entry that adds them; 1 for who is in the chat from its start.
     pub joined_seq: i64,
     /// What they start having read.
     pub read_seq: i64,

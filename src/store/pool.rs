@@ -10,16 +10,16 @@ use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
 };
-use futures_util::FutureExt as _;
+use futures_util::future::ready;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use rustls::ClientConfig;
 use tokio_postgres::Config;
 use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_util::task::TaskTracker;
 
+use super::connection::{Connection, Unprepared};
 use super::tls;
 use crate::sabotage::{self, Sabotage};
-
-/// A connection to Postgres.
-pub type Connection = AsyncPgConnection;
 
 /// The pool's manager.
 type Manager = AsyncDieselConnectionManager<Connection>;
@@ -42,9 +42,21 @@ pub enum DatabaseError {
     /// `sslmode` or `sslrootcert` cannot be done.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
+    /// `pool_mode` is none that a proxy has.
+    #[error("pool_mode is session or transaction, not {0:?}")]
+    PoolMode(String),
     /// The pool cannot be built.
     #[error("the connection pool cannot be built")]
     Pool(#[source] deadpool::managed::BuildError),
+}
+
+/// What a connection keeps: all its transactions in one session, or each in any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PoolMode {
+    /// A session: Postgres itself, or a proxy that pools sessions.
+    Session,
+    /// A transaction: a proxy that pools transactions.
+    Transaction,
 }
 
 /// A database that can be connected to.
@@ -52,6 +64,9 @@ pub enum DatabaseError {
 pub struct Database {
     config: Config,
     tls: Arc<ClientConfig>,
+    mode: PoolMode,
+    /// Drives the connections behind a proxy of transactions. diesel-async drives the others by itself.
+    tasks: TaskTracker,
 }
 
 impl fmt::Debug for Database {
@@ -78,13 +93,15 @@ pub struct PoolOptions {
 
 impl Database {
     /// Reads a `postgres://` URL, with the parameters of libpq (PostgreSQL manual, section 34.1.2) that
-    /// tokio-postgres knows, and `sslmode` and `sslrootcert` in full.
+    /// tokio-postgres knows, `sslmode` and `sslrootcert` in full, and `pool_mode` of our own: `session` (the
+    /// default), or `transaction` where the address is that of a proxy that pools transactions.
     ///
     /// # Errors
     ///
     /// [`DatabaseError`] for a URL that cannot be read or TLS that cannot be had.
     pub fn new(url: &str) -> Result<Self, DatabaseError> {
-        let (url, tls) = tls::split(url)?;
+        let (url, mode) = take_pool_mode(url)?;
+        let (url, tls) = tls::split(&url)?;
         let mut config: Config = url.parse().map_err(DatabaseError::Url)?;
         config.ssl_mode(tls.mode());
         if config.get_application_name().is_none() {
@@ -93,29 +110,41 @@ impl Database {
         Ok(Self {
             config,
             tls: Arc::new(tls.client_config()?),
+            mode,
+            tasks: TaskTracker::new(),
         })
     }
 
-    /// The same database by a connection with other run-time parameters, such as `-c name=value`.
+    /// What a connection to this address keeps.
+    #[must_use]
+    pub fn mode(&self) -> PoolMode {
+        self.mode
+    }
+
+    /// The same database by connections whose name says what they are for, such as `colloquy listener`.
+    #[must_use]
+    pub fn serving_as(&self, purpose: &str) -> Self {
+        let mut database = self.clone();
+        let name = self.config.get_application_name().unwrap_or("colloquy");
+        database
+            .config
+            .application_name(format!("{name} {purpose}"));
+        database
+    }
+
+    /// The same database by a connection with other run-time parameters, such as `-c name=value`. A proxy of
+    /// transactions takes none: its sessions are not ours.
     #[must_use]
     pub fn with_options(&self, options: &str) -> Self {
         let mut database = self.clone();
+        if self.mode == PoolMode::Transaction {
+            return database;
+        }
         let options = match self.config.get_options() {
             Some(given) => format!("{given} {options}"),
             None => options.to_owned(),
         };
         database.config.options(options);
-        database
-    }
-
-    /// The same database by a connection whose `application_name` also says what it is for.
-    #[must_use]
-    pub fn called(&self, purpose: &str) -> Self {
-        let mut database = self.clone();
-        let name = self.config.get_application_name().unwrap_or_default();
-        database
-            .config
-            .application_name(format!("{name} {purpose}"));
         database
     }
 
@@ -153,7 +182,17 @@ impl Database {
             .connect(tls)
             .await
             .map_err(|error| ConnectionError::BadConnection(describe(&error)))?;
-        Connection::try_from_client_and_connection(client, connection).await
+        if self.mode == PoolMode::Session {
+            let session = AsyncPgConnection::try_from_client_and_connection(client, connection);
+            return Ok(session.await?.into());
+        }
+        // It ends with the client. What is wrong with it, the statement that waits for it is told; notices are
+        // for nobody, as in a session of diesel-async's.
+        let mut connection = connection;
+        let messages = stream::poll_fn(move |cx| connection.poll_message(cx));
+        let good = messages.take_while(|message| ready(message.is_ok()));
+        self.tasks.spawn(good.for_each(|_| ready(())));
+        Ok(Unprepared::new(client, Arc::clone(&self.tls)).into())
     }
 
     /// Makes a pool; it connects when first asked.
@@ -178,7 +217,12 @@ impl Database {
         config.recycling_method = RecyclingMethod::Fast;
         config.custom_setup = Box::new(move |_| {
             let database = database.clone();
-            async move { database.connect().await }.boxed()
+            async move {
+                let mut connection = database.connect().await?;
+                connection.limit(options.statement);
+                Ok(connection)
+            }
+            .boxed()
         });
         Pool::builder(Manager::new_with_config("", config))
             .max_size(options.size)
@@ -193,8 +237,27 @@ impl Database {
     }
 }
 
+/// Takes our own parameter out of a database URL.
+fn take_pool_mode(url: &str) -> Result<(String, PoolMode), DatabaseError> {
+    let (base, query) = url.split_once('?').unwrap_or((url, ""));
+    let mut mode = PoolMode::Session;
+    let mut rest = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        match pair.strip_prefix("pool_mode=") {
+            None => rest.push(pair),
+            Some("session") => mode = PoolMode::Session,
+            Some("transaction") => mode = PoolMode::Transaction,
+            Some(other) => return Err(DatabaseError::PoolMode(other.to_owned())),
+        }
+    }
+    if rest.is_empty() {
+        return Ok((base.to_owned(), mode));
+    }
+    Ok((format!("{base}?{}", rest.join("&")), mode))
+}
+
 /// An error with its causes: tokio-postgres says only "error connecting to server" by itself.
-fn describe(error: &tokio_postgres::Error) -> String {
+pub(super) fn describe(error: &tokio_postgres::Error) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {

@@ -67,6 +67,7 @@ const MUTATIONS: &[Case] = &[
     case("openDirectChat", "{ userId: \"eve\" }", Theirs),
     case("createGroupChat", "{ title: \"Mine\" }", Theirs),
     case("renameChat", "{ chatId: \"CHAT\", title: \"New\" }", NotFound),
+    case("changeChatHistory", "{ chatId: \"CHAT\", history: SINCE_JOINING }", NotFound),
     case("deleteChat", "{ chatId: \"CHAT\" }", NotFound),
     case("deleteChat", "{ chatId: \"DELETED\" }", NotFound),
     case("restoreChat", "{ chatId: \"CHAT\" }", NotFound),
@@ -84,6 +85,13 @@ const MUTATIONS: &[Case] = &[
     case("deleteMessage", "{ messageId: \"MESSAGE\" }", NotFound),
     case("restoreMessage", "{ messageId: \"GONE\" }", NotFound),
     case("markChatRead", "{ chatId: \"CHAT\", messageId: \"MESSAGE\" }", NotFound),
+    case("setTyping", "{ chatId: \"CHAT\", typing: true }", NotFound),
+    case("setTyping", "{ chatId: \"CHAT\", typing: false }", NotFound),
+    case("setTyping", "{ chatId: \"DELETED\", typing: true }", NotFound),
+    case("markChatDelivered", "{ marks: [{ chatId: \"CHAT\", messageId: \"MESSAGE\" }] }", NotFound),
+    case("markChatDelivered", "{ marks: [{ chatId: \"nonsense\", messageId: \"MESSAGE\" }] }", NotFound),
+    case("markChatDelivered", "{ marks: [] }", Theirs),
+    case("setPresenceVisibility", "{ visible: false }", Theirs),
 ];
 
 #[rustfmt::skip]
@@ -92,6 +100,9 @@ const SUBSCRIPTIONS: &[Case] = &[
     case("chatEvents", "subscription { chatEvents(chatId: \"DELETED\") { cursor } }", NotFound),
     case("chatEvents", "subscription { chatEvents(chatId: \"CHAT\", after: \"CURSOR\") { cursor } }", NotFound),
     case("chatEvents", "subscription { chatEvents(chatId: \"nonsense\") { cursor } }", NotFound),
+    case("chatSignals", "subscription { chatSignals(chatId: \"CHAT\") { __typename } }", NotFound),
+    case("chatSignals", "subscription { chatSignals(chatId: \"DELETED\") { __typename } }", NotFound),
+    case("chatSignals", "subscription { chatSignals(chatId: \"nonsense\") { __typename } }", NotFound),
     case("chatUpdates", "subscription { chatUpdates { kind chatId } }", Quiet),
 ];
 
@@ -144,7 +155,7 @@ impl Private {
         let mut log = server.log(chat).await;
         log.extend(server.log(deleted).await);
         let fields = "title deletedAt messages { nodes { body editedAt deletedAt } } \
-             participants { nodes { user { id } role joinedAt lastReadMessage { id } } }";
+             participants { nodes { user { id } role joinedAt lastReadMessage { id } lastDeliveredMessage { id } } }";
         let seen = [
             self.alice.chat(chat, fields).await,
             self.alice.chat(deleted, fields).await,

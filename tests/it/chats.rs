@@ -332,6 +332,10 @@ async fn writes(chat: &str, message: &str, person: &User) -> Vec<(&'static str, 
     vec![
         ("renameChat", json!({ "chatId": chat, "title": "New" })),
         (
+            "changeChatHistory",
+            json!({ "chatId": chat, "history": "SINCE_JOINING" }),
+        ),
+        (
             "addParticipants",
             json!({ "chatId": chat, "userIds": ["dora"] }),
         ),
@@ -354,6 +358,11 @@ async fn writes(chat: &str, message: &str, person: &User) -> Vec<(&'static str, 
         (
             "markChatRead",
             json!({ "chatId": chat, "messageId": message }),
+        ),
+        ("setTyping", json!({ "chatId": chat, "typing": true })),
+        (
+            "markChatDelivered",
+            json!({ "marks": [{ "chatId": chat, "messageId": message }] }),
         ),
     ]
 }
@@ -399,6 +408,7 @@ fn every_write_to_a_chat_is_among_those_a_deleted_one_refuses() {
             "createGroupChat",
             "deleteChat",
             "restoreChat",
+            "setPresenceVisibility",
         ];
         for field in schema["__type"]["fields"].as_array().unwrap() {
             let name = field["name"].as_str().unwrap();

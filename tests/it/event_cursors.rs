@@ -43,6 +43,52 @@ fn what_is_no_cursor_of_the_chat_is_bad_input() {
     });
 }
 
+/// A cursor is refused with a reason that says what to do about it.
+#[test]
+fn why_a_cursor_is_refused_is_told() {
+    run(async {
+        let server = Server::start().await;
+        let [alice, bob, carol] = ["alice", "bob", "carol"].map(|id| server.user(id));
+        let (chat, other) = (alice.direct(&bob).await, alice.direct(&carol).await);
+        let good = alice.event_cursor(&chat).await;
+        let decoded = EventCursor::decode(&good).unwrap();
+        let others = EventCursor::decode(&alice.event_cursor(&other).await).unwrap();
+        let epoch = Uuid::from_u128(decoded.epoch.as_u128() ^ 1);
+        let (not_one, of_another) = ("is not an event cursor", "is a cursor of another chat");
+        let (bad, expired) = ("BAD_USER_INPUT", "CURSOR_EXPIRED");
+        for (after, expected, words) in [
+            (good[..good.len() - 1].to_owned(), bad, not_one),
+            (format!("{good}A"), bad, not_one),
+            (format!(" {good}"), bad, not_one),
+            (good.replacen('A', "B", 1), bad, not_one),
+            (others.encode(), bad, of_another),
+            (
+                EventCursor { epoch, ..decoded }.encode(),
+                expired,
+                "load the chat again",
+            ),
+            // Of a restored database nothing is known, not even whose chat it was.
+            (
+                EventCursor { epoch, ..others }.encode(),
+                expired,
+                "load the chat again",
+            ),
+        ] {
+            let message = alice.follows(&chat, Some(&after)).await.message().await;
+            let error = &message["payload"][0];
+            assert_eq!(error["extensions"]["code"], expected, "{after}: {message}");
+            let text = error["message"].as_str().unwrap();
+            assert!(text.contains(words), "{after}: {text}");
+        }
+        // The one they were made from is good.
+        alice.sends(&chat, "on").await;
+        assert_eq!(
+            seqs(&alice.follows(&chat, Some(&good)).await.take(1).await),
+            [3]
+        );
+    });
+}
+
 #[test]
 fn a_cursor_of_another_life_of_the_log_has_expired() {
     run(async {

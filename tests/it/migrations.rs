@@ -63,12 +63,19 @@ fn migrations_run_up_and_down_and_up() {
         assert!(wanted.len() > 80, "only {} lines of catalog", wanted.len());
         let empty = postgres::empty_database().await;
         let connect = || async { empty.connect().await.unwrap() };
-        let up = migrations::run(connect().await).await.unwrap();
+        let up = migrations::run(connect().await, connect().await)
+            .await
+            .unwrap();
         assert_eq!(catalog(&mut connect().await).await, wanted);
         let down = migrations::revert_all(connect().await).await.unwrap();
         assert_eq!(down.iter().rev().cloned().collect::<Vec<_>>(), up);
         assert_eq!(catalog(&mut connect().await).await, [""; 0]);
-        assert_eq!(migrations::run(connect().await).await.unwrap(), up);
+        assert_eq!(
+            migrations::run(connect().await, connect().await)
+                .await
+                .unwrap(),
+            up
+        );
         assert_eq!(catalog(&mut connect().await).await, wanted);
     });
 }
@@ -79,7 +86,9 @@ fn pending_migrations_are_those_that_have_not_run() {
         let empty = postgres::empty_database().await;
         let connect = || async { empty.connect().await.unwrap() };
         let pending = migrations::pending(connect().await).await.unwrap();
-        let ran = migrations::run(connect().await).await.unwrap();
+        let ran = migrations::run(connect().await, connect().await)
+            .await
+            .unwrap();
         assert_eq!(pending.len(), ran.len());
         let left = migrations::pending(connect().await).await.unwrap();
         assert_eq!(left, [""; 0]);
@@ -92,7 +101,8 @@ fn servers_that_start_together_take_turns() {
         let empty = postgres::empty_database().await;
         let connect = || async { empty.connect().await.unwrap() };
         let expected = migrations::pending(connect().await).await.unwrap().len();
-        let runs = [connect().await, connect().await, connect().await].map(migrations::run);
+        let runs =
+            (0..3).map(|_| async { migrations::run(connect().await, connect().await).await });
         let ran = futures_util::future::join_all(runs).await;
         let mut counts: Vec<_> = ran.into_iter().map(|names| names.unwrap().len()).collect();
         counts.sort_unstable();

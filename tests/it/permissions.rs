@@ -43,6 +43,8 @@ macro_rules! row {
 const TABLE: &[Row] = &[
     row!("send", "sendMessage", r#"{"chatId":"CHAT","body":"hi"}"#, [OK, OK, OK, OK], READ_ONLY),
     row!("mark read", "markChatRead", r#"{"chatId":"CHAT","messageId":"OTHERS"}"#, [OK, OK, OK, OK], READ_ONLY),
+    row!("type", "setTyping", r#"{"chatId":"CHAT","typing":true}"#, [OK, OK, OK, OK], READ_ONLY),
+    row!("mark delivered", "markChatDelivered", r#"{"marks":[{"chatId":"CHAT","messageId":"OTHERS"}]}"#, [OK, OK, OK, OK], READ_ONLY),
     row!("edit own", "editMessage", r#"{"messageId":"OWN","body":"new"}"#, [OK, OK, OK, OK], READ_ONLY),
     row!("edit another's", "editMessage", r#"{"messageId":"OTHERS","body":"new"}"#, [FORBIDDEN; 4], READ_ONLY),
     row!("delete own", "deleteMessage", r#"{"messageId":"OWN"}"#, [OK, OK, OK, OK], READ_ONLY),
@@ -61,6 +63,7 @@ const TABLE: &[Row] = &[
     row!("promote", "changeParticipantRole", r#"{"chatId":"CHAT","userId":"MEMBER","role":"ADMIN"}"#, [OK, FORBIDDEN, FORBIDDEN, CONFLICT], READ_ONLY),
     row!("demote an owner", "changeParticipantRole", r#"{"chatId":"CHAT","userId":"OWNER","role":"MEMBER"}"#, [OK, FORBIDDEN, FORBIDDEN, CONFLICT], READ_ONLY),
     row!("step down", "changeParticipantRole", r#"{"chatId":"CHAT","userId":"SELF","role":"MEMBER"}"#, [OK, FORBIDDEN, FORBIDDEN, CONFLICT], READ_ONLY),
+    row!("change history", "changeChatHistory", r#"{"chatId":"CHAT","history":"SINCE_JOINING"}"#, [OK, FORBIDDEN, FORBIDDEN, CONFLICT], READ_ONLY),
     row!("delete", "deleteChat", r#"{"chatId":"CHAT"}"#, [OK, FORBIDDEN, FORBIDDEN, OK], RESTORERS),
     row!("restore", "restoreChat", r#"{"chatId":"CHAT"}"#, [OK, FORBIDDEN, FORBIDDEN, OK], RESTORERS),
 ];
@@ -112,21 +115,24 @@ impl Scene {
     /// The input with ids in the place of their names, but for the names of roles.
     fn fill(&self, input: &str) -> Value {
         let mut input: Value = serde_json::from_str(input).unwrap();
-        for (field, value) in input.as_object_mut().unwrap() {
-            if field != "role" {
-                let texts = match value {
-                    Value::Array(items) => items.iter_mut().collect(),
-                    value => vec![value],
-                };
-                for text in texts {
-                    let id = self.ids.iter().find(|(name, _)| text == name);
-                    if let Some((_, id)) = id {
-                        *text = json!(id);
-                    }
+        self.fill_value(&mut input);
+        input
+    }
+
+    fn fill_value(&self, value: &mut Value) {
+        match value {
+            Value::Object(fields) => {
+                let fields = fields.iter_mut().filter(|(field, _)| *field != "role");
+                fields.for_each(|(_, value)| self.fill_value(value));
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| self.fill_value(item)),
+            Value::String(text) => {
+                if let Some((_, id)) = self.ids.iter().find(|(name, _)| text == name) {
+                    text.clone_from(id);
                 }
             }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
-        input
     }
 
     async fn plays(&self, row: &Row) -> String {
@@ -210,6 +216,9 @@ fn every_mutation_of_a_chat_is_in_the_table() {
         let missing: Vec<&str> = names
             .filter(|name| !TABLE.iter().any(|row| row.mutation == *name))
             .collect();
-        assert_eq!(missing, ["openDirectChat", "createGroupChat"]);
+        assert_eq!(
+            missing,
+            ["openDirectChat", "createGroupChat", "setPresenceVisibility"]
+        );
     });
 }

@@ -1,5 +1,6 @@
 //! The binary itself: starting, stopping, being killed, and what it says when it cannot start.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{ExitStatus, Output, Stdio};
@@ -11,8 +12,9 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
+use crate::support::pgbouncer::PgBouncer;
 use crate::support::user::request;
-use crate::support::{postgres, run};
+use crate::support::{Server, postgres, run};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -309,5 +311,136 @@ fn commands_print_what_they_promise() {
         assert_eq!(token.lines().count(), 1);
         let refusal = refused(colloquy(&["token", "--data-dir", data, "--user", ""])).await;
         assert!(refusal.contains("user id"), "{refusal}");
+    });
+}
+
+/// The binary on a database.
+fn on(url: &str, arguments: &[&str]) -> Command {
+    let mut command = colloquy(arguments);
+    command.env("DATABASE_URL", url).env(
+        "COLLOQUY_JWT_SECRET",
+        "a secret of thirty-two bytes, or more",
+    );
+    command
+}
+
+/// What a command that succeeds prints.
+async fn printed(command: Command) -> String {
+    let output = output(command).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}{errors}");
+    text
+}
+
+#[test]
+fn a_bump_begins_a_new_epoch_and_tells_of_both() {
+    run(async {
+        let database = postgres::database().await;
+        let url = postgres::url(&database);
+        let before = Server::on(database.clone()).await;
+        let alice = before.user("alice");
+        let chat = alice.group("Team", &[]).await;
+        let cursor = alice.event_cursor(&chat).await;
+        let shown = printed(on(&url, &["epoch", "show"])).await;
+        assert_eq!(shown, printed(on(&url, &["epoch", "show"])).await);
+        let bumped = printed(on(&url, &["epoch", "bump"])).await;
+        let lines: Vec<&str> = bumped.lines().collect();
+        let [old, new] = [lines[0], lines[1]].map(|line| line.split_once(' ').unwrap());
+        assert_eq!((lines.len(), old.0, new.0), (2, "old", "new"));
+        assert_eq!(format!("{}\n", old.1), shown);
+        assert_eq!(
+            format!("{}\n", new.1),
+            printed(on(&url, &["epoch", "show"])).await
+        );
+        assert_ne!(old.1, new.1);
+        // A server that starts now lets no cursor of the old epoch go on.
+        let after = Server::on(database).await;
+        let mut events = alice.at(&after).follows(&chat, Some(&cursor)).await;
+        assert_eq!(events.fails().await, "CURSOR_EXPIRED");
+    });
+}
+
+#[test]
+fn bumps_at_once_follow_each_other() {
+    run(async {
+        let database = postgres::database().await;
+        let url = postgres::url(&database);
+        let bumps = (0..4).map(|_| printed(on(&url, &["epoch", "bump"])));
+        let bumps = futures_util::future::join_all(bumps).await;
+        let word = |text: &String, line: usize| text.lines().nth(line).unwrap()[4..].to_owned();
+        let olds: HashSet<_> = bumps.iter().map(|text| word(text, 0)).collect();
+        let news: HashSet<_> = bumps.iter().map(|text| word(text, 1)).collect();
+        assert_eq!((olds.len(), news.len()), (4, 4));
+        // Each but the first old one was somebody's new one.
+        assert_eq!(olds.intersection(&news).count(), 3);
+    });
+}
+
+#[test]
+fn an_epoch_that_cannot_be_had_is_one_sentence() {
+    run(async {
+        let database = postgres::empty_database().await;
+        let said = refused(on(&postgres::url(&database), &["epoch", "bump"])).await;
+        assert!(said.contains("colloquy migrate"), "{said}");
+        let said = refused(on(
+            "postgres://127.0.0.1:1/x?sslmode=disable",
+            &["epoch", "show"],
+        ))
+        .await;
+        assert!(said.contains("out of reach"), "{said}");
+    });
+}
+
+#[test]
+fn an_address_that_cannot_listen_is_one_sentence() {
+    run(async {
+        let url = postgres::url(&postgres::database().await);
+        let pooled = format!("{url}&pool_mode=transaction");
+        let serve = ["--listen", "127.0.0.1:0"];
+        let said = refused(on(&pooled, &serve)).await;
+        assert!(said.contains("LISTEN_DATABASE_URL"), "{said}");
+        let mut command = on(&url, &serve);
+        command.env("LISTEN_DATABASE_URL", &pooled);
+        assert!(refused(command).await.contains("COLLOQUY_REALTIME=sweep"));
+        let mut command = on(&url, &serve);
+        command.env("LISTEN_DATABASE_URL", "mysql://u:hunter2@127.0.0.1/x");
+        let said = refused(command).await;
+        assert!(
+            said.contains("LISTEN_DATABASE_URL") && !said.contains("hunter2"),
+            "{said}"
+        );
+        let said = refused(on(&format!("{url}&pool_mode=statement"), &serve)).await;
+        assert!(said.contains("pool_mode"), "{said}");
+    });
+}
+
+#[test]
+fn every_command_works_behind_a_pooler_of_transactions() {
+    run(async {
+        let Some(pooler) = PgBouncer::start(4).await else {
+            return;
+        };
+        let url = pooler.url(&postgres::empty_database().await);
+        let migrated = printed(on(&url, &["migrate"])).await;
+        assert!(migrated.contains("create_chats"), "{migrated}");
+        let bumped = printed(on(&url, &["epoch", "bump"])).await;
+        assert_eq!(bumped.lines().count(), 2);
+        let mut serving = on(&url, &["--listen", "127.0.0.1:0", "--realtime", "sweep"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(serving.stderr.take().unwrap()).lines();
+        let address = loop {
+            let line = timeout(PATIENCE, lines.next_line()).await.unwrap();
+            let line = line.unwrap().expect("the server serves");
+            let line: Value = serde_json::from_str(&line).unwrap();
+            if line["message"] == "serving" {
+                break line["address"].as_str().unwrap().parse().unwrap();
+            }
+            println!("{line}");
+        };
+        let ready = request(address, "GET", "/readyz", &[], b"").await;
+        assert_eq!(ready.status, 200);
     });
 }

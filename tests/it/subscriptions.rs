@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use colloquy::http::SocketOptions;
 use colloquy::realtime::RealtimeOptions;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -302,8 +303,14 @@ async fn forgetful() -> Server {
         batch: 100,
         ..RealtimeOptions::default()
     };
+    // A slow reader is to be slow here for as long as the machine takes.
+    let sockets = SocketOptions {
+        write_within: Duration::from_secs(120),
+        ..SocketOptions::default()
+    };
     let setup = Setup {
         realtime,
+        sockets,
         ..Setup::default()
     };
     Server::with(postgres::database().await, setup).await

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use colloquy::http::SocketOptions;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -10,24 +11,24 @@ use crate::support::server::Setup;
 use crate::support::socket::Socket;
 use crate::support::{Server, User, postgres, run};
 
-const PROTOCOL: Option<&str> = Some("graphql-transport-ws");
+pub(crate) const PROTOCOL: Option<&str> = Some("graphql-transport-ws");
 
-const STREAM: &str = "subscription ($chat: ID!, $after: String) { \
+pub(crate) const STREAM: &str = "subscription ($chat: ID!, $after: String) { \
                       chatEvents(chatId: $chat, after: $after) { ... on MessageSent { message { body } } } }";
 
 /// Starts a stream of a chat's messages from now on.
-async fn stream(socket: &mut Socket, id: &str, user: &User, chat: &str) {
+pub(crate) async fn stream(socket: &mut Socket, id: &str, user: &User, chat: &str) {
     let variables = json!({ "chat": chat, "after": user.event_cursor(chat).await });
     socket.subscribe(id, STREAM, variables).await;
 }
 
 /// What a stream says of a message.
-fn message(id: &str, body: &str) -> Value {
+pub(crate) fn message(id: &str, body: &str) -> Value {
     let data = json!({ "chatEvents": { "message": { "body": body } } });
     json!({ "type": "next", "id": id, "payload": { "data": data } })
 }
 
-async fn a_chat(server: &Server) -> (User, String) {
+pub(crate) async fn a_chat(server: &Server) -> (User, String) {
     let alice = server.user("alice");
     let chat = alice.direct(&server.user("bob")).await;
     (alice, chat)
@@ -48,12 +49,34 @@ fn what_is_no_message_closes_with_4400() {
             r#"{"type": "subscribe", "id": 1, "payload": {"query": "{ __typename }"}}"#,
             r#"{"type": "complete"}"#,
             r#"{"type": "connection_ack"}"#,
+            r#"{"type": 3}"#,
+            r#"["ping"]"#,
+            r#"{"type": "ping", "payload": "text"}"#,
+            r#"{"type": "pong", "payload": [1]}"#,
+            r#"{"type": "connection_init", "payload": 3}"#,
+            r#"{"type": "complete", "id": ""}"#,
+            r#"{"type": "complete", "id": 7}"#,
+            r#"{"type": "subscribe", "payload": {"query": "{ __typename }"}}"#,
+            r#"{"type": "subscribe", "id": "", "payload": {"query": "{ __typename }"}}"#,
+            r#"{"type": "subscribe", "id": "1", "payload": null}"#,
+            r#"{"type": "subscribe", "id": "1", "payload": {}}"#,
+            r#"{"type": "subscribe", "id": "1", "payload": "{ __typename }"}"#,
+            r#"{"type": "subscribe", "id": "1", "payload": {"query": 3}}"#,
+            r#"{"type": "subscribe", "id": "1", "payload": {"query": null}}"#,
+            r#"{"type": "subscribe", "id": "1", "payload": {"query": "{ __typename }", "operationName": 1}}"#,
+            r#"{"type": "subscribe", "id": "1", "payload": {"query": "{ __typename }", "variables": [1]}}"#,
+            r#"{"type": "subscribe", "id": "1", "payload": {"query": "{ __typename }", "extensions": "x"}}"#,
         ];
         for text in wrong {
             let mut known = alice.socket().await;
             known.say_text(text).await;
             assert_eq!(known.closed().await, 4400, "{text}");
         }
+        let mut known = alice.socket().await;
+        known
+            .subscribe(&"x".repeat(257), "{ __typename }", json!({}))
+            .await;
+        assert_eq!(known.closed().await, 4400);
         let mut unknown = Socket::connect(&alice, PROTOCOL).await;
         unknown.say_text("hello").await;
         assert_eq!(unknown.closed().await, 4400);
@@ -151,9 +174,12 @@ fn another_subprotocol_or_none_closes_with_4406() {
 #[test]
 fn a_socket_that_does_not_say_who_it_is_closes_with_4408() {
     run(async {
-        let init_within = Duration::from_millis(200);
+        let sockets = SocketOptions {
+            init_within: Duration::from_millis(200),
+            ..SocketOptions::default()
+        };
         let setup = Setup {
-            init_within,
+            sockets,
             ..Setup::default()
         };
         let server = Server::with(postgres::database().await, setup).await;
@@ -177,7 +203,14 @@ fn an_id_that_is_in_use_closes_with_4409() {
         let mut socket = alice.socket().await;
         stream(&mut socket, "1", &alice, &chat).await;
         stream(&mut socket, "1", &alice, &chat).await;
-        assert_eq!(socket.closed().await, 4409);
+        let close = (4409, "Subscriber for 1 already exists".to_owned());
+        assert_eq!(socket.next().await, Err(close));
+        // Of whatever kind it is.
+        let mut socket = alice.socket().await;
+        stream(&mut socket, "2", &alice, &chat).await;
+        socket.subscribe("2", "{ __typename }", json!({})).await;
+        let close = (4409, "Subscriber for 2 already exists".to_owned());
+        assert_eq!(socket.next().await, Err(close));
     });
 }
 
@@ -188,6 +221,63 @@ fn a_second_initialisation_closes_with_4429() {
         let mut socket = server.user("alice").socket().await;
         socket.say(json!({ "type": "connection_init" })).await;
         assert_eq!(socket.closed().await, 4429);
+        // Also while the first is being looked at.
+        let mut socket = Socket::connect(&server.user("bob"), PROTOCOL).await;
+        socket.say(json!({ "type": "connection_init" })).await;
+        socket.say(json!({ "type": "connection_init" })).await;
+        assert_eq!(socket.closed().await, 4429);
+    });
+}
+
+/// Optional members may be null, and members that nobody knows are passed over.
+#[test]
+fn null_is_as_good_as_absent() {
+    run(async {
+        let server = Server::start().await;
+        let mut socket = Socket::connect(&server.anonymous(), PROTOCOL).await;
+        socket
+            .say(json!({ "type": "connection_init", "payload": null, "more": 1 }))
+            .await;
+        assert_eq!(socket.hear().await, json!({ "type": "connection_ack" }));
+        let payload = json!({
+            "query": "{ __typename }", "operationName": null, "variables": null, "extensions": null, "more": 1
+        });
+        socket
+            .say(json!({ "type": "subscribe", "id": "q", "payload": payload }))
+            .await;
+        assert_eq!(
+            socket.hear().await["payload"],
+            json!({ "data": { "__typename": "Query" } })
+        );
+        assert_eq!(
+            socket.hear().await,
+            json!({ "type": "complete", "id": "q" })
+        );
+        socket.say(json!({ "type": "ping", "payload": null })).await;
+        assert_eq!(socket.hear().await, json!({ "type": "pong" }));
+    });
+}
+
+/// Not even the one answer of a query comes once its client has completed it.
+#[test]
+fn a_query_that_is_completed_is_not_answered() {
+    run(async {
+        let server = Server::start().await;
+        let (alice, chat) = a_chat(&server).await;
+        let mut socket = alice.socket().await;
+        let mut sql = server.sql().await;
+        postgres::sql(&mut sql, "BEGIN; LOCK TABLE messages").await;
+        let query = "query ($id: ID!) { chat(id: $id) { lastMessage { body } } }";
+        socket.subscribe("q", query, json!({ "id": chat })).await;
+        socket.say(json!({ "type": "complete", "id": "q" })).await;
+        socket.subscribe("q", "{ __typename }", json!({})).await;
+        assert_eq!(
+            socket.hear().await["payload"]["data"]["__typename"],
+            "Query"
+        );
+        assert_eq!(socket.hear().await["type"], "complete");
+        postgres::sql(&mut sql, "COMMIT").await;
+        assert!(socket.is_quiet(Duration::from_millis(300)).await);
     });
 }
 

@@ -4,4 +4,5 @@ import "./messages.js";
 import "./events.js";
 import "./authentication.js";
 import "./offline.js";
+import "./transports.js";
 import "./restart.js";

@@ -11,6 +11,7 @@ use crate::realtime::Feed;
 use crate::store::{Database, PoolOptions};
 
 const CHAT: ChatId = ChatId(Uuid::nil());
+const EPOCH: Uuid = Uuid::from_u128(1);
 
 /// A hub whose database is never asked for anything.
 fn hub() -> Arc<Hub> {
@@ -24,7 +25,9 @@ fn hub() -> Arc<Hub> {
     let database = Database::new("postgres://localhost/nowhere?sslmode=disable").unwrap();
     let pool = database.pool(options).unwrap();
     let shutdown = CancellationToken::new();
-    Arc::new(Hub::new(RealtimeOptions::default(), pool, shutdown))
+    let hub = Hub::new(RealtimeOptions::default(), pool, shutdown);
+    hub.observe_epoch(EPOCH);
+    Arc::new(hub)
 }
 
 fn feed(hub: &Arc<Hub>) -> Feed {
@@ -51,7 +54,7 @@ async fn a_head_that_someone_else_reads_is_news_to_feeds() {
     );
     assert!(!has_changed(&mut two));
     let _tail = hub.watch(&TenantId::default(), CHAT);
-    hub.begin(&TenantId::default(), CHAT, 6);
+    hub.begin(&TenantId::default(), CHAT, 6, EPOCH);
     assert!(!hub.grew(CHAT, 6), "the hint of 6 comes late");
     assert!(has_changed(&mut one) && has_changed(&mut two));
 }
@@ -78,17 +81,45 @@ async fn what_grows_between_attention_and_reading_is_heard_of() {
 async fn a_hint_during_a_read_is_read_next() {
     let hub = hub();
     let _tail = hub.watch(&TenantId::default(), CHAT);
-    hub.begin(&TenantId::default(), CHAT, 5);
+    hub.begin(&TenantId::default(), CHAT, 5, EPOCH);
     assert!(hub.grew(CHAT, 6));
-    let ranges = hub.take_behind();
-    assert_eq!(ranges.len(), 1);
+    let tasks = hub.take_behind();
+    assert_eq!(tasks.len(), 1);
     assert!(hub.grew(CHAT, 7));
-    hub.append(&ranges, Vec::new());
+    assert!(hub.take_behind().is_empty(), "one reader at a time");
+    hub.append(tasks, Vec::new());
     assert!(!hub.grew(CHAT, 7), "the target stands");
-    assert_eq!(hub.take_behind().len(), 1);
-    hub.append(&ranges, Vec::new());
+    let tasks = hub.take_behind();
+    assert_eq!(tasks.len(), 1);
+    hub.append(tasks, Vec::new());
     assert!(hub.take_behind().is_empty());
     assert!(hub.grew(CHAT, 7), "a hint of nothing is forgotten");
+}
+
+#[tokio::test]
+async fn another_life_of_the_logs_ends_what_was_read_of_the_earlier() {
+    let hub = hub();
+    let mut wake = hub.watch(&TenantId::default(), CHAT);
+    hub.begin(&TenantId::default(), CHAT, 5, EPOCH);
+    assert!(hub.grew(CHAT, 6));
+    let late = hub.take_behind();
+    wake.borrow_and_update();
+    let next = Uuid::from_u128(2);
+    hub.observe_epoch(next);
+    assert!(wake.has_changed().unwrap(), "who waits is woken");
+    assert!(matches!(hub.tail(CHAT, EPOCH, 5, 9), Tail::Expired));
+    hub.begin(&TenantId::default(), CHAT, 5, EPOCH);
+    assert!(
+        !hub.grew(CHAT, 0),
+        "a head of the earlier life begins nothing"
+    );
+    hub.begin(&TenantId::default(), CHAT, 3, next);
+    hub.append(late, Vec::new());
+    assert!(matches!(
+        hub.tail(CHAT, next, 3, 9),
+        Tail::Of(View::Nothing)
+    ));
+    assert!(hub.grew(CHAT, 4) && hub.take_behind()[0].0.after == 3);
 }
 
 #[tokio::test]
@@ -97,10 +128,10 @@ async fn an_outsider_of_another_tenant_disturbs_nobody() {
     // Registered, and not yet refused.
     let _outsider = hub.watch(&TenantId::new("other").unwrap(), CHAT);
     let _tail = hub.watch(&TenantId::default(), CHAT);
-    hub.begin(&TenantId::default(), CHAT, 5);
+    hub.begin(&TenantId::default(), CHAT, 5, EPOCH);
     assert!(hub.grew(CHAT, 6));
-    let ranges = hub.take_behind();
-    assert_eq!(ranges[0].tenant, TenantId::default());
+    let tasks = hub.take_behind();
+    assert_eq!(tasks[0].0.tenant, TenantId::default());
 }
 
 #[tokio::test]

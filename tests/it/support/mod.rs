@@ -1,13 +1,16 @@
 //! How tests speak: as users, through the real router and real sockets, on a database of their own.
 
 pub(crate) mod database;
+pub(crate) mod frames;
 pub(crate) mod log;
+pub(crate) mod pgbouncer;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod rows;
 pub(crate) mod server;
 pub(crate) mod socket;
 pub(crate) mod speech;
+pub(crate) mod streaming;
 pub(crate) mod user;
 
 pub(crate) use server::Server;
@@ -33,4 +36,15 @@ pub(crate) async fn at_once<T: Send + 'static>(
         answers.push(task.await.unwrap());
     }
     answers
+}
+
+/// Waits until something holds.
+pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
+    for _ in 0..1000 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("it does not come to this: {what}");
 }

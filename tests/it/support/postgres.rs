@@ -95,8 +95,8 @@ pub(crate) async fn prepare_template(url: &str) {
     let template = postgres.named(TEMPLATE);
     thread::spawn(move || {
         super::run(async move {
-            let conn = template.connect().await.unwrap();
-            migrations::run(conn).await.unwrap();
+            let [lock, conn] = [template.connect().await, template.connect().await];
+            migrations::run(lock.unwrap(), conn.unwrap()).await.unwrap();
         });
     })
     .join()

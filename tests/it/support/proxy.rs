@@ -1,5 +1,6 @@
 //! A proxy in front of Postgres that counts what goes by: statements parsed, executed, and round trips.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,6 +21,10 @@ pub(crate) struct Counts {
     sync: AtomicUsize,
     /// What was parsed or sent as a simple query, in order.
     texts: Mutex<Vec<Text>>,
+    /// The SQL of each prepared statement, by connection and name.
+    prepared: Mutex<HashMap<(usize, Vec<u8>), String>>,
+    /// The SQL of what was executed, in order.
+    runs: Mutex<Vec<String>>,
     connections: AtomicUsize,
 }
 
@@ -56,12 +61,27 @@ impl Counts {
         std::mem::take(&mut *self.texts.lock().unwrap())
     }
 
+    /// How often a statement that contains `part` was executed since the last call.
+    pub(crate) fn runs(&self, part: &str) -> usize {
+        let runs = std::mem::take(&mut *self.runs.lock().unwrap());
+        runs.iter().filter(|sql| sql.contains(part)).count()
+    }
+
+    /// Takes note of what prepared statement a Bind names behind its portal.
+    fn note_run(&self, connection: usize, body: &[u8]) {
+        let name = body.split(|byte| *byte == 0).nth(1).unwrap().to_vec();
+        if let Some(sql) = self.prepared.lock().unwrap().get(&(connection, name)) {
+            self.runs.lock().unwrap().push(sql.clone());
+        }
+    }
+
     fn note(&self, connection: usize, kind: Option<u8>, body: &[u8]) {
         let counter = match kind {
             Some(b'P') => &self.parse,
             Some(b'E') => &self.execute,
             Some(b'Q') => &self.query,
             Some(b'S') => &self.sync,
+            Some(b'B') => return self.note_run(connection, body),
             _ => return,
         };
         counter.fetch_add(1, Ordering::SeqCst);
@@ -78,6 +98,11 @@ impl Counts {
             sql: String::from_utf8(text.unwrap().to_vec()).unwrap(),
             parameters: types.unwrap_or_default().chunks(4).map(oid).collect(),
         };
+        if kind == Some(b'P') {
+            let name = body.split(|byte| *byte == 0).next().unwrap().to_vec();
+            let mut prepared = self.prepared.lock().unwrap();
+            prepared.insert((connection, name), text.sql.clone());
+        }
         self.texts.lock().unwrap().push(text);
     }
 }

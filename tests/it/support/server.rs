@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use colloquy::app::{App, Limits, Tokens};
 use colloquy::graphql;
-use colloquy::http::{self, HttpState};
+use colloquy::http::{self, Connections, HttpState, SocketOptions};
 use colloquy::realtime::{Realtime, RealtimeOptions};
 use colloquy::store::{Connection, Database, PoolOptions};
 use secrecy::SecretString;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -21,14 +20,17 @@ use super::user::User;
 pub(crate) const SECRET: &str = "a secret of thirty-two bytes, or more";
 
 /// What a test may set.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Setup {
     pub(crate) limits: Limits,
     pub(crate) pool: PoolOptions,
     pub(crate) realtime: RealtimeOptions,
+    /// Where to listen and to ring, if not at the database's own address.
+    pub(crate) listen: Option<Database>,
     pub(crate) origins: Vec<&'static str>,
     pub(crate) leeway: Duration,
-    pub(crate) init_within: Duration,
+    pub(crate) sockets: SocketOptions,
+    pub(crate) schema: graphql::Schema,
 }
 
 impl Default for Setup {
@@ -42,9 +44,11 @@ impl Default for Setup {
                 statement: Duration::from_secs(20),
             },
             realtime: RealtimeOptions::default(),
+            listen: None,
             origins: Vec::new(),
             leeway: Duration::from_secs(5),
-            init_within: http::INIT_WITHIN,
+            sockets: SocketOptions::default(),
+            schema: graphql::schema(),
         }
     }
 }
@@ -57,7 +61,8 @@ pub(crate) struct Server {
     pub(crate) database: Database,
     stop_serving: CancellationToken,
     stop_engine: CancellationToken,
-    sockets: TaskTracker,
+    pub(crate) connections: Connections,
+    pub(crate) sockets: TaskTracker,
     engine: TaskTracker,
 }
 
@@ -84,34 +89,38 @@ impl Server {
         let (stop_serving, stop_engine) = (CancellationToken::new(), CancellationToken::new());
         let (sockets, engine) = (TaskTracker::new(), TaskTracker::new());
         let pool = database.pool(setup.pool).unwrap();
+        let listen = setup.listen.as_ref().unwrap_or(&database);
         let realtime = Realtime::start(
             setup.realtime,
             pool.clone(),
-            &database,
-            &database,
+            listen,
+            listen,
             &engine,
             stop_engine.clone(),
         );
         let tokens = Tokens::new(&SecretString::from(SECRET), setup.leeway);
         let app = Arc::new(App::new(pool, realtime, tokens, setup.limits));
+        let connections = Connections::default();
         let state = HttpState {
             app: Arc::clone(&app),
-            schema: graphql::schema(),
+            schema: setup.schema,
             shutdown: stop_serving.clone(),
-            init_within: setup.init_within,
+            options: setup.sockets,
+            connections: connections.clone(),
             tasks: sockets.clone(),
         };
         let origins = setup.origins.iter().map(|origin| origin.parse().unwrap());
-        let router = http::router(state, origins.collect());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let router = http::router(state.clone(), origins.collect());
+        let listener = http::listen("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        sockets.spawn(http::serve(listener, router, stop_serving.clone()));
+        sockets.spawn(http::serve(listener, router, state));
         let server = Self {
             address,
             app,
             database,
             stop_serving,
             stop_engine,
+            connections,
             sockets,
             engine,
         };

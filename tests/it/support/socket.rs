@@ -124,7 +124,15 @@ const EVENT: &str = "__typename cursor occurredAt actor { id }
     ... on ParticipantAdded { user { id } role }
     ... on ParticipantRemoved { user { id } }
     ... on ParticipantRoleChanged { user { id } role }
-    ... on ChatRenamed { title }";
+    ... on ChatRenamed { title }
+    ... on ChatHistoryChanged { history }";
+
+/// What tests look at in a signal.
+const SIGNAL: &str = "__typename chat { id } user { id }
+    ... on TypingStarted { expiresAt }
+    ... on ReadMarkMoved { message { body } participant { lastReadMessage { body } } }
+    ... on DeliveryMarkMoved { message { body } participant { lastDeliveredMessage { body } } }
+    ... on PresenceChanged { presence { status lastSeenAt } }";
 
 impl Events {
     pub(crate) async fn of_chat(user: &User, chat: &str, after: Option<&str>) -> Self {
@@ -149,6 +157,17 @@ impl Events {
         let mut socket = Socket::open(user).await;
         socket.subscribe("s", query, json!({})).await;
         let field = "chatUpdates";
+        let mut events = Self { socket, field };
+        events.settle().await;
+        events
+    }
+
+    pub(crate) async fn of_signals(user: &User, chat: &str) -> Self {
+        let query =
+            format!("subscription ($chat: ID!) {{ chatSignals(chatId: $chat) {{ {SIGNAL} }} }}");
+        let mut socket = Socket::open(user).await;
+        socket.subscribe("s", &query, json!({ "chat": chat })).await;
+        let field = "chatSignals";
         let mut events = Self { socket, field };
         events.settle().await;
         events

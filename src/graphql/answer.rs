@@ -1,0 +1,109 @@
+//! Answers as the transports send them: serialised.
+
+use async_graphql::{ErrorExtensionValues, Response, ServerError, Value};
+use bytes::Bytes;
+
+use super::error::code;
+use super::{classify, refusal_response};
+use crate::app::Error;
+use crate::model::EventCursor;
+
+/// One answer of a subscription, serialised once and shared by everyone who gets the same.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// An execution result, and the place in the chat's log behind it.
+    Next {
+        /// The result as JSON: `data`, perhaps with `errors`.
+        json: Bytes,
+        /// The place in the log; `None` where the subscription follows no log.
+        cursor: Option<EventCursor>,
+    },
+    /// The operation failed. Nothing follows.
+    Failed {
+        /// The JSON list of its errors.
+        errors: Bytes,
+    },
+}
+
+impl Answer {
+    /// The answer of a query or a mutation: failed where it was refused before anything was executed.
+    #[must_use]
+    pub fn of_result(mut response: Response) -> Self {
+        classify(&mut response, None);
+        if was_refused(&response) {
+            Self::failed(&response)
+        } else {
+            let json = json_of(&response);
+            Self::Next { json, cursor: None }
+        }
+    }
+
+    /// Refuses an operation on a connection that runs `most` already.
+    #[must_use]
+    pub fn too_many_operations(most: usize) -> Self {
+        let why = format!("This connection runs {most} operations already: end one of them first.");
+        Self::refused_as(code::TOO_MANY_OPERATIONS, why)
+    }
+
+    /// Refuses an operation because the server stops.
+    #[must_use]
+    pub fn stopping() -> Self {
+        let why = "The server is stopping: connect again.";
+        Self::refused_as(code::SERVICE_UNAVAILABLE, why)
+    }
+
+    /// Says that the token's time is over.
+    #[must_use]
+    pub fn expired() -> Self {
+        let why = "The token has expired: connect again with a new one.";
+        Self::refused_as(code::UNAUTHENTICATED, why)
+    }
+
+    fn refused_as(code: &str, why: impl Into<String>) -> Self {
+        let mut error = ServerError::new(why, None);
+        let mut extensions = ErrorExtensionValues::default();
+        extensions.set("code", code);
+        error.extensions = Some(extensions);
+        Self::failed(&Response::from_errors(vec![error]))
+    }
+
+    /// Refuses an operation.
+    pub(super) fn refused(error: Error) -> Self {
+        Self::of_result(refusal_response(error))
+    }
+
+    /// An answer to an operation of which nothing came.
+    pub(super) fn of_failure(mut response: Response) -> Self {
+        classify(&mut response, None);
+        Self::failed(&response)
+    }
+
+    fn failed(response: &Response) -> Self {
+        let errors = json_of(&response.errors);
+        Self::Failed { errors }
+    }
+
+    /// The same answer, at a place of a log.
+    pub(super) fn at(self, place: Option<EventCursor>) -> Self {
+        match self {
+            Self::Next { json, .. } => Self::Next {
+                json,
+                cursor: place,
+            },
+            Self::Failed { errors } => Self::Failed { errors },
+        }
+    }
+}
+
+/// Whether a request was refused before anything was executed: it has errors, none at a place in the data.
+#[must_use]
+pub fn was_refused(response: &Response) -> bool {
+    response.data == Value::Null
+        && !response.errors.is_empty()
+        && response.errors.iter().all(|error| error.path.is_empty())
+}
+
+/// Values of GraphQL always have a JSON form: their keys are texts.
+pub(super) fn json_of(value: &impl serde::Serialize) -> Bytes {
+    serde_json::to_vec(value).unwrap_or_default().into()
+}

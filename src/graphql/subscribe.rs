@@ -1,0 +1,260 @@
+//! Subscriptions as the transports see them: a stream of finished answers.
+//!
+//! At rest a subscription holds its cohort (the document and the variables) and its source (the cursor), and
+//! no execution. `feed.rs` says how items get into one, `cohort.rs` how answers are shared.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_graphql::{Request, Response, Value};
+use futures_util::stream::{self, BoxStream};
+use futures_util::{FutureExt as _, StreamExt as _};
+
+use super::answer::{Answer, json_of};
+use super::cohort::{Cohort, Cohorts, Executed};
+use super::error::is_outage;
+use super::event::Entry;
+use super::feed::{Feed, Item, Source, take};
+use super::selection::analyse;
+use super::{RequestContext, Schema, classify, execute_stream};
+use crate::app::{Actor, App, Error, EventBatch};
+use crate::model::{Event, EventCursor};
+use crate::realtime::Batch;
+
+/// How many events are executed, and held as answers, at a time.
+const HANDFUL: usize = 16;
+
+/// How long to wait before items that the database was not there for are resolved again, at first and at most.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MOST: Duration = Duration::from_secs(5);
+
+/// Runs a subscription. The stream ends when the subscription does; dropping it ends the subscription.
+pub fn subscribe(
+    schema: &Schema,
+    request: Request,
+    context: RequestContext,
+) -> BoxStream<'static, Answer> {
+    let opening = Box::new((schema.clone(), request, context));
+    stream::unfold(State::Opening(opening), State::step).boxed()
+}
+
+/// How far a subscription is.
+enum State {
+    Opening(Box<(Schema, Request, RequestContext)>),
+    Running(Box<Subscription>),
+    Ended,
+}
+
+impl State {
+    async fn step(self) -> Option<(Answer, Self)> {
+        let mut subscription = match self {
+            Self::Running(subscription) => subscription,
+            Self::Opening(opening) => match Box::pin(open(*opening)).await {
+                Ok(subscription) => Box::new(subscription),
+                Err(answer) => return Some((answer, Self::Ended)),
+            },
+            Self::Ended => return None,
+        };
+        let answer = subscription.next().await?;
+        let next = match answer {
+            Answer::Next { .. } => Self::Running(subscription),
+            // Nothing follows a failure.
+            Answer::Failed { .. } => Self::Ended,
+        };
+        Some((answer, next))
+    }
+}
+
+/// Opens a subscription; an error is its one answer.
+async fn open(
+    (schema, mut request, context): (Schema, Request, RequestContext),
+) -> Result<Subscription, Answer> {
+    let analysis = match analyse(&mut request) {
+        Some(Err(refused)) => {
+            return Err(Answer::refused(Error::BadInput(refused.to_string())));
+        }
+        Some(Ok(analysis)) => Some(analysis),
+        None => None,
+    };
+    let internal = |what: &str| Answer::refused(Error::Internal(what.into()));
+    let (app, actor) = (context.app(), context.viewer());
+    let slot = Arc::default();
+    let context = context.feeding(Feed::Opening(Arc::clone(&slot)));
+    let mut once = Request::new(request.query.clone()).variables(request.variables.clone());
+    once.operation_name.clone_from(&request.operation_name);
+    let refused = execute_stream(&schema, once, context).next().await;
+    if let Some(response) = refused {
+        return Err(Answer::of_failure(response));
+    }
+    let cohorts = schema.data::<Arc<Cohorts>>().cloned();
+    let (Some(source), Some(analysis), Some(actor), Some(cohorts)) =
+        (take(&slot), analysis, actor, cohorts)
+    else {
+        return Err(internal("a subscription opened no source"));
+    };
+    let log = match &source {
+        Source::Events(events) => Some((events.chat_id(), events.epoch())),
+        Source::Updates(_) | Source::Signals(_) => None,
+    };
+    Ok(Subscription {
+        cohort: cohorts.join(log, request, &analysis),
+        cohorts,
+        schema,
+        app,
+        actor,
+        source,
+        waiting: None,
+        ready: VecDeque::new(),
+    })
+}
+
+/// A subscription that has begun.
+struct Subscription {
+    schema: Schema,
+    cohorts: Arc<Cohorts>,
+    cohort: Arc<Cohort>,
+    app: Arc<App>,
+    actor: Actor,
+    source: Source,
+    /// Events that are not executed yet.
+    waiting: Option<EventBatch>,
+    /// Answers that are not taken yet.
+    ready: VecDeque<Answer>,
+}
+
+impl Subscription {
+    async fn next(&mut self) -> Option<Answer> {
+        loop {
+            if let Some(answer) = self.ready.pop_front() {
+                return Some(answer);
+            }
+            // What is executed only while items come is boxed: what waits should be small.
+            if let Some(some) = self.take_waiting() {
+                self.ready = Box::pin(self.answer_events(some)).await;
+                continue;
+            }
+            match &mut self.source {
+                Source::Events(events) => match events.next().await {
+                    Ok(Some(batch)) => self.waiting = Some(batch),
+                    Ok(None) => return None,
+                    Err(error) => return Some(Answer::refused(error)),
+                },
+                Source::Updates(updates) => {
+                    let update = updates.next().await?;
+                    let items = || vec![Item::Update(update.clone())];
+                    self.ready = Box::pin(self.answer(items)).await;
+                }
+                Source::Signals(signals) => {
+                    let first = signals.next().await?;
+                    let rest = std::iter::from_fn(|| signals.next().now_or_never().flatten());
+                    let burst: Vec<_> = std::iter::once(first).chain(rest).take(HANDFUL).collect();
+                    let items = || burst.iter().cloned().map(Item::Signal).collect();
+                    self.ready = Box::pin(self.answer(items)).await;
+                }
+            }
+        }
+    }
+
+    /// The next handful of the events that wait.
+    fn take_waiting(&mut self) -> Option<EventBatch> {
+        let mut all = self.waiting.take()?;
+        if all.batch.events.len() <= HANDFUL {
+            return Some(all);
+        }
+        let events = all.batch.events.drain(..HANDFUL).collect();
+        let moment = all.batch.moment;
+        let some = EventBatch {
+            batch: Batch { events, moment },
+            sees: true,
+            whole_history: all.whole_history,
+        };
+        self.waiting = Some(all);
+        Some(some)
+    }
+
+    async fn answer_events(&self, some: EventBatch) -> VecDeque<Answer> {
+        let EventBatch {
+            batch,
+            sees,
+            whole_history,
+        } = some;
+        let Source::Events(source) = &self.source else {
+            return VecDeque::new();
+        };
+        let (epoch, chat_id) = (source.epoch(), source.chat_id());
+        let last = batch.events.last().map(|event| event.seq);
+        let entry = |event: Arc<Event>| Entry {
+            cursor: EventCursor {
+                epoch,
+                chat_id,
+                seq: event.seq,
+            },
+            sees: sees || Some(event.seq) != last,
+            event,
+        };
+        let execute = async |events: Vec<Arc<Event>>| {
+            let items = || events.iter().cloned().map(entry).map(Item::Event).collect();
+            self.execute(items).await
+        };
+        let sharing = self
+            .cohort
+            .answers(&self.cohorts, &batch, whole_history, execute);
+        let answers = sharing.await;
+        let places = batch.events.iter().map(|event| EventCursor {
+            epoch,
+            chat_id,
+            seq: event.seq,
+        });
+        let answers = answers.into_iter().zip(places);
+        answers
+            .map(|(answer, place)| Answer::from(answer).at(Some(place)))
+            .collect()
+    }
+
+    /// The answers to items that are the viewer's own.
+    async fn answer(&self, items: impl Fn() -> Vec<Item>) -> VecDeque<Answer> {
+        let answers = self.execute(items).await.into_iter();
+        answers.map(Answer::from).collect()
+    }
+
+    /// Executes the request for items: one outcome each. While the database is away, waits for it.
+    async fn execute(&self, items: impl Fn() -> Vec<Item>) -> Vec<Executed> {
+        let mut pause = RETRY_FIRST;
+        loop {
+            let context = RequestContext::new(Arc::clone(&self.app), Some(self.actor.clone()));
+            let context = context.feeding(Feed::of(items()));
+            let responses = execute_stream(&self.schema, self.cohort.request(), context);
+            let responses: Vec<Response> = responses.collect().await;
+            if !responses.iter().any(is_outage) {
+                return responses.into_iter().map(Executed::from).collect();
+            }
+            tracing::debug!("what a subscription tells waits for the database");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RETRY_MOST);
+        }
+    }
+}
+
+impl From<Response> for Executed {
+    fn from(mut response: Response) -> Self {
+        if response.errors.is_empty() {
+            return Self::Sound(json_of(&response));
+        }
+        if response.data == Value::Null {
+            return Self::Flawed(Answer::of_failure(response));
+        }
+        classify(&mut response, None);
+        let json = json_of(&response);
+        Self::Flawed(Answer::Next { json, cursor: None })
+    }
+}
+
+impl From<Executed> for Answer {
+    fn from(executed: Executed) -> Self {
+        match executed {
+            Executed::Sound(json) => Self::Next { json, cursor: None },
+            Executed::Flawed(answer) => answer,
+        }
+    }
+}

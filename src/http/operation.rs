@@ -1,0 +1,104 @@
+//! One operation of any kind as a stream of answers. A panic is the end of it, and of nothing else.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use async_graphql::parser::types::OperationType;
+use async_graphql::{Request, Response};
+use futures_util::future::Either;
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt as _, StreamExt as _};
+use tracing::{Instrument as _, Span};
+
+use super::HttpState;
+use crate::app::{Actor, Error};
+use crate::graphql::{self, Answer, RequestContext, operation_type, refusal_response};
+
+/// An operation that runs when it is polled, and ends when it is dropped; only a mutation runs on.
+pub(super) struct Operation {
+    /// What it says: at most one answer, or for a subscription as many as there are events.
+    pub(super) answers: BoxStream<'static, Answer>,
+    /// Whether it ends by itself soon: a query or a mutation.
+    pub(super) ends: bool,
+}
+
+/// Starts an operation. `resume` is the cursor that a subscription continues behind.
+pub(super) fn start(
+    state: &HttpState,
+    actor: Option<Actor>,
+    mut request: Request,
+    resume: Option<String>,
+) -> Operation {
+    let mut context = RequestContext::new(Arc::clone(&state.app), actor);
+    if let Some(cursor) = resume {
+        context = context.resuming(cursor);
+    }
+    let kind = operation_type(&mut request);
+    if kind == Some(OperationType::Subscription) {
+        return Operation {
+            answers: follow(state, request, context),
+            ends: false,
+        };
+    }
+    let response = execute(state, kind, request, context);
+    let answer =
+        response.map(|response| Answer::of_result(response.unwrap_or_else(|fault| *fault)));
+    Operation {
+        answers: answer.into_stream().boxed(),
+        ends: true,
+    }
+}
+
+/// Executes a query or a mutation. The error is the answer where a resolver panicked.
+pub(super) fn execute(
+    state: &HttpState,
+    kind: Option<OperationType>,
+    request: Request,
+    context: RequestContext,
+) -> impl Future<Output = Result<Response, Box<Response>>> + Send + use<> {
+    let state = state.clone();
+    if kind == Some(OperationType::Mutation) {
+        return Either::Left(execute_to_end(state, request, context));
+    }
+    let query = async move { graphql::execute(&state.schema, request, context).await };
+    let query = AssertUnwindSafe(query).catch_unwind();
+    Either::Right(query.map(|done| done.map_err(|panic| Box::new(fault(&*panic)))))
+}
+
+/// Executes a mutation to its end, also when whoever asked for it has hung up: a write that is cut off would
+/// leave its transaction open, with a chat's lock, until its connection is looked at again.
+async fn execute_to_end(
+    state: HttpState,
+    request: Request,
+    context: RequestContext,
+) -> Result<Response, Box<Response>> {
+    let schema = state.schema;
+    let run = async move { graphql::execute(&schema, request, context).await };
+    let done = state.tasks.spawn(run.instrument(Span::current())).await;
+    done.map_err(|error| Box::new(refusal_response(Error::Internal(error.into()))))
+}
+
+fn follow(
+    state: &HttpState,
+    request: Request,
+    context: RequestContext,
+) -> BoxStream<'static, Answer> {
+    let start = || graphql::subscribe(&state.schema, request, context);
+    let answers = match catch_unwind(AssertUnwindSafe(start)) {
+        Ok(answers) => answers,
+        Err(panic) => {
+            let answer = Answer::of_result(fault(&*panic));
+            return futures_util::stream::once(async move { answer }).boxed();
+        }
+    };
+    let answers = AssertUnwindSafe(answers).catch_unwind();
+    let answers =
+        answers.map(|answer| answer.unwrap_or_else(|panic| Answer::of_result(fault(&*panic))));
+    answers.boxed()
+}
+
+/// What the client hears of a panic, which is nothing of its text. The panic hook has logged it.
+fn fault(_: &(dyn Any + Send)) -> Response {
+    refusal_response(Error::Internal("a resolver panicked".into()))
+}

@@ -1,0 +1,123 @@
+//! An operation told over one HTTP answer, as it happens: what server-sent events and multipart share.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::time::Duration;
+
+use async_graphql::Request;
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::connections::Admission;
+use super::operation::{self, Operation};
+use super::{HttpState, sse};
+use crate::app::Session;
+use crate::graphql::Answer;
+
+/// What is told.
+#[derive(Debug)]
+pub(super) enum Told {
+    /// The answer has begun.
+    Begin,
+    /// The operation says something.
+    Answer(Answer),
+    /// Nothing has happened for a while.
+    Alive,
+    /// The operation has ended. Nothing follows.
+    Completed,
+    /// The token's time is over. Nothing follows.
+    Expired,
+    /// The server stops. Nothing follows.
+    Stopping,
+}
+
+/// How an answer is written.
+pub(super) trait Format: 'static {
+    /// Its content type.
+    const CONTENT_TYPE: &'static str;
+
+    /// What is written for what is told.
+    fn write(told: &Told) -> Bytes;
+}
+
+/// Answers with a stream.
+pub(super) fn answer<F: Format>(
+    state: &HttpState,
+    headers: &HeaderMap,
+    session: Option<Session>,
+    admission: Admission,
+    request: Request,
+) -> Response {
+    let actor = session.as_ref().map(|session| session.actor.clone());
+    let operation = operation::start(state, actor, request, sse::last_event_id(headers));
+    let told = tell(state.clone(), session, admission, operation);
+    let bytes = told.map(|told| Ok::<_, Infallible>(F::write(&told)));
+    let bytes =
+        bytes.filter(|bytes| std::future::ready(!matches!(bytes, Ok(bytes) if bytes.is_empty())));
+    let mut response = Body::from_stream(bytes).into_response();
+    let headers = response.headers_mut();
+    let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
+    set(header::CONTENT_TYPE, F::CONTENT_TYPE);
+    set(header::CACHE_CONTROL, "no-store");
+    // Proxies of the nginx family would collect events before they pass them on.
+    set(header::HeaderName::from_static("x-accel-buffering"), "no");
+    response
+}
+
+fn tell(
+    state: HttpState,
+    session: Option<Session>,
+    admission: Admission,
+    operation: Operation,
+) -> impl futures_util::Stream<Item = Told> + Send {
+    let Operation { mut answers, ends } = operation;
+    async_stream::stream! {
+        // The place among the connections is given back when the stream ends or its reader is gone.
+        let _admission = admission;
+        let left = session.map(|session| session.time_left(state.app.clock.now()));
+        let expiry = expiry(left);
+        let stop = stop(&state, ends);
+        tokio::pin!(expiry, stop);
+        yield Told::Begin;
+        loop {
+            let told = tokio::select! {
+                biased;
+                () = &mut expiry => Told::Expired,
+                () = &mut stop => Told::Stopping,
+                answer = answers.next() => answer.map_or(Told::Completed, Told::Answer),
+                () = sleep(state.options.alive_every) => Told::Alive,
+            };
+            match told {
+                Told::Expired | Told::Stopping | Told::Completed => {
+                    yield told;
+                    break;
+                }
+                Told::Answer(Answer::Failed { .. }) => {
+                    yield told;
+                    yield Told::Completed;
+                    break;
+                }
+                Told::Begin | Told::Answer(_) | Told::Alive => yield told,
+            }
+        }
+    }
+}
+
+async fn expiry(left: Option<Duration>) {
+    match left.and_then(|left| Instant::now().checked_add(left)) {
+        None => pending().await,
+        Some(at) => sleep_until(at).await,
+    }
+}
+
+/// Waits until the stream has to end because the server stops: what ends by itself gets time for that.
+async fn stop(state: &HttpState, ends: bool) {
+    state.shutdown.cancelled().await;
+    if ends {
+        sleep(state.options.drain_within).await;
+    }
+}

@@ -1,0 +1,285 @@
+//! One connection: who it is from, its operations, and what comes and goes.
+//!
+//! All of it is one task that is polled. Each round looks at the ends (shutdown, times), reads one message,
+//! lets the operations say something, and writes. Reading goes on while writing is blocked, so that a client
+//! can always end an operation; it pauses only where the client asks for answers that it does not take.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use async_graphql::Request;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tokio::net::TcpStream;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use super::close::Close;
+use super::incoming::{End, Heard, Incoming};
+use super::operations::{Operations, Said};
+use super::outgoing::Outgoing;
+use super::protocol::{self, ClientMessage};
+use super::timers::{Due, Timers};
+use crate::app::{Error, Session};
+use crate::graphql::Answer;
+use crate::http::connections::Admission;
+use crate::http::{HttpState, auth, operation};
+
+/// How many rounds one wake-up may take before other connections get their turn.
+const ROUNDS: usize = 32;
+
+/// How many bytes are gathered before they are written.
+const BATCH: usize = 4 * 1024;
+
+/// How many bytes of answers to the client's own messages may wait to be taken before no more are read.
+const REPLIES: usize = 16 * 1024;
+
+/// How far a connection is.
+enum Phase {
+    /// `connection_init` has not come.
+    Silent,
+    /// It has, and its token is looked at.
+    Asking(BoxFuture<'static, Result<Option<Session>, Error>>),
+    /// The client is acknowledged.
+    Known(Box<Known>),
+}
+
+/// Who a connection is from.
+struct Known {
+    session: Option<Session>,
+    /// The user's place among the connections.
+    _admission: Admission,
+}
+
+/// A connection.
+pub(super) struct Connection {
+    state: HttpState,
+    stream: TcpStream,
+    incoming: Incoming,
+    outgoing: Outgoing,
+    phase: Phase,
+    operations: Operations,
+    timers: Timers,
+    shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
+    stopping: bool,
+}
+
+impl Connection {
+    /// A connection that has just been upgraded. `begin` is what was read behind the upgrade.
+    pub(super) fn new(state: HttpState, stream: TcpStream, begin: &[u8]) -> Self {
+        Self {
+            stream,
+            incoming: Incoming::new(begin, state.options.message_max),
+            outgoing: Outgoing::default(),
+            phase: Phase::Silent,
+            operations: Operations::default(),
+            timers: Timers::new(&state.options),
+            shutdown: Box::pin(state.shutdown.clone().cancelled_owned()),
+            stopping: false,
+            state,
+        }
+    }
+
+    /// Runs until the end, and says how to close; `None` where the peer is gone.
+    pub(super) fn poll_run(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        for _ in 0..ROUNDS {
+            match self.round(cx) {
+                Ok(true) => {}
+                Ok(false) => return Poll::Pending,
+                Err(end) => return Poll::Ready(end),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// What is left for the farewell. The operations end here.
+    pub(super) fn into_rest(self) -> (TcpStream, Incoming, Outgoing) {
+        (self.stream, self.incoming, self.outgoing)
+    }
+
+    /// One round. Says whether another may bring something.
+    fn round(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        self.stop_in_order(cx)?;
+        self.keep_time(cx)?;
+        let stuck = self.outgoing.is_stuck();
+        let acknowledged = self.acknowledge(cx)?;
+        let read = self.read(cx)?;
+        let said = self.speak(cx);
+        let written = self.outgoing.poll_write(cx, &mut self.stream);
+        if let Poll::Ready(Err(error)) = &written {
+            tracing::debug!(%error, "a socket cannot be written to");
+            return Err(None);
+        }
+        // Where writing was blocked, nothing was asked of the operations: now it can be.
+        let unstuck = stuck && written.is_ready();
+        Ok(acknowledged || read || said || unstuck)
+    }
+
+    /// When the server stops, subscriptions end at once, and what is under way gets time to end.
+    fn stop_in_order(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        if !self.stopping && self.shutdown.as_mut().poll(cx).is_ready() {
+            self.stopping = true;
+            self.operations.end_subscriptions();
+            self.timers
+                .ends(Some(self.state.options.drain_within), Due::Drain);
+        }
+        let done = self.operations.len() == 0 && self.outgoing.is_empty();
+        if self.stopping && done {
+            return Err(Some(Close::GoingAway));
+        }
+        Ok(())
+    }
+
+    fn keep_time(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        while let Poll::Ready(due) = self.timers.poll_due(cx, self.outgoing.since()) {
+            match due {
+                Due::Ping => {
+                    self.outgoing.ping();
+                    self.timers.pinged();
+                }
+                Due::Dead => return Err(None),
+                Due::Init => return Err(Some(Close::InitTimeout)),
+                Due::Expiry => return Err(Some(Close::Forbidden)),
+                Due::Drain => return Err(Some(Close::GoingAway)),
+                Due::Write => return Err(Some(Close::SlowConsumer)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Acknowledges the client once its token has been looked at.
+    fn acknowledge(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let Phase::Asking(asking) = &mut self.phase else {
+            return Ok(false);
+        };
+        let Poll::Ready(session) = asking.as_mut().poll(cx) else {
+            return Ok(false);
+        };
+        let session = session.map_err(|error| Some(close_of(&error)))?;
+        let actor = session.as_ref().map(|session| &session.actor);
+        let most = self.state.options.connections_max;
+        let (connections, realtime) = (&self.state.connections, &self.state.app.realtime);
+        let admission = connections.admit(realtime, actor, most);
+        let admission = admission.ok_or(Some(Close::TooManyConnections))?;
+        if !self.stopping {
+            let left = session
+                .as_ref()
+                .map(|session| session.time_left(self.state.app.clock.now()));
+            self.timers.ends(left, Due::Expiry);
+        }
+        self.phase = Phase::Known(Box::new(Known {
+            session,
+            _admission: admission,
+        }));
+        self.outgoing.text([protocol::ACKNOWLEDGEMENT]);
+        Ok(true)
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        if self.outgoing.replies() > REPLIES {
+            return Ok(false);
+        }
+        let heard = self
+            .incoming
+            .poll_next(cx, &mut self.stream, &mut self.outgoing);
+        if self.incoming.has_heard() {
+            self.timers.heard();
+        }
+        let Poll::Ready(heard) = heard else {
+            return Ok(false);
+        };
+        let heard = heard?;
+        match heard {
+            Heard::Text(text) => self.on_message(protocol::parse(&text).map_err(Some)?)?,
+            Heard::Binary => return Err(Some(Close::BadMessage("it is binary"))),
+            Heard::Control => {}
+        }
+        Ok(true)
+    }
+
+    fn on_message(&mut self, message: ClientMessage) -> Result<(), End> {
+        match message {
+            ClientMessage::Init(payload) => {
+                if !matches!(self.phase, Phase::Silent) {
+                    return Err(Some(Close::TooManyInits));
+                }
+                if !self.stopping {
+                    // It came in time; the database has its own limits.
+                    self.timers.ends(None, Due::Init);
+                }
+                let app = Arc::clone(&self.state.app);
+                let asking = async move { auth::session_of_init(&app, payload.as_ref()).await };
+                self.phase = Phase::Asking(asking.boxed());
+            }
+            ClientMessage::Ping(payload) => self.outgoing.reply(protocol::pong(payload.as_ref())),
+            ClientMessage::Pong => {}
+            ClientMessage::Complete(id) => self.operations.end(&id),
+            ClientMessage::Subscribe(id, request) => self.subscribe(id, *request)?,
+        }
+        Ok(())
+    }
+
+    fn subscribe(&mut self, id: Arc<str>, request: Request) -> Result<(), End> {
+        let Phase::Known(known) = &self.phase else {
+            return Err(Some(Close::Unauthorized));
+        };
+        if self.operations.contains(&id) {
+            return Err(Some(Close::DuplicateId(id)));
+        }
+        let most = self.state.options.operations_max;
+        if self.operations.len() >= most {
+            // A close would end its neighbours too.
+            self.refuse(&id, &Answer::too_many_operations(most));
+        } else if self.stopping {
+            self.refuse(&id, &Answer::stopping());
+        } else {
+            let actor = known.session.as_ref().map(|session| session.actor.clone());
+            let operation = operation::start(&self.state, actor, request, None);
+            self.operations.start(id, operation);
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, id: &str, answer: &Answer) {
+        let (Answer::Failed { errors: payload } | Answer::Next { json: payload, .. }) = answer;
+        let mut text = protocol::error(id).to_vec();
+        text.extend_from_slice(payload);
+        text.extend_from_slice(&protocol::END);
+        self.outgoing.reply(text.into());
+    }
+
+    /// Queues what the operations say, in turns, unless the client has not taken what is queued already.
+    fn speak(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.outgoing.is_stuck() || !matches!(self.phase, Phase::Known(_)) {
+            return false;
+        }
+        let mut said_something = false;
+        while self.outgoing.bytes() < BATCH
+            && let Poll::Ready(said) = self.operations.poll_next(cx)
+        {
+            said_something = true;
+            match said {
+                Said::End(id) => self.outgoing.text([protocol::complete(&id)]),
+                Said::Answer(id, Answer::Next { json, .. }) => {
+                    self.outgoing
+                        .text([protocol::next(&id), json, protocol::END]);
+                }
+                Said::Answer(id, Answer::Failed { errors }) => {
+                    self.outgoing
+                        .text([protocol::error(&id), errors, protocol::END]);
+                }
+            }
+        }
+        said_something
+    }
+}
+
+/// How to close where a client cannot be known.
+fn close_of(error: &Error) -> Close {
+    if matches!(error, Error::Unavailable(_) | Error::Internal(_)) {
+        Close::Unavailable
+    } else {
+        Close::Forbidden
+    }
+}

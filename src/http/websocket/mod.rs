@@ -1,0 +1,191 @@
+//! The WebSocket (RFC 6455) and the `graphql-transport-ws` protocol (graphql-ws, PROTOCOL.md).
+//!
+//! The framework's own loop does not keep to the protocol, starves quiet streams beside a busy one, and never
+//! gives up on a peer that is gone: `docs/decisions/0002` has the list. `docs/realtime.md` has the rules of
+//! the protocol with the test of each.
+
+mod close;
+mod connection;
+mod incoming;
+mod operations;
+mod outgoing;
+mod protocol;
+mod timers;
+
+use std::future::poll_fn;
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tungstenite::handshake::derive_accept_key;
+
+use super::HttpState;
+use super::listen::Patient;
+use close::Close;
+use connection::Connection;
+use incoming::{End, Incoming};
+use outgoing::Outgoing;
+
+/// How long a peer may take to answer a close.
+const FAREWELL_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long a peer that was too slow may take to learn so, behind what it had not taken.
+const SLOW_FAREWELL_WITHIN: Duration = Duration::from_secs(5);
+
+/// Whether a request asks for a WebSocket. Upgrades to anything else are not offered, and so passed over.
+pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
+    names(headers, &header::UPGRADE, "websocket")
+}
+
+/// Answers a request for the upgrade (RFC 6455, section 4.2).
+pub(super) fn upgrade(state: HttpState, mut request: Request) -> Response {
+    let key = match key_of(&request) {
+        Ok(key) => derive_accept_key(key.as_bytes()),
+        Err(refusal) => return *refusal,
+    };
+    let Ok(key) = HeaderValue::from_str(&key) else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    let speaks = names_protocol(request.headers());
+    let upgrade = hyper::upgrade::on(&mut request);
+    let tasks = state.tasks.clone();
+    tasks.spawn(serve(state, upgrade, speaks));
+    let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, key);
+    if speaks {
+        let name = HeaderValue::from_static(protocol::NAME);
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, name);
+    }
+    response
+}
+
+/// The key of a proper request for the upgrade.
+fn key_of(request: &Request) -> Result<HeaderValue, Box<Response>> {
+    let headers = request.headers();
+    if !names(headers, &header::CONNECTION, "upgrade") || request.method() != Method::GET {
+        let why = "A WebSocket is asked for by GET, with `Connection: Upgrade`.";
+        return Err(Box::new((StatusCode::BAD_REQUEST, why).into_response()));
+    }
+    if headers.get(header::SEC_WEBSOCKET_VERSION) != Some(&HeaderValue::from_static("13")) {
+        let version = [(header::SEC_WEBSOCKET_VERSION, "13")];
+        return Err(Box::new(
+            (StatusCode::UPGRADE_REQUIRED, version).into_response(),
+        ));
+    }
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).cloned();
+    let why = "The request lacks a `Sec-WebSocket-Key`.";
+    key.ok_or_else(|| Box::new((StatusCode::BAD_REQUEST, why).into_response()))
+}
+
+/// Whether one of a header's listed values is this one, in any case of its letters.
+fn names(headers: &HeaderMap, name: &header::HeaderName, value: &str) -> bool {
+    listed(headers, name).any(|listed| listed.eq_ignore_ascii_case(value))
+}
+
+/// Names of subprotocols are told apart by the case of their letters.
+fn names_protocol(headers: &HeaderMap) -> bool {
+    listed(headers, &header::SEC_WEBSOCKET_PROTOCOL).any(|listed| listed == protocol::NAME)
+}
+
+fn listed<'a>(
+    headers: &'a HeaderMap,
+    name: &header::HeaderName,
+) -> impl Iterator<Item = &'a str> + use<'a> {
+    let values = headers.get_all(name).iter();
+    let values = values.filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim)
+}
+
+/// Serves an upgraded connection to its end.
+async fn serve(state: HttpState, upgrade: OnUpgrade, speaks: bool) {
+    let Some((stream, begin)) = upgrade.await.ok().and_then(own) else {
+        return;
+    };
+    let mut connection = Connection::new(state, stream, &begin);
+    drop(begin);
+    let end = if speaks {
+        poll_fn(|cx| connection.poll_run(cx)).await
+    } else {
+        Some(Close::UnknownProtocol)
+    };
+    farewell(connection, end).await;
+}
+
+/// The connection below an upgraded one, and what was read of it already.
+fn own(upgraded: Upgraded) -> Option<(TcpStream, bytes::Bytes)> {
+    let parts = upgraded.downcast::<TokioIo<Patient>>().ok()?;
+    Some((parts.io.into_inner().into_inner(), parts.read_buf))
+}
+
+/// Ends a connection: says why, where there is something to say, and waits for the peer to have heard it.
+async fn farewell(connection: Connection, end: End) {
+    // The operations end here, before anything else is waited for.
+    let (mut stream, mut incoming, mut outgoing) = connection.into_rest();
+    let within = if end == Some(Close::SlowConsumer) {
+        SLOW_FAREWELL_WITHIN
+    } else {
+        FAREWELL_WITHIN
+    };
+    if let Some(close) = &end {
+        tracing::debug!(?close, "closing a socket");
+        poll_fn(|cx| {
+            incoming.close(cx, &mut stream, &mut outgoing, close);
+            std::task::Poll::Ready(())
+        })
+        .await;
+    }
+    let said = say_farewell(&mut stream, &mut incoming, &mut outgoing, end.as_ref());
+    timeout(within, said).await.ok();
+    if !outgoing.is_empty() {
+        // Nobody takes what the kernel still holds: it goes with the connection.
+        stream.set_zero_linger().ok();
+    }
+}
+
+async fn say_farewell(
+    stream: &mut TcpStream,
+    incoming: &mut Incoming,
+    outgoing: &mut Outgoing,
+    end: Option<&Close>,
+) {
+    if poll_fn(|cx| outgoing.poll_write(cx, stream)).await.is_err() {
+        return;
+    }
+    // The peer's own close frame, or its hanging up, ends the conversation in order.
+    if end.is_some_and(Close::keeps_framing) {
+        while poll_fn(|cx| incoming.poll_next(cx, stream, outgoing))
+            .await
+            .is_ok()
+        {}
+        return;
+    }
+    // A connection that is dropped with something unread is reset, and the peer may not hear why.
+    stream.shutdown().await.ok();
+    let mut unread = [0; 512];
+    while end.is_some() && stream.read(&mut unread).await.is_ok_and(|count| count > 0) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, C, F>(_: fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Each connection has one task of this size for all its life.
+    #[test]
+    fn a_connection_is_small() {
+        let size = size_of_future(serve);
+        assert!(size <= 3 * 1024, "{size} bytes");
+    }
+}

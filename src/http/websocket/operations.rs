@@ -1,0 +1,306 @@
+//! The operations of one connection, each in its turn.
+//!
+//! An operation that has something to say stands in a line, each once. The first in the line says one thing
+//! and goes to its end, so an operation that always has something to say delays the others by one answer
+//! each. One that ends is dropped at once, whatever it was about to say.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures_util::StreamExt as _;
+use futures_util::task::AtomicWaker;
+
+use crate::graphql::Answer;
+use crate::http::operation::Operation;
+
+/// What an operation says.
+#[derive(Debug)]
+pub(super) enum Said {
+    /// An answer.
+    Answer(Arc<str>, Answer),
+    /// It has ended.
+    End(Arc<str>),
+}
+
+/// The operations that run.
+#[derive(Default)]
+pub(super) struct Operations {
+    running: HashMap<Arc<str>, Running>,
+    line: Arc<Line>,
+    started: u64,
+}
+
+impl fmt::Debug for Operations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Operations")
+            .field("running", &self.running.len())
+            .finish_non_exhaustive()
+    }
+}
+
+struct Running {
+    operation: Operation,
+    place: Arc<Place>,
+    waker: Waker,
+}
+
+/// Who waits for a turn, and the connection that gives turns.
+#[derive(Debug, Default)]
+struct Line {
+    waiting: Mutex<VecDeque<Arc<Place>>>,
+    connection: AtomicWaker,
+}
+
+/// One run of an operation. An id can run again, so it has a number besides.
+#[derive(Debug)]
+struct Place {
+    id: Arc<str>,
+    run: u64,
+    waits: AtomicBool,
+    line: Arc<Line>,
+}
+
+impl Wake for Place {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.line_up() {
+            self.line.connection.wake();
+        }
+    }
+}
+
+impl Place {
+    /// Goes to the end of the line, unless it stands there already.
+    fn line_up(self: &Arc<Self>) -> bool {
+        let joins = !self.waits.swap(true, Ordering::AcqRel);
+        if joins {
+            let waiting = self.line.waiting.lock();
+            let mut waiting = waiting.unwrap_or_else(PoisonError::into_inner);
+            waiting.push_back(Arc::clone(self));
+        }
+        joins
+    }
+}
+
+impl Line {
+    fn first(&self) -> Option<Arc<Place>> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = waiting.pop_front()?;
+        if waiting.is_empty() {
+            // A line is short and rarely stood in: at rest it costs nothing.
+            *waiting = VecDeque::new();
+        }
+        Some(first)
+    }
+
+    fn length(&self) -> usize {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.len()
+    }
+}
+
+impl Operations {
+    /// How many run.
+    pub(super) fn len(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Whether an operation with this id runs.
+    pub(super) fn contains(&self, id: &str) -> bool {
+        self.running.contains_key(id)
+    }
+
+    /// Takes up an operation. Its first turn comes when it is its turn.
+    pub(super) fn start(&mut self, id: Arc<str>, operation: Operation) {
+        self.started = self.started.wrapping_add(1);
+        let place = Arc::new(Place {
+            id: Arc::clone(&id),
+            run: self.started,
+            waits: AtomicBool::new(false),
+            line: Arc::clone(&self.line),
+        });
+        place.line_up();
+        let waker = Waker::from(Arc::clone(&place));
+        let running = Running {
+            operation,
+            place,
+            waker,
+        };
+        self.running.insert(id, running);
+    }
+
+    /// Ends an operation, if it runs.
+    pub(super) fn end(&mut self, id: &str) {
+        self.running.remove(id);
+        if self.running.is_empty() {
+            self.running = HashMap::new();
+        }
+    }
+
+    /// Ends what does not end by itself.
+    pub(super) fn end_subscriptions(&mut self) {
+        self.running.retain(|_, running| running.operation.ends);
+    }
+
+    /// The next thing that an operation says.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Said> {
+        self.line.connection.register(cx.waker());
+        // Who wakes itself without having anything to say must not hold the connection.
+        for _ in 0..self.line.length() {
+            let Some(place) = self.line.first() else {
+                break;
+            };
+            if let Poll::Ready(said) = self.turn(&place) {
+                return Poll::Ready(said);
+            }
+        }
+        if self.line.length() > 0 {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    fn turn(&mut self, place: &Arc<Place>) -> Poll<Said> {
+        // From here on, a wake lines up anew.
+        place.waits.store(false, Ordering::Release);
+        let running = self.running.get_mut(&place.id);
+        let Some(running) = running.filter(|running| running.place.run == place.run) else {
+            return Poll::Pending;
+        };
+        let mut cx = Context::from_waker(&running.waker);
+        match running.operation.answers.poll_next_unpin(&mut cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(None) => {
+                self.end(&place.id);
+                Poll::Ready(Said::End(Arc::clone(&place.id)))
+            }
+            Poll::Ready(Some(answer)) => {
+                if matches!(answer, Answer::Failed { .. }) {
+                    // Nothing follows.
+                    self.end(&place.id);
+                } else {
+                    place.line_up();
+                }
+                Poll::Ready(Said::Answer(Arc::clone(&place.id), answer))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use bytes::Bytes;
+    use futures_util::stream::{self, BoxStream};
+
+    use super::*;
+
+    fn next(text: &'static str) -> Answer {
+        Answer::Next {
+            json: Bytes::from_static(text.as_bytes()),
+            cursor: None,
+        }
+    }
+
+    fn operation(answers: BoxStream<'static, Answer>) -> Operation {
+        Operation {
+            answers,
+            ends: false,
+        }
+    }
+
+    /// Always has something to say.
+    fn hot() -> Operation {
+        operation(stream::repeat_with(|| next("hot")).boxed())
+    }
+
+    async fn is_quiet(operations: &mut Operations) -> bool {
+        poll_fn(|cx| Poll::Ready(operations.poll_next(cx).is_pending())).await
+    }
+
+    async fn said(operations: &mut Operations) -> (String, bool) {
+        match poll_fn(|cx| operations.poll_next(cx)).await {
+            Said::Answer(id, _) => (id.to_string(), false),
+            Said::End(id) => (id.to_string(), true),
+        }
+    }
+
+    #[tokio::test]
+    async fn each_has_its_turn() {
+        let mut operations = Operations::default();
+        operations.start("a".into(), hot());
+        operations.start("b".into(), hot());
+        let (tell, told) = tokio::sync::watch::channel(false);
+        let quiet = stream::once(async move {
+            let mut told = told;
+            told.wait_for(|told| *told).await.unwrap();
+            next("quiet")
+        });
+        operations.start("q".into(), operation(quiet.boxed()));
+        for id in ["a", "b", "a", "b", "a", "b"] {
+            assert_eq!(said(&mut operations).await, (id.to_owned(), false));
+        }
+        tell.send_replace(true);
+        let mut heard = Vec::new();
+        for _ in 0..6 {
+            heard.push(said(&mut operations).await);
+        }
+        let q = |ended| ("q".to_owned(), ended);
+        assert!(
+            heard[..3].contains(&q(false)) && heard.contains(&q(true)),
+            "{heard:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn who_is_ended_says_nothing_more_and_its_id_runs_anew() {
+        let mut operations = Operations::default();
+        operations.start("a".into(), hot());
+        said(&mut operations).await;
+        operations.end("a");
+        assert!(!operations.contains("a"));
+        let once = stream::iter([next("new")]);
+        operations.start("a".into(), operation(once.boxed()));
+        assert_eq!(said(&mut operations).await, ("a".to_owned(), false));
+        assert_eq!(said(&mut operations).await, ("a".to_owned(), true));
+        assert_eq!(operations.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn nothing_follows_a_failure() {
+        let mut operations = Operations::default();
+        let failed = Answer::Failed {
+            errors: Bytes::from_static(b"[]"),
+        };
+        let answers = stream::iter([next("1"), failed, next("2")]);
+        operations.start("a".into(), operation(answers.boxed()));
+        assert_eq!(said(&mut operations).await, ("a".to_owned(), false));
+        assert_eq!(said(&mut operations).await, ("a".to_owned(), false));
+        assert_eq!(operations.len(), 0);
+        assert!(is_quiet(&mut operations).await);
+    }
+
+    /// One that wakes itself for ever, and says nothing, does not keep its connection from the rest.
+    #[tokio::test]
+    async fn a_restless_operation_holds_nobody() {
+        let mut operations = Operations::default();
+        let restless = stream::poll_fn(|cx| {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        });
+        operations.start("r".into(), operation(restless.boxed()));
+        operations.start("a".into(), hot());
+        for _ in 0..3 {
+            assert_eq!(said(&mut operations).await.0, "a");
+        }
+        operations.end("a");
+        assert!(is_quiet(&mut operations).await);
+    }
+}

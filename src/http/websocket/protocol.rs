@@ -1,0 +1,144 @@
+//! The messages of `graphql-transport-ws` (graphql-ws, PROTOCOL.md), as they are written.
+
+use std::sync::Arc;
+
+use async_graphql::Request;
+use bytes::{BufMut as _, Bytes, BytesMut};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::close::Close;
+
+/// The subprotocol.
+pub(super) const NAME: &str = "graphql-transport-ws";
+
+/// The most bytes of an operation's id: it is kept with the operation, and written with each answer.
+const ID_MAX_BYTES: usize = 256;
+
+/// What a client says.
+#[derive(Debug)]
+pub(super) enum ClientMessage {
+    /// Who it is.
+    Init(Option<Value>),
+    /// An operation to run.
+    Subscribe(Arc<str>, Box<Request>),
+    /// An operation to end.
+    Complete(Arc<str>),
+    /// To be answered with a pong of the same payload.
+    Ping(Option<Value>),
+    /// Nothing to be done.
+    Pong,
+}
+
+/// Any message, before its members are looked at.
+#[derive(Debug, Deserialize)]
+struct Message {
+    #[serde(rename = "type")]
+    kind: String,
+    id: Option<Value>,
+    payload: Option<Value>,
+}
+
+/// Reads a message.
+pub(super) fn parse(text: &str) -> Result<ClientMessage, Close> {
+    // serde would read a list of the members' values as well.
+    if !text.trim_start().starts_with('{') {
+        return Err(Close::BadMessage("it is no JSON object"));
+    }
+    let message = serde_json::from_str(text);
+    let message: Message =
+        message.or(Err(Close::BadMessage("it is no JSON object with a type")))?;
+    match message.kind.as_str() {
+        "connection_init" => Ok(ClientMessage::Init(object(message.payload)?)),
+        "ping" => Ok(ClientMessage::Ping(object(message.payload)?)),
+        "pong" => object(message.payload).map(|_| ClientMessage::Pong),
+        "complete" => Ok(ClientMessage::Complete(id(message.id)?)),
+        "subscribe" => {
+            let request = Box::new(request(message.payload)?);
+            Ok(ClientMessage::Subscribe(id(message.id)?, request))
+        }
+        _ => Err(Close::BadMessage("its type is unknown")),
+    }
+}
+
+/// An optional payload is an object, null or absent.
+fn object(payload: Option<Value>) -> Result<Option<Value>, Close> {
+    match payload {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(members)) => Ok(Some(members.into())),
+        Some(_) => Err(Close::BadMessage("its payload is no object")),
+    }
+}
+
+fn id(id: Option<Value>) -> Result<Arc<str>, Close> {
+    match id {
+        Some(Value::String(id)) if id.is_empty() => Err(Close::BadMessage("its id is empty")),
+        Some(Value::String(id)) if id.len() > ID_MAX_BYTES => {
+            Err(Close::BadMessage("its id is longer than 256 bytes"))
+        }
+        Some(Value::String(id)) => Ok(id.into()),
+        _ => Err(Close::BadMessage("it has no id")),
+    }
+}
+
+fn request(payload: Option<Value>) -> Result<Request, Close> {
+    let Some(Value::Object(mut members)) = payload else {
+        return Err(Close::BadMessage("it has no payload"));
+    };
+    if !matches!(members.get("query"), Some(Value::String(_))) {
+        return Err(Close::BadMessage("its payload has no query"));
+    }
+    members.retain(|_, value| !value.is_null());
+    let is = |name: &str, fits: fn(&Value) -> bool| members.get(name).is_none_or(fits);
+    let fits = is("operationName", Value::is_string)
+        && is("variables", Value::is_object)
+        && is("extensions", Value::is_object);
+    if !fits {
+        return Err(Close::BadMessage(
+            "its payload has a member of another type",
+        ));
+    }
+    let request = serde_json::from_value(Map::into(members));
+    request.or(Err(Close::BadMessage("its payload is no request")))
+}
+
+/// `connection_ack`.
+pub(super) const ACKNOWLEDGEMENT: Bytes = Bytes::from_static(br#"{"type":"connection_ack"}"#);
+
+/// What closes the object of a `next` or an `error` behind its payload.
+pub(super) const END: Bytes = Bytes::from_static(b"}");
+
+/// The begin of a `next`, to be followed by its payload and [`END`].
+pub(super) fn next(id: &str) -> Bytes {
+    begin("next", id, br#","payload":"#)
+}
+
+/// The begin of an `error`, to be followed by its payload and [`END`].
+pub(super) fn error(id: &str) -> Bytes {
+    begin("error", id, br#","payload":"#)
+}
+
+/// A `complete`.
+pub(super) fn complete(id: &str) -> Bytes {
+    begin("complete", id, b"}")
+}
+
+/// A `pong`, with the payload of its ping.
+pub(super) fn pong(payload: Option<&Value>) -> Bytes {
+    match payload {
+        None => Bytes::from_static(br#"{"type":"pong"}"#),
+        Some(payload) => format!(r#"{{"type":"pong","payload":{payload}}}"#).into(),
+    }
+}
+
+fn begin(kind: &str, id: &str, rest: &[u8]) -> Bytes {
+    // The id as JSON writes it: quoted and escaped.
+    let id = Value::from(id).to_string();
+    let mut text = BytesMut::with_capacity(kind.len() + id.len() + rest.len() + 16);
+    text.put_slice(br#"{"type":""#);
+    text.put_slice(kind.as_bytes());
+    text.put_slice(br#"","id":"#);
+    text.put_slice(id.as_bytes());
+    text.put_slice(rest);
+    text.freeze()
+}

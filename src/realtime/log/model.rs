@@ -1,0 +1,394 @@
+//! Every way in which one chat's log can be written, told of, read, followed and forgotten, within small bounds.
+//!
+//! The model is the world around [`Log`]: a database whose log grows, hints that arrive late, in any order, or
+//! never, a sweep, one reader whose reads may fail, and subscribers that come, fall behind, go, and come again
+//! with their cursor. A checker visits every state that any order of these steps leads to.
+
+use stateright::{Checker, Model, Property};
+
+use super::*;
+
+/// How many entries the ring keeps, and how many one read brings.
+const RING: usize = 2;
+const BATCH: i64 = 2;
+
+/// How many entries are ever written, and how often each subscriber goes and comes again.
+const ENTRIES: i64 = 3;
+const RETURNS: [u8; 2] = [1, 0];
+
+impl Entry for i64 {
+    fn seq(&self) -> i64 {
+        *self
+    }
+
+    fn only_adds(&self) -> bool {
+        true
+    }
+
+    fn amended_by(&self, _: &Self) -> Option<Self> {
+        None
+    }
+}
+
+/// What can be broken on purpose, to see that the checker finds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Broken {
+    Nothing,
+    /// Nothing is broken, no hint is lost, and there is no sweep: hints alone are enough then.
+    NothingLost,
+    /// Whoever waits is not woken when entries arrive.
+    NoWake,
+    /// No sweep finds what no hint told.
+    NoSweep,
+    /// The head is read before interest is registered. (No hint is lost, and no sweep mends it.)
+    HeadFirst,
+    /// A cursor names the next entry, not the one behind which to go on.
+    Inclusive,
+    /// A subscriber that fell out of the ring goes on with what is in it.
+    SkipToRing,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct World {
+    /// How long the log in the database is.
+    head: i64,
+    log: Log<i64>,
+    lives: u64,
+    /// The newest hint on its way: older ones say nothing that it does not say.
+    hint: Option<i64>,
+    /// The read that runs, and what it has found, once it has.
+    read: Option<(Missing, Option<i64>)>,
+    subscribers: [Subscriber; 2],
+    /// Whether somebody was given anything but the next entry.
+    wrong: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Subscriber {
+    cursor: i64,
+    stage: Stage,
+    returns: u8,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Stage {
+    Away,
+    /// Has read the head before interest is registered, as it must not be.
+    HeadOnly(i64),
+    /// Interest is registered; the head is read next.
+    Watching,
+    /// The head is read; the tail is begun next.
+    Admitted(i64),
+    /// Looks at the tail, or waits to be woken.
+    Live {
+        awake: bool,
+    },
+    /// Reads the database itself; has found entries up to there, once it has.
+    Replaying(Option<i64>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Write,
+    HintArrives,
+    HintIsLost,
+    Sweep,
+    Take,
+    ReadDatabase,
+    ReadFails,
+    Append,
+    Forget,
+    Of(usize, Act),
+}
+
+/// What a subscriber does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Act {
+    Come,
+    ReadHead,
+    Begin,
+    Look,
+    ReadPage,
+    TakePage,
+    Go,
+}
+
+impl Broken {
+    fn sweeps(self) -> bool {
+        !matches!(self, Self::NoSweep | Self::NothingLost | Self::HeadFirst)
+    }
+
+    fn loses_hints(self) -> bool {
+        !matches!(self, Self::NothingLost | Self::HeadFirst)
+    }
+}
+
+impl World {
+    fn tell(&mut self, seq: i64) {
+        self.log.tell(seq);
+        self.log.ask();
+    }
+
+    fn watched(&self) -> bool {
+        let watches = |s: &Subscriber| !matches!(s.stage, Stage::Away | Stage::HeadOnly(_));
+        self.subscribers.iter().any(watches)
+    }
+
+    fn give(&mut self, who: usize, entries: impl IntoIterator<Item = i64>) {
+        for entry in entries {
+            self.wrong |= entry != self.subscribers[who].cursor + 1;
+            self.subscribers[who].cursor = entry;
+        }
+    }
+
+    fn look(&mut self, who: usize, broken: Broken) {
+        match self.log.view(self.subscribers[who].cursor, 1) {
+            View::Entries(entries, _) => self.give(who, entries.iter().map(|entry| **entry)),
+            View::Nothing => self.subscribers[who].stage = Stage::Live { awake: false },
+            View::TooOld if broken == Broken::SkipToRing => {
+                let ring: Vec<i64> = self.log.ring.iter().map(|entry| **entry).collect();
+                self.give(who, ring);
+                self.subscribers[who].stage = Stage::Live { awake: false };
+            }
+            View::TooOld => self.subscribers[who].stage = Stage::Replaying(None),
+        }
+    }
+
+    /// Whether nothing is left to happen but new writes, arrivals and departures.
+    fn is_at_rest(&self) -> bool {
+        let rests = |s: &Subscriber| matches!(s.stage, Stage::Live { awake: false } | Stage::Away);
+        self.subscribers.iter().all(rests)
+            && self.hint.is_none()
+            && self.read.is_none()
+            && self.log.reading == Reading::Idle
+    }
+}
+
+impl Broken {
+    fn act(self, world: &mut World, who: usize, act: Act) -> Option<()> {
+        match act {
+            Act::Come => {
+                let stage = &mut world.subscribers[who].stage;
+                *stage = match *stage {
+                    Stage::HeadOnly(head) => Stage::Admitted(head),
+                    _ => Stage::Watching,
+                };
+            }
+            Act::ReadHead => {
+                let stage = &mut world.subscribers[who].stage;
+                *stage = match *stage {
+                    Stage::Away => Stage::HeadOnly(world.head),
+                    _ => Stage::Admitted(world.head),
+                };
+            }
+            Act::Begin => {
+                let Stage::Admitted(head) = world.subscribers[who].stage else {
+                    return None;
+                };
+                world.lives += 1;
+                world.log.begin(head, world.lives);
+                world.tell(head);
+                world.subscribers[who].stage = Stage::Live { awake: true };
+            }
+            Act::Look => world.look(who, self),
+            Act::ReadPage => {
+                let to = world.head.min(world.subscribers[who].cursor + BATCH);
+                world.subscribers[who].stage = Stage::Replaying(Some(to));
+            }
+            Act::TakePage => {
+                let Stage::Replaying(Some(to)) = world.subscribers[who].stage else {
+                    return None;
+                };
+                world.give(who, world.subscribers[who].cursor + 1..=to);
+                world.subscribers[who].stage = Stage::Live { awake: true };
+            }
+            Act::Go => {
+                world.subscribers[who].stage = Stage::Away;
+                world.subscribers[who].returns -= 1;
+                if self == Self::Inclusive && world.subscribers[who].cursor > 0 {
+                    world.give(who, [world.subscribers[who].cursor]);
+                }
+                if !world.watched() {
+                    world.log.evict();
+                }
+            }
+        }
+        Some(())
+    }
+}
+
+impl Model for Broken {
+    type State = World;
+    type Action = Step;
+
+    fn init_states(&self) -> Vec<World> {
+        let subscriber = |returns| Subscriber {
+            cursor: 0,
+            stage: Stage::Away,
+            returns,
+        };
+        vec![World {
+            head: 0,
+            log: Log::default(),
+            lives: 0,
+            hint: None,
+            read: None,
+            subscribers: RETURNS.map(subscriber),
+            wrong: false,
+        }]
+    }
+
+    fn actions(&self, world: &World, steps: &mut Vec<Step>) {
+        if world.head < ENTRIES {
+            steps.push(Step::Write);
+        }
+        if world.hint.is_some() {
+            steps.push(Step::HintArrives);
+        }
+        if world.hint.is_some() && self.loses_hints() {
+            steps.push(Step::HintIsLost);
+        }
+        if self.sweeps() && world.log.target < world.head && world.watched() {
+            steps.push(Step::Sweep);
+        }
+        match world.read {
+            None if world.log.reading == Reading::Wanted => steps.push(Step::Take),
+            None => {}
+            Some((_, None)) => steps.extend([Step::ReadDatabase, Step::ReadFails]),
+            Some((_, Some(_))) => steps.push(Step::Append),
+        }
+        for (who, subscriber) in world.subscribers.iter().enumerate() {
+            steps.extend(match &subscriber.stage {
+                Stage::Away if *self == Self::HeadFirst => Some(Step::Of(who, Act::ReadHead)),
+                Stage::Away | Stage::HeadOnly(_) => Some(Step::Of(who, Act::Come)),
+                Stage::Watching => Some(Step::Of(who, Act::ReadHead)),
+                Stage::Admitted(_) => Some(Step::Of(who, Act::Begin)),
+                Stage::Live { awake } => awake.then_some(Step::Of(who, Act::Look)),
+                Stage::Replaying(None) => Some(Step::Of(who, Act::ReadPage)),
+                Stage::Replaying(Some(_)) => Some(Step::Of(who, Act::TakePage)),
+            });
+            if !matches!(subscriber.stage, Stage::Away | Stage::HeadOnly(_))
+                && subscriber.returns > 0
+            {
+                steps.push(Step::Of(who, Act::Go));
+            }
+        }
+        if !world.watched() && world.log != Log::default() {
+            steps.push(Step::Forget);
+        }
+    }
+
+    fn next_state(&self, world: &World, step: Step) -> Option<World> {
+        let mut world = world.clone();
+        match step {
+            Step::Write => {
+                world.head += 1;
+                world.hint = Some(world.head);
+            }
+            Step::HintArrives => {
+                let seq = world.hint.take()?;
+                if world.watched() {
+                    world.tell(seq);
+                }
+            }
+            Step::HintIsLost => world.hint = None,
+            Step::Sweep => world.tell(world.head),
+            Step::Take => world.read = world.log.take().map(|read| (read, None)),
+            Step::ReadDatabase => {
+                let (read, _) = world.read?;
+                world.read = Some((read, Some(world.head.min(read.after + BATCH))));
+            }
+            Step::ReadFails => {
+                let (read, _) = world.read.take()?;
+                world.log.fail(read);
+            }
+            Step::Append => {
+                let (read, to) = world.read.take()?;
+                let before = world.log.last();
+                world.log.append(read, read.after + 1..=to?, RING);
+                if world.log.last() != before && *self != Self::NoWake {
+                    for subscriber in &mut world.subscribers {
+                        if let Stage::Live { awake } = &mut subscriber.stage {
+                            *awake = true;
+                        }
+                    }
+                }
+            }
+            Step::Of(who, act) => self.act(&mut world, who, act)?,
+            Step::Forget => world.log = Log::default(),
+        }
+        Some(world)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always(
+                "I1: the next entry, and the next, and no other",
+                |_, world: &World| !world.wrong,
+            ),
+            Property::always(
+                "I5: at rest, everybody has everything",
+                |model: &Self, world: &World| {
+                    // What no hint told, the sweep still has to find.
+                    let swept = !model.sweeps() || world.log.target >= world.head;
+                    let whole = |s: &Subscriber| s.stage == Stage::Away || s.cursor == world.head;
+                    !(world.is_at_rest() && swept) || world.subscribers.iter().all(whole)
+                },
+            ),
+            Property::always(
+                "the ring is bounded, and ends at the newest entry read",
+                |_, world: &World| {
+                    let log = &world.log;
+                    let ends = log
+                        .ring
+                        .back()
+                        .is_none_or(|entry| Some(**entry) == log.last);
+                    log.ring.len() <= RING && ends && log.last.is_none_or(|last| last <= world.head)
+                },
+            ),
+            Property::sometimes("somebody falls out of the ring", |_, world: &World| {
+                let replays = |s: &Subscriber| matches!(s.stage, Stage::Replaying(_));
+                world.subscribers.iter().any(replays)
+            }),
+            Property::sometimes(
+                "somebody comes again and gets everything",
+                |_, world: &World| {
+                    let [returned, _] = &world.subscribers;
+                    returned.returns == 0 && returned.cursor == ENTRIES
+                },
+            ),
+        ]
+    }
+}
+
+#[test]
+fn every_order_of_steps_delivers_the_log() {
+    for model in [Broken::Nothing, Broken::NothingLost] {
+        let checker = model.checker().threads(2).spawn_bfs().join();
+        checker.assert_properties();
+    }
+}
+
+#[test]
+fn what_is_broken_on_purpose_is_found() {
+    let broken = [
+        (Broken::NoWake, "I5: at rest, everybody has everything"),
+        (Broken::NoSweep, "I5: at rest, everybody has everything"),
+        (Broken::HeadFirst, "I5: at rest, everybody has everything"),
+        (
+            Broken::Inclusive,
+            "I1: the next entry, and the next, and no other",
+        ),
+        (
+            Broken::SkipToRing,
+            "I1: the next entry, and the next, and no other",
+        ),
+    ];
+    for (broken, property) in broken {
+        let checker = broken.checker().threads(2).spawn_bfs().join();
+        assert!(
+            checker.discovery(property).is_some(),
+            "{broken:?} is not found"
+        );
+    }
+}

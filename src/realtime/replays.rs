@@ -1,0 +1,186 @@
+//! Replays: reading pages of logs for subscribers whose place has left the ring, many at once.
+//!
+//! While one read is under way, further wishes gather; the next read serves them all, and those of one chat
+//! share pages. So when thousands resume at once, the number of statements follows the chats, not them. Who
+//! asks is never served from a read that began before: what they get reads as it is now.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use diesel::result::Error;
+use tokio::sync::{mpsc, oneshot};
+
+use super::hub::{Hub, ReadError};
+use super::subscriber::{Batch, Moment};
+use crate::model::{ChatId, Event};
+use crate::store::events::LogRange;
+
+/// How many wishes one read serves at most.
+const WISHES: usize = 1024;
+
+/// How many pages one statement reads at most.
+const PAGES: usize = 32;
+
+/// Where wishes are left.
+#[derive(Debug, Clone)]
+pub(super) struct Replays(mpsc::Sender<Wish>);
+
+/// The wishes that were left.
+pub(super) type Wishes = mpsc::Receiver<Wish>;
+
+/// A wish to read what stands behind a place, and where to send it.
+#[derive(Debug)]
+pub(super) struct Wish {
+    range: LogRange,
+    answer: oneshot::Sender<Batch>,
+}
+
+/// A page to read, and the wishes it serves: those of one chat that stand near each other.
+#[derive(Debug)]
+struct Page {
+    range: LogRange,
+    wishes: Vec<Wish>,
+}
+
+impl Replays {
+    pub(super) fn new() -> (Self, Wishes) {
+        let (sender, wishes) = mpsc::channel(WISHES);
+        (Self(sender), wishes)
+    }
+
+    /// The entries behind a place of a log; `None` where they could not be read now.
+    pub(super) async fn read(&self, range: LogRange) -> Option<Batch> {
+        let (answer, batch) = oneshot::channel();
+        self.0.send(Wish { range, answer }).await.ok()?;
+        batch.await.ok()
+    }
+}
+
+/// Reads what is wished for until the engine stops.
+pub(super) async fn run(hub: Arc<Hub>, mut wishes: Wishes) {
+    let read = async {
+        let mut reads = 0;
+        let mut batch = Vec::new();
+        while wishes.recv_many(&mut batch, WISHES).await > 0 {
+            let mut pages = plan(std::mem::take(&mut batch), hub.options.batch);
+            while !pages.is_empty() {
+                reads += 1;
+                let some = pages.split_off(pages.len().saturating_sub(PAGES));
+                serve(&hub, some, reads).await;
+            }
+        }
+    };
+    tokio::select! {
+        () = read => {}
+        () = hub.shutdown.cancelled() => {}
+    }
+}
+
+/// Puts wishes together to few pages. A page begins at its first wish, and serves who stands in its first
+/// half: so everybody gets half a page at least, where the log has so much.
+fn plan(mut wishes: Vec<Wish>, page: u16) -> Vec<Page> {
+    wishes.retain(|wish| !wish.answer.is_closed());
+    wishes.sort_by_key(|wish| (wish.range.chat_id, wish.range.after));
+    let reach = i64::from(page / 2);
+    let mut pages: Vec<Page> = Vec::new();
+    for wish in wishes {
+        let (chat, after) = (wish.range.chat_id, wish.range.after);
+        match pages.last_mut() {
+            Some(last)
+                if last.range.chat_id == chat
+                    && last.range.tenant == wish.range.tenant
+                    && after - last.range.after <= reach =>
+            {
+                last.wishes.push(wish);
+            }
+            _ => pages.push(Page {
+                range: wish.range.clone(),
+                wishes: vec![wish],
+            }),
+        }
+    }
+    pages
+}
+
+/// Reads pages in one statement and answers the wishes. What fails is answered by hanging up.
+async fn serve(hub: &Hub, pages: Vec<Page>, number: u64) {
+    let ranges: Vec<LogRange> = pages.iter().map(|page| page.range.clone()).collect();
+    match hub.read(&ranges).await {
+        Ok(events) => answer(pages, events, number),
+        // A log that is not understood must not keep the others from being read.
+        Err(ReadError::Query(Error::DeserializationError(_))) if pages.len() > 1 => {
+            for page in pages {
+                Box::pin(serve(hub, vec![page], number)).await;
+            }
+        }
+        Err(error) => tracing::warn!(%error, "subscribers cannot read the log"),
+    }
+}
+
+fn answer(pages: Vec<Page>, events: Vec<Event>, number: u64) {
+    let mut read: HashMap<ChatId, Vec<Arc<Event>>> = HashMap::new();
+    for event in events {
+        let of_chat = read.entry(event.chat_id).or_default();
+        of_chat.push(Arc::new(event));
+    }
+    for page in pages {
+        let entries = read.get(&page.range.chat_id);
+        for wish in page.wishes {
+            let events = entries.map_or(&[][..], Vec::as_slice);
+            let batch = Batch {
+                events: behind(events, wish.range.after),
+                moment: Moment::Replay(number),
+            };
+            // Whoever asked may have gone.
+            wish.answer.send(batch).ok();
+        }
+    }
+}
+
+/// What follows a place without a gap.
+fn behind(events: &[Arc<Event>], after: i64) -> Vec<Arc<Event>> {
+    let next = events.iter().skip_while(|event| event.seq <= after);
+    let numbered = next.zip(after + 1..);
+    let next = numbered.take_while(|(event, seq)| event.seq == *seq);
+    next.map(|(event, _)| Arc::clone(event)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::model::TenantId;
+
+    fn wish(chat: u128, after: i64) -> (Wish, oneshot::Receiver<Batch>) {
+        let (answer, batch) = oneshot::channel();
+        let range = LogRange {
+            tenant: TenantId::default(),
+            chat_id: ChatId(Uuid::from_u128(chat)),
+            after,
+        };
+        (Wish { range, answer }, batch)
+    }
+
+    #[test]
+    fn wishes_near_each_other_share_a_page() {
+        let places = [(2, 50), (1, 0), (1, 64), (1, 64), (1, 65), (1, 10), (2, 50)];
+        let (wishes, _batches): (Vec<_>, Vec<_>) = places
+            .into_iter()
+            .map(|(chat, after)| wish(chat, after))
+            .unzip();
+        let pages = plan(wishes, 128);
+        let shape: Vec<(i64, usize)> = pages
+            .iter()
+            .map(|page| (page.range.after, page.wishes.len()))
+            .collect();
+        assert_eq!(shape, [(0, 4), (65, 1), (50, 2)]);
+    }
+
+    #[test]
+    fn who_has_gone_is_not_read_for() {
+        let (wish, batch) = wish(1, 0);
+        drop(batch);
+        assert!(plan(vec![wish], 128).is_empty());
+    }
+}

@@ -1,0 +1,181 @@
+//! One connection to Postgres: in a session of its own, or behind a proxy that pools transactions.
+//!
+//! In a session, each hot statement is prepared once. Behind a proxy of transactions (`PgBouncer` with
+//! `pool_mode = transaction`) every transaction may run in another session, so nothing may be left in one:
+//! there, each statement is parsed, bound and executed in one message group, which no proxy can tear apart.
+
+mod error;
+mod row;
+mod unprepared;
+
+use std::fmt;
+use std::time::Duration;
+
+use diesel::connection::{CacheSize, Instrumentation};
+use diesel::pg::{Pg, PgNotification};
+use diesel::query_builder::{AsQuery, QueryFragment, QueryId};
+use diesel::{ConnectionResult, QueryResult};
+use diesel_async::pooled_connection::PoolableConnection;
+use diesel_async::{
+    AnsiTransactionManager, AsyncConnection, AsyncConnectionCore, AsyncPgConnection,
+    SimpleAsyncConnection, TransactionManager as _,
+};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+
+pub use row::{Field, Row};
+pub(super) use unprepared::Unprepared;
+
+/// A connection to Postgres.
+pub struct Connection(Link);
+
+enum Link {
+    /// A session of its own.
+    Session(Box<AsyncPgConnection>),
+    /// A session for each transaction.
+    Transaction(Box<Unprepared>),
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let link = match &self.0 {
+            Link::Session(_) => "Session",
+            Link::Transaction(_) => "Transaction",
+        };
+        f.debug_tuple("Connection").field(&link).finish()
+    }
+}
+
+impl From<AsyncPgConnection> for Connection {
+    fn from(session: AsyncPgConnection) -> Self {
+        Self(Link::Session(Box::new(session)))
+    }
+}
+
+impl From<Unprepared> for Connection {
+    fn from(link: Unprepared) -> Self {
+        Self(Link::Transaction(Box::new(link)))
+    }
+}
+
+impl Connection {
+    /// What others notify of on the channels that this connection listens to. Behind a proxy of
+    /// transactions nothing can be listened to, and nothing ever comes.
+    pub fn notifications_stream(&mut self) -> BoxStream<'_, QueryResult<PgNotification>> {
+        match &mut self.0 {
+            Link::Session(session) => session.notifications_stream().boxed(),
+            Link::Transaction(_) => stream::pending().boxed(),
+        }
+    }
+
+    /// Limits how long each statement may take, where the session could not be told so at its start.
+    pub(super) fn limit(&mut self, statement: Duration) {
+        if let Link::Transaction(link) = &mut self.0 {
+            link.limit(statement);
+        }
+    }
+}
+
+impl SimpleAsyncConnection for Connection {
+    async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
+        match &mut self.0 {
+            Link::Session(session) => session.batch_execute(query).await,
+            Link::Transaction(link) => link.batch_execute(query).await,
+        }
+    }
+}
+
+impl AsyncConnectionCore for Connection {
+    type LoadFuture<'conn, 'query> = BoxFuture<'conn, QueryResult<Self::Stream<'conn, 'query>>>;
+    type ExecuteFuture<'conn, 'query> = BoxFuture<'conn, QueryResult<usize>>;
+    type Stream<'conn, 'query> = BoxStream<'static, QueryResult<Row>>;
+    type Row<'conn, 'query> = Row;
+    type Backend = Pg;
+
+    fn load<'conn, 'query, T>(&'conn mut self, source: T) -> Self::LoadFuture<'conn, 'query>
+    where
+        T: AsQuery + 'query,
+        T::Query: QueryFragment<Pg> + QueryId + 'query,
+    {
+        match &mut self.0 {
+            Link::Session(session) => {
+                let rows = session.load(source);
+                async move { Ok(rows.await?.map_ok(Row::prepared).boxed()) }.boxed()
+            }
+            Link::Transaction(link) => {
+                let statement = unprepared::Statement::new(&source.as_query());
+                async move {
+                    let rows = link.load(statement?).await?;
+                    Ok(stream::iter(rows.into_iter().map(Ok)).boxed())
+                }
+                .boxed()
+            }
+        }
+    }
+
+    fn execute_returning_count<'conn, 'query, T>(
+        &'conn mut self,
+        source: T,
+    ) -> Self::ExecuteFuture<'conn, 'query>
+    where
+        T: QueryFragment<Pg> + QueryId + 'query,
+    {
+        match &mut self.0 {
+            Link::Session(session) => session.execute_returning_count(source),
+            Link::Transaction(link) => {
+                let statement = unprepared::Statement::new(&source);
+                async move { link.execute(statement?).await }.boxed()
+            }
+        }
+    }
+}
+
+impl AsyncConnection for Connection {
+    type TransactionManager = AnsiTransactionManager;
+
+    async fn establish(database_url: &str) -> ConnectionResult<Self> {
+        let database = super::Database::new(database_url)
+            .map_err(|error| diesel::ConnectionError::InvalidConnectionUrl(error.to_string()))?;
+        database.connect().await
+    }
+
+    fn transaction_state(&mut self) -> &mut AnsiTransactionManager {
+        match &mut self.0 {
+            Link::Session(session) => session.transaction_state(),
+            Link::Transaction(link) => link.transaction_state(),
+        }
+    }
+
+    fn instrumentation(&mut self) -> &mut dyn Instrumentation {
+        match &mut self.0 {
+            Link::Session(session) => session.instrumentation(),
+            Link::Transaction(link) => link.instrumentation(),
+        }
+    }
+
+    fn set_instrumentation(&mut self, instrumentation: impl Instrumentation) {
+        match &mut self.0 {
+            Link::Session(session) => session.set_instrumentation(instrumentation),
+            Link::Transaction(link) => link.set_instrumentation(Box::new(instrumentation)),
+        }
+    }
+
+    fn set_prepared_statement_cache_size(&mut self, size: CacheSize) {
+        if let Link::Session(session) = &mut self.0 {
+            session.set_prepared_statement_cache_size(size);
+        }
+    }
+}
+
+impl PoolableConnection for Connection {
+    fn is_broken(&mut self) -> bool {
+        match &mut self.0 {
+            Link::Session(session) => session.is_broken(),
+            Link::Transaction(link) => {
+                let gone = link.is_broken();
+                gone || AnsiTransactionManager::is_broken_transaction_manager(self)
+            }
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Statements without preparation, for a proxy that pools transactions.
+//!
+//! Parse, Bind, Describe, Execute and Sync go in one group, with the statement that has no name. A proxy
+//! hands a session on only after the answer to a Sync, outside of a transaction. So nothing of ours is left
+//! behind in a session that others get, and nothing is looked for in one that never had it.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use diesel::QueryResult;
+use diesel::connection::Instrumentation;
+use diesel::pg::{Pg, PgMetadataLookup, PgQueryBuilder, PgTypeMetadata};
+use diesel::query_builder::bind_collector::RawBytesBindCollector;
+use diesel::query_builder::{QueryBuilder as _, QueryFragment};
+use diesel::result::{DatabaseErrorKind, Error};
+use diesel_async::AnsiTransactionManager;
+use rustls::ClientConfig;
+use tokio::time::timeout;
+use tokio_postgres::Client;
+use tokio_postgres::types::{IsNull, ToSql, Type};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::error::to_diesel;
+use super::row::Row;
+
+/// How long telling Postgres to cancel a statement may take.
+const CANCEL_WITHIN: Duration = Duration::from_secs(1);
+
+/// A connection whose statements are not prepared.
+pub(in crate::store) struct Unprepared {
+    client: Client,
+    tls: Arc<ClientConfig>,
+    state: AnsiTransactionManager,
+    instrumentation: Box<dyn Instrumentation>,
+    /// How long a statement may take.
+    limit: Option<Duration>,
+    /// A statement took too long: what its session does now is not known.
+    overdue: bool,
+}
+
+impl Unprepared {
+    pub(in crate::store) fn new(client: Client, tls: Arc<ClientConfig>) -> Self {
+        Self {
+            client,
+            tls,
+            state: AnsiTransactionManager::default(),
+            instrumentation: Box::new(None::<Box<dyn Instrumentation>>),
+            limit: None,
+            overdue: false,
+        }
+    }
+
+    pub(super) fn limit(&mut self, statement: Duration) {
+        self.limit = Some(statement);
+    }
+
+    pub(super) fn transaction_state(&mut self) -> &mut AnsiTransactionManager {
+        &mut self.state
+    }
+
+    pub(super) fn instrumentation(&mut self) -> &mut dyn Instrumentation {
+        &mut *self.instrumentation
+    }
+
+    pub(super) fn set_instrumentation(&mut self, instrumentation: Box<dyn Instrumentation>) {
+        self.instrumentation = instrumentation;
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.overdue || self.client.is_closed()
+    }
+
+    pub(super) async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
+        // A transaction may be begun and forgotten while it holds a chat's lock. A session is told the limit
+        // when it starts; here the transaction is told, in the same round trip.
+        let begin = self.limit.filter(|_| query == "BEGIN").map(|limit| {
+            let millis = limit.as_millis();
+            format!(
+                "BEGIN; SET LOCAL statement_timeout = {millis}; \
+                 SET LOCAL idle_in_transaction_session_timeout = {millis}"
+            )
+        });
+        let query = begin.as_deref().unwrap_or(query);
+        let done = within(self.limit, self.client.batch_execute(query)).await;
+        self.settle(done).await
+    }
+
+    pub(super) async fn load(&mut self, statement: Statement) -> QueryResult<Vec<Row>> {
+        let Statement { sql, binds } = statement;
+        let binds: Vec<_> = binds.iter().map(Bind::typed).collect();
+        let rows = within(self.limit, self.client.query_typed(&sql, &binds)).await;
+        Ok(Row::of_answer(self.settle(rows).await?))
+    }
+
+    pub(super) async fn execute(&mut self, statement: Statement) -> QueryResult<usize> {
+        let Statement { sql, binds } = statement;
+        let binds: Vec<_> = binds.iter().map(Bind::typed).collect();
+        let count = within(self.limit, self.client.execute_typed(&sql, &binds)).await;
+        let count = self.settle(count).await?;
+        usize::try_from(count).map_err(|error| Error::DeserializationError(error.into()))
+    }
+
+    /// Ends a statement that took too long, and this connection with it.
+    async fn settle<T>(&mut self, outcome: Option<Outcome<T>>) -> QueryResult<T> {
+        let Some(outcome) = outcome else {
+            self.overdue = true;
+            let tls = MakeRustlsConnect::new(ClientConfig::clone(&self.tls));
+            let cancel = self.client.cancel_token();
+            if timeout(CANCEL_WITHIN, cancel.cancel_query(tls))
+                .await
+                .is_err()
+            {
+                tracing::warn!("a statement that takes too long could not be cancelled in time");
+            }
+            // Postgres' own words for it, by which `app::Error` knows that the database had no time.
+            let text = "canceling statement due to statement timeout".to_owned();
+            let kind = DatabaseErrorKind::Unknown;
+            return Err(Error::DatabaseError(kind, Box::new(text)));
+        };
+        outcome.map_err(|error| to_diesel(&error))
+    }
+}
+
+type Outcome<T> = Result<T, tokio_postgres::Error>;
+
+/// What comes of a statement; `None` where it takes too long. Postgres' own limit ends it a moment earlier
+/// inside a transaction, and then says so itself.
+async fn within<T>(
+    limit: Option<Duration>,
+    statement: impl Future<Output = Outcome<T>>,
+) -> Option<Outcome<T>> {
+    const GRACE: Duration = Duration::from_millis(250);
+    match limit {
+        None => Some(statement.await),
+        Some(limit) => timeout(limit + GRACE, statement).await.ok(),
+    }
+}
+
+/// A statement's text and parameters.
+pub(super) struct Statement {
+    sql: String,
+    binds: Vec<Bind>,
+}
+
+impl Statement {
+    /// Writes a query out.
+    ///
+    /// # Errors
+    ///
+    /// What diesel says, and a serialisation error for a parameter of a type that is not Postgres' own.
+    pub(super) fn new(query: &dyn QueryFragment<Pg>) -> QueryResult<Self> {
+        let mut sql = PgQueryBuilder::default();
+        query.to_sql(&mut sql, &Pg)?;
+        let mut collected = RawBytesBindCollector::<Pg>::new();
+        query.collect_binds(&mut collected, &mut NoLookup, &Pg)?;
+        let binds = collected.metadata.iter().zip(collected.binds);
+        let binds: QueryResult<Vec<Bind>> = binds.map(|(of, bytes)| Bind::new(of, bytes)).collect();
+        Ok(Self {
+            sql: sql.finish(),
+            binds: binds?,
+        })
+    }
+}
+
+/// Looks no type up: the database's own types have fixed numbers, and Colloquy's tables have no others.
+struct NoLookup;
+
+impl PgMetadataLookup for NoLookup {
+    fn lookup_type(&mut self, _: &str, _: Option<&str>) -> PgTypeMetadata {
+        PgTypeMetadata::new(0, 0)
+    }
+}
+
+/// A parameter as it goes over the wire.
+struct Bind {
+    of: Type,
+    bytes: Option<Vec<u8>>,
+}
+
+impl Bind {
+    fn new(of: &PgTypeMetadata, bytes: Option<Vec<u8>>) -> QueryResult<Self> {
+        let failed = |why: Box<dyn StdError + Send + Sync>| Error::SerializationError(why);
+        let oid = of.oid().map_err(|error| failed(error.into()))?;
+        let of = Type::from_oid(oid)
+            .ok_or_else(|| failed("a parameter's type is none of Postgres' own".into()))?;
+        Ok(Self { of, bytes })
+    }
+
+    fn typed(&self) -> (&(dyn ToSql + Sync), Type) {
+        (self, self.of.clone())
+    }
+}
+
+impl fmt::Debug for Bind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The value may be a message's text.
+        f.debug_tuple("Bind").field(&self.of).finish()
+    }
+}
+
+impl ToSql for Bind {
+    fn to_sql(
+        &self,
+        _: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
+        Ok(match &self.bytes {
+            None => IsNull::Yes,
+            Some(bytes) => {
+                out.extend_from_slice(bytes);
+                IsNull::No
+            }
+        })
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    tokio_postgres::types::to_sql_checked!();
+}
