@@ -168,8 +168,7 @@ impl App {
             let message = self.try_send(conn, actor, send).await?;
             let message = message.ok_or_else(|| Error::Unavailable("access changes".into()))?;
             self.ring(actor, send.chat_id, Some(message.seq), Vec::new());
-            self.realtime
-                .sent(send.chat_id, &actor.user, message.seq);
+            self.realtime.sent(send.chat_id, &actor.user, message.seq);
             tokio::time::sleep(Duration::from_millis(100)).await;
             Ok(message)
         })

@@ -143,11 +143,20 @@ impl History {
         delays
     }
 
-    /// How many events were delivered.
+    /// How many events were delivered to those who followed.
     pub(crate) fn delivered(&self) -> usize {
-        let sessions = self.streams.iter().flat_map(|stream| &stream.sessions);
-        sessions.map(|session| session.events.len()).sum()
+        events(&self.streams)
     }
+
+    /// How many events were delivered again when all was over.
+    pub(crate) fn replayed(&self) -> usize {
+        events(&self.replays)
+    }
+}
+
+fn events(streams: &[Stream]) -> usize {
+    let sessions = streams.iter().flat_map(|stream| &stream.sessions);
+    sessions.map(|session| session.events.len()).sum()
 }
 
 /// An entry of a chat's log in the database.

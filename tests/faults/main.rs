@@ -35,6 +35,7 @@ mod trial;
 mod wire;
 mod world;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use nemesis::Pace;
@@ -54,6 +55,19 @@ fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
+/// How often each thing stands in a list.
+fn tally(names: &[String]) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in names {
+        *counts.entry(name).or_default() += 1;
+    }
+    let counts = counts.into_iter();
+    let counts: Vec<String> = counts
+        .map(|(name, count)| format!("{name} {count}"))
+        .collect();
+    counts.join(", ")
+}
+
 /// A lost hint is made good within a sweep, which takes two seconds at most, and a second more.
 const UNHEARD_MOST: Duration = Duration::from_secs(3);
 
@@ -66,8 +80,9 @@ async fn trial(plan: Plan) -> Outcome {
     postgres.stop().await.unwrap();
     let history = &outcome.history;
     println!(
-        "delivered {}, answered {} of {} sends, {} sessions ({} turned away, {} lost, {} closed, {} of \
-         them for slowness), {} readings, {} snapshots, {} faults",
+        "in {:.0?}: delivered {}, answered {} of {} sends, {} sessions ({} turned away, {} lost, {} closed, \
+         {} of them for slowness, {} completed), {} readings, {} snapshots, {} replays of {} events",
+        outcome.worked,
         history.delivered(),
         history.acks.len(),
         history.attempts.len(),
@@ -76,9 +91,16 @@ async fn trial(plan: Plan) -> Outcome {
         outcome.ends(|end| *end == history::End::Lost),
         outcome.ends(|end| matches!(end, history::End::Closed(_))),
         outcome.slow,
+        outcome.ends(|end| *end == history::End::Completed),
         history.readings.len(),
         history.snapshots.len(),
-        outcome.faults,
+        history.replays.len(),
+        history.replayed(),
+    );
+    println!(
+        "{} faults: {}",
+        outcome.faults.len(),
+        tally(&outcome.faults)
     );
     println!(
         "recovered within {:.1?}; unheard messages came after {:.1?}",
@@ -134,12 +156,13 @@ fn short_form() {
             pace: Pace {
                 time: Duration::ZERO,
                 fault: Duration::from_millis(1200),
+                rest: Duration::from_secs(1),
             },
             recovery: Duration::from_secs(30),
         })
         .await;
         // A trial in which little happened would prove little.
-        assert!(outcome.faults >= 21, "{}", outcome.faults);
+        assert!(outcome.faults.len() >= 21, "{:?}", outcome.faults);
         assert!(outcome.history.acks.len() > 60);
         assert!(outcome.history.delivered() > 800);
         assert!(outcome.ends(|end| *end == history::End::Completed) > 0);
@@ -158,14 +181,15 @@ fn long_form() {
             seed: setting("COLLOQUY_FAULTS_SEED").unwrap_or_else(|| fastrand::u64(..1_000_000)),
             servers: 3,
             chats: 4,
-            senders: 6,
-            followers: 50,
+            senders: 4,
+            followers: 90,
             guests: 4,
-            pause: 250,
+            pause: 300,
             stall: Duration::from_secs(20),
             pace: Pace {
                 time: Duration::from_secs(seconds),
                 fault: Duration::from_secs(4),
+                rest: Duration::from_secs(4),
             },
             recovery: Duration::from_secs(60),
         })

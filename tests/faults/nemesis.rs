@@ -85,29 +85,35 @@ pub(crate) struct Pace {
     /// Every fault happens once, and then they go round until this time is over.
     pub(crate) time: Duration,
     pub(crate) fault: Duration,
+    /// How long a lane rests between two faults at most: what was broken must have time to work again.
+    pub(crate) rest: Duration,
 }
 
 impl Pace {
     fn lasts(&self, rng: &mut Rng) -> Duration {
         self.fault.mul_f64(0.2 + 0.8 * rng.f64())
     }
+
+    fn rests(&self, rng: &mut Rng) -> Duration {
+        self.rest.mul_f64(0.2 + 0.8 * rng.f64())
+    }
 }
 
-/// Torments processes; says how many faults that were.
+/// Torments processes; says which faults that were.
 pub(crate) async fn torment_processes(
     servers: &mut [Server],
     postgres: &mut Postgres,
     mut rng: Rng,
     pace: Pace,
-) -> usize {
+) -> Vec<String> {
     let began = Instant::now();
-    let mut count = 0;
+    let mut done = Vec::new();
     loop {
         let mut round = PROCESS_FAULTS;
         rng.shuffle(&mut round);
         for fault in round {
-            if count >= PROCESS_FAULTS.len() && began.elapsed() > pace.time {
-                return count;
+            if done.len() >= PROCESS_FAULTS.len() && began.elapsed() > pace.time {
+                return done;
             }
             let time = pace.lasts(&mut rng);
             let server = &mut servers[rng.usize(..servers.len())];
@@ -138,8 +144,8 @@ pub(crate) async fn torment_processes(
                 }
                 ProcessFault::Crash => crash(postgres, time).await,
             }
-            count += 1;
-            sleep(Duration::from_millis(rng.u64(200..1000))).await;
+            done.push(format!("{fault:?}"));
+            sleep(pace.rests(&mut rng)).await;
         }
     }
 }
@@ -162,22 +168,22 @@ pub(crate) struct Victim {
     pub(crate) back: Arc<Proxy>,
 }
 
-/// Torments connections; says how many faults that were.
+/// Torments connections; says which faults that were.
 pub(crate) async fn torment_connections(
     victims: Vec<Victim>,
     database: Database,
     chats: Vec<Uuid>,
     mut rng: Rng,
     pace: Pace,
-) -> usize {
+) -> Vec<String> {
     let began = Instant::now();
-    let mut count = 0;
+    let mut done = Vec::new();
     loop {
         let mut round = FAULTS;
         rng.shuffle(&mut round);
         for fault in round {
-            if count >= FAULTS.len() && began.elapsed() > pace.time {
-                return count;
+            if done.len() >= FAULTS.len() && began.elapsed() > pace.time {
+                return done;
             }
             let time = pace.lasts(&mut rng);
             let victim = &victims[rng.usize(..victims.len())];
@@ -195,8 +201,8 @@ pub(crate) async fn torment_connections(
                 &mut rng,
             )
             .await;
-            count += 1;
-            sleep(Duration::from_millis(rng.u64(100..500))).await;
+            done.push(format!("{fault:?}"));
+            sleep(pace.rests(&mut rng) / 2).await;
         }
     }
 }

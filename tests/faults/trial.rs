@@ -43,7 +43,10 @@ pub(crate) struct Plan {
 pub(crate) struct Outcome {
     pub(crate) violations: Vec<Violation>,
     pub(crate) history: History,
-    pub(crate) faults: usize,
+    /// The name of each fault that happened.
+    pub(crate) faults: Vec<String>,
+    /// How long the work went on.
+    pub(crate) worked: Duration,
     /// How long after the last fault everyone stood at the head; `None` where someone did not in time.
     pub(crate) recovered: Option<Duration>,
     /// How late messages were whose notifications were eaten.
@@ -163,6 +166,7 @@ impl Trial {
         let (work, follow) = (CancellationToken::new(), CancellationToken::new());
         let mut followers = self.begin_to_follow(&follow);
         let mut workers = self.begin_to_work(&work);
+        let began = Instant::now();
         let faults = self.torment(postgres).await;
         let healed = Instant::now();
         for server in &self.servers {
@@ -178,6 +182,7 @@ impl Trial {
             "the work is done {:.1?} after the last fault",
             healed.elapsed()
         );
+        let worked = began.elapsed();
         let recovered = self.until_all_stand_at_the_head(healed).await;
         let unheard = self.unheard(&mut history).await;
         self.until_all_stand_at_the_head(Instant::now()).await;
@@ -208,6 +213,7 @@ impl Trial {
             violations,
             history,
             faults,
+            worked,
             recovered,
             unheard,
         }
@@ -257,7 +263,7 @@ impl Trial {
         tasks
     }
 
-    async fn torment(&mut self, postgres: &mut Postgres) -> usize {
+    async fn torment(&mut self, postgres: &mut Postgres) -> Vec<String> {
         let victim = |server: &Server| Victim {
             name: server.name.clone(),
             front: server.front.clone(),
@@ -272,7 +278,7 @@ impl Trial {
             nemesis::torment_processes(&mut self.servers, postgres, one, pace),
             nemesis::torment_connections(victims, database, chats, other, pace),
         );
-        processes + connections
+        [processes, connections].concat()
     }
 
     /// Who does not stand at the head.
