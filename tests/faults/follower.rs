@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use colloquy::model::{EventCursor, MessageId};
@@ -50,18 +50,12 @@ pub(crate) struct Target {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Progress {
     seq: Arc<AtomicI64>,
-    slow: Arc<AtomicUsize>,
 }
 
 impl Progress {
     /// The number of the last event it got.
     pub(crate) fn seq(&self) -> i64 {
         self.seq.load(Ordering::SeqCst)
-    }
-
-    /// How many connections the server closed because it did not read.
-    pub(crate) fn slow(&self) -> usize {
-        self.slow.load(Ordering::SeqCst)
     }
 }
 
@@ -98,6 +92,7 @@ impl Follower {
                 chat: self.target.uuid,
                 sessions: Vec::new(),
                 complete: !self.guest,
+                stalls: matches!(self.temperament, Temperament::Stalling(_)),
             },
             cursors: Vec::new(),
             faults: Vec::new(),
@@ -144,9 +139,6 @@ impl Follower {
         });
         let end = self.read(&mut socket, cursor, report, stop).await;
         match &end {
-            End::Closed(4508) => {
-                self.progress.slow.fetch_add(1, Ordering::SeqCst);
-            }
             End::Refused(code) if code == "SERVICE_UNAVAILABLE" => {}
             End::Refused(code) if code == "NOT_FOUND" && self.guest => {}
             End::Refused(code) => {

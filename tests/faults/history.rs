@@ -62,6 +62,8 @@ pub(crate) struct Stream {
     pub(crate) sessions: Vec<Session>,
     /// Whether it must have reached the head in the end.
     pub(crate) complete: bool,
+    /// Whether they stop reading now and then, and so are late by their own doing.
+    pub(crate) stalls: bool,
 }
 
 /// A send that a sender began: it may or may not have become a row.
@@ -128,12 +130,13 @@ impl History {
         self.faults.extend(other.faults);
     }
 
-    /// How long after its sender each follower had each message, in order of length; less than nothing where
-    /// the follower was told first.
+    /// How long after its sender each follower who always reads had each message, in order of length; less than
+    /// nothing where the follower was told first.
     pub(crate) fn delays(&self) -> Vec<Millis> {
         let answered = self.acks.iter().map(|ack| (ack.message, ack.at));
         let answered: HashMap<Uuid, Millis> = answered.collect();
-        let sessions = self.streams.iter().flat_map(|stream| &stream.sessions);
+        let reading = self.streams.iter().filter(|stream| !stream.stalls);
+        let sessions = reading.flat_map(|stream| &stream.sessions);
         let seen = sessions.flat_map(|session| &session.events);
         let sent = seen.filter(|seen| seen.kind == Kind::Sent);
         let mut delays: Vec<Millis> = sent

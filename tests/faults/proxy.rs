@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -63,7 +63,11 @@ const BUFFER: u32 = 8 * 1024;
 
 impl Proxy {
     pub(crate) async fn start(upstream: Upstream) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        // What is accepted inherits it.
+        socket.set_send_buffer_size(BUFFER).unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let listener = socket.listen(1024).unwrap();
         let address = listener.local_addr().unwrap();
         let (conduct, behave) = watch::channel(Conduct::default());
         let upstream = Arc::new(Mutex::new(upstream));
@@ -130,7 +134,7 @@ async fn serve(client: TcpStream, upstream: Upstream, behave: watch::Receiver<Co
     let pumps = async {
         match upstream {
             Upstream::Tcp(address) => {
-                let socket = tokio::net::TcpSocket::new_v4()?;
+                let socket = TcpSocket::new_v4()?;
                 socket.set_recv_buffer_size(BUFFER)?;
                 let server = socket.connect(address).await?;
                 server.set_nodelay(true)?;

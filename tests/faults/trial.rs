@@ -15,7 +15,7 @@ use crate::checker::{Violation, check};
 use crate::client::User;
 use crate::database::Database;
 use crate::follower::{Follower, Progress, Report, Target, Temperament};
-use crate::history::{End, History};
+use crate::history::{End, History, Session};
 use crate::nemesis::{self, Pace, Victim};
 use crate::process::{Server, Settings};
 use crate::world::{self, Actor};
@@ -47,24 +47,34 @@ pub(crate) struct Outcome {
     pub(crate) faults: Vec<String>,
     /// How long the work went on.
     pub(crate) worked: Duration,
-    /// How long after the last fault everyone stood at the head; `None` where someone did not in time.
+    /// How long after the last fault all stood at the head who always read; `None` where someone did not in time.
     pub(crate) recovered: Option<Duration>,
+    /// The same of all, those included who did not read when the last fault ended.
+    pub(crate) all_recovered: Option<Duration>,
     /// How late messages were whose notifications were eaten.
     pub(crate) unheard: Vec<Duration>,
-    /// How many connections the server closed because their clients did not read.
-    pub(crate) slow: usize,
 }
 
 impl Outcome {
+    pub(crate) fn sessions(&self) -> impl Iterator<Item = &Session> {
+        let streams = self.history.streams.iter();
+        streams.flat_map(|stream| &stream.sessions)
+    }
+
     /// How many sessions ended in some way.
     pub(crate) fn ends(&self, which: impl Fn(&End) -> bool) -> usize {
-        let sessions = self
-            .history
-            .streams
-            .iter()
-            .flat_map(|stream| &stream.sessions);
-        sessions.filter(|session| which(&session.end)).count()
+        self.sessions()
+            .filter(|session| which(&session.end))
+            .count()
     }
+}
+
+/// A follower, as the trial looks at them.
+struct Watched {
+    name: String,
+    chat: usize,
+    stalls: bool,
+    progress: Progress,
 }
 
 struct Trial {
@@ -73,7 +83,7 @@ struct Trial {
     servers: Vec<Server>,
     targets: Vec<Target>,
     rng: Rng,
-    progress: Vec<(String, usize, Progress)>,
+    progress: Vec<Watched>,
 }
 
 /// Runs a trial on a Postgres of its own.
@@ -183,9 +193,10 @@ impl Trial {
             healed.elapsed()
         );
         let worked = began.elapsed();
-        let recovered = self.until_all_stand_at_the_head(healed).await;
+        let recovered = self.until_at_the_head(healed, false).await;
+        let all_recovered = self.until_at_the_head(healed, true).await;
         let unheard = self.unheard(&mut history).await;
-        self.until_all_stand_at_the_head(Instant::now()).await;
+        self.until_at_the_head(Instant::now(), true).await;
         self.read_at_rest(&mut history).await;
         follow.cancel();
         let mut cursors = Vec::new();
@@ -202,19 +213,18 @@ impl Trial {
         }
         let rows = self.database.rows().await.unwrap();
         let mut violations = check(&history, &rows);
-        if recovered.is_none() {
-            let lag = self.laggards().await.join(", ");
+        if all_recovered.is_none() {
+            let lag = self.laggards(true).await.join(", ");
             println!("not at the head in time: {lag}");
         }
         violations.sort_by_key(|violation| violation.invariant);
-        let slow = self.progress.iter().map(|(.., progress)| progress.slow());
         Outcome {
-            slow: slow.sum(),
             violations,
             history,
             faults,
             worked,
             recovered,
+            all_recovered,
             unheard,
         }
     }
@@ -238,7 +248,12 @@ impl Trial {
                 };
                 let follower = self.follower(&name, chat, temperament);
                 let progress = follower.progress.clone();
-                self.progress.push((name, chat, progress));
+                self.progress.push(Watched {
+                    name,
+                    chat,
+                    stalls: matches!(temperament, Temperament::Stalling(_)),
+                    progress,
+                });
                 let start = self.targets[chat].start.clone();
                 tasks.spawn(follower.run(start, stop.clone()));
             }
@@ -281,18 +296,23 @@ impl Trial {
         [processes, connections].concat()
     }
 
-    /// Who does not stand at the head.
-    async fn laggards(&self) -> Vec<String> {
+    /// Who does not stand at the head, of those who always read or of all.
+    async fn laggards(&self, all: bool) -> Vec<String> {
         let (Ok(heads), Ok(members)) = (self.database.heads().await, self.database.members().await)
         else {
             return vec!["the database".to_owned()];
         };
         let mut laggards = Vec::new();
-        for (name, chat, progress) in &self.progress {
-            let chat = self.targets[*chat].uuid;
-            let (seq, head) = (progress.seq(), heads[&chat]);
-            if seq != head && members.contains(&(chat, name.clone())) {
-                laggards.push(format!("{name} at {seq} of {head}"));
+        for watched in self
+            .progress
+            .iter()
+            .filter(|watched| all || !watched.stalls)
+        {
+            let chat = self.targets[watched.chat].uuid;
+            let (seq, head) = (watched.progress.seq(), heads[&chat]);
+            let place = (chat, watched.name.clone());
+            if seq != head && members.contains(&place) {
+                laggards.push(format!("{} at {seq} of {head}", watched.name));
             }
         }
         for server in &self.servers {
@@ -303,9 +323,9 @@ impl Trial {
         laggards
     }
 
-    async fn until_all_stand_at_the_head(&self, since: Instant) -> Option<Duration> {
+    async fn until_at_the_head(&self, since: Instant, all: bool) -> Option<Duration> {
         while since.elapsed() < self.plan.recovery {
-            if self.laggards().await.is_empty() {
+            if self.laggards(all).await.is_empty() {
                 return Some(since.elapsed());
             }
             sleep(Duration::from_millis(20)).await;

@@ -83,6 +83,7 @@ fn stream(who: &str, sessions: Vec<Session>) -> Stream {
         chat: CHAT,
         sessions,
         complete: true,
+        stalls: false,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The proxy does what it is told: a fault that does nothing would prove nothing.
 
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::*;
