@@ -67,12 +67,8 @@ fn why_a_cursor_is_refused_is_told() {
                 expired,
                 "load the chat again",
             ),
-            // Of a restored database nothing is known, not even whose chat it was.
-            (
-                EventCursor { epoch, ..others }.encode(),
-                expired,
-                "load the chat again",
-            ),
+            // A mistake of the client is one in every life of the database.
+            (EventCursor { epoch, ..others }.encode(), bad, of_another),
         ] {
             let message = alice.follows(&chat, Some(&after)).await.message().await;
             let error = &message["payload"][0];
