@@ -21,6 +21,11 @@ docs:
 test:
     cargo test --locked
 
+# The fault suite's long form, on the release binary; without a seed it takes one at random.
+faults seconds="120" seed="":
+    COLLOQUY_FAULTS_SECONDS={{seconds}} COLLOQUY_FAULTS_SEED={{seed}} \
+        cargo test --locked --release --test faults -- --ignored long_form --nocapture
+
 # The tests of a real client, on the built binary.
 client:
     cargo build --locked

@@ -211,6 +211,10 @@ pub struct RealtimeArgs {
     /// average; at least 10ms. By default 1500ms, and 250ms where nothing else tells of the other servers.
     #[arg(long = "realtime-sweep", env = "COLLOQUY_REALTIME_SWEEP", value_parser = sweep, value_name = "TIME")]
     pub sweep: Option<Duration>,
+    /// How many recent events of each chat that somebody follows are kept in memory. Who is further behind
+    /// reads them from the database.
+    #[arg(long = "realtime-ring", env = "COLLOQUY_REALTIME_RING", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..), value_name = "COUNT")]
+    pub ring: u16,
 }
 
 /// What tells a server of the others' commits.
@@ -315,6 +319,7 @@ impl RealtimeArgs {
         };
         RealtimeOptions {
             carrier,
+            ring: usize::from(self.ring),
             sweep: self.sweep.unwrap_or(sweep),
             ..usual
         }
@@ -419,6 +424,7 @@ mod tests {
         assert_eq!(options(&["--realtime", "sweep"]).unwrap(), millis(250));
         assert_eq!(options(&["--realtime-sweep", "2s"]).unwrap(), millis(2000));
         assert!(options(&["--realtime-sweep", "0s"]).is_err());
+        assert!(options(&["--realtime-ring", "0"]).is_err());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::model::{
     decide, visible_from,
 };
 use crate::realtime::{Batch, Ended, Subscriber};
+use crate::sabotage::{self, Sabotage};
 
 /// What a missing chat is called in errors.
 const CHAT: &str = "The chat";
@@ -41,6 +42,7 @@ impl App {
             Some(after) if after.epoch != epoch || after.seq > head => {
                 return Err(Error::CursorExpired);
             }
+            Some(after) if sabotage::is(Sabotage::ResumeInclusive) => (after.seq - 1).max(0),
             Some(after) => after.seq,
         };
         // What stands before the first visible entry does not exist for the viewer.
@@ -173,7 +175,7 @@ impl Viewer {
     }
 
     fn sees_after(&mut self, event: &Event) -> bool {
-        if event.seq <= self.head {
+        if event.seq <= self.head || sabotage::is(Sabotage::MembershipOnlyAtSubscribe) {
             return true;
         }
         let me = &self.actor.user;

@@ -1,5 +1,7 @@
 //! Messages: sending, amending, reading.
 
+use std::time::Duration;
+
 use diesel_async::AsyncConnection as _;
 
 use super::access::{self, lock_for, no_such_chat, permit, read_for};
@@ -9,6 +11,7 @@ use crate::model::{
     Action, Body, ChatId, ChatState, IdempotencyKey, ListCursor, ListKey, Message, MessageId,
     NewEvent, Page, PageArgs, Refusal, Slice, UnreadRange,
 };
+use crate::sabotage::{self, Sabotage};
 use crate::store::messages::{Amendment, NewMessage, Sent};
 use crate::store::{self, Connection};
 
@@ -138,6 +141,9 @@ impl App {
     pub async fn message_send(&self, actor: &Actor, send: SendMessage) -> Result<Message, Error> {
         let mut conn = self.connection().await?;
         for _ in 0..SEND_ATTEMPTS {
+            if sabotage::is(Sabotage::NotifyBeforeCommit) {
+                return self.ring_then_commit(&mut conn, actor, &send).await;
+            }
             if let Some(message) = self.try_send(&mut conn, actor, &send).await? {
                 drop(conn);
                 let people = Vec::new();
@@ -149,6 +155,24 @@ impl App {
         Err(Error::Unavailable(
             "access to the chat keeps changing".into(),
         ))
+    }
+
+    /// What a send must not do: rings, and commits a moment later.
+    async fn ring_then_commit(
+        &self,
+        conn: &mut Connection,
+        actor: &Actor,
+        send: &SendMessage,
+    ) -> Result<Message, Error> {
+        conn.transaction(async |conn| {
+            let message = self.try_send(conn, actor, send).await?;
+            let message = message.ok_or_else(|| Error::Unavailable("access changes".into()))?;
+            self.ring(actor, send.chat_id, Some(message.seq), Vec::new());
+            self.realtime.sent(send.chat_id, &actor.user, message.seq);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            Ok(message)
+        })
+        .await
     }
 
     /// One try: `None` where access to the chat changed between reading it and writing.

@@ -13,6 +13,7 @@ use super::hints::Hints;
 use super::hub::Hub;
 use super::signals::Signals;
 use super::{BackOff, RealtimeOptions};
+use crate::sabotage::{self, Sabotage};
 use crate::store::{self, Connection, Database};
 
 #[derive(Debug)]
@@ -78,12 +79,18 @@ impl Listener {
     }
 
     async fn listen(&self, hub: &Hub, back_off: &mut BackOff) -> Lost {
+        let early = sabotage::is(Sabotage::ScanBeforeListen);
+        if early {
+            hub.ask_for_sweep();
+        }
         match self.connect().await {
             Ok(mut conn) => {
                 back_off.reset();
                 // LISTEN first, compare then: what commits between the two is heard.
                 self.live.store(true, Ordering::Release);
-                hub.ask_for_sweep();
+                if !early {
+                    hub.ask_for_sweep();
+                }
                 self.signals.ask_for_comparison();
                 tracing::debug!("listening");
                 self.hear(hub, &mut conn).await

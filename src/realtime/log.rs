@@ -7,6 +7,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::sabotage::{self, Sabotage};
+
 /// An entry, as the machine needs it.
 pub(super) trait Entry: Sized {
     /// Its place in the log.
@@ -186,6 +188,7 @@ impl<E: Entry> Log<E> {
         let oldest = self.ring.front().map(|entry| entry.seq());
         // The ring has no gap, so the place of an entry follows from the oldest one's number.
         let skip = oldest.and_then(|oldest| usize::try_from(cursor + 1 - oldest).ok());
+        let skip = skip.or_else(|| sabotaged_skip(cursor + 1 - oldest?));
         match skip {
             None => View::TooOld,
             Some(skip) => {
@@ -243,6 +246,12 @@ impl<E: Entry> Log<E> {
             }
         }
     }
+}
+
+/// Where a broken server would go on for a reader whose next entry has left the ring, `place` from its oldest.
+fn sabotaged_skip(place: i64) -> Option<usize> {
+    let near = place == -1 && sabotage::is(Sabotage::RingOffByOne);
+    (near || sabotage::is(Sabotage::DropOnOverflow)).then_some(0)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use tokio::time::{sleep, timeout};
 use super::feed::FeedState;
 use super::hub::{Hub, ReadError};
 use crate::model::{TenantId, UserId};
+use crate::sabotage::{self, Sabotage};
 use crate::store;
 use crate::store::participants::Membership;
 
@@ -41,6 +42,9 @@ pub(super) async fn run(hub: Arc<Hub>) {
 }
 
 async fn once(hub: &Hub) -> Result<(), ReadError> {
+    if sabotage::is(Sabotage::NoSweep) {
+        return Ok(());
+    }
     let chats = hub.chats();
     if !chats.is_empty() {
         let mut conn = hub.pool.get().await?;

@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connection::{Connection, Unprepared};
 use super::tls;
+use crate::sabotage::{self, Sabotage};
 
 /// The pool's manager.
 type Manager = AsyncDieselConnectionManager<Connection>;
@@ -207,6 +208,11 @@ impl Database {
                 "-c statement_timeout={statement} -c idle_in_transaction_session_timeout={statement}"
             ))
             .connect_within(options.connect);
+        let database = if sabotage::is(Sabotage::AckBeforeCommit) {
+            database.with_options("-c synchronous_commit=off")
+        } else {
+            database
+        };
         let mut config = ManagerConfig::default();
         config.recycling_method = RecyclingMethod::Fast;
         config.custom_setup = Box::new(move |_| {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The layers, from left to right: each may import what stands before it, and nothing else.
 const LAYERS: &[&str] = &[
-    "schema", "model", "store", "realtime", "app", "graphql", "http",
+    "sabotage", "schema", "model", "store", "realtime", "app", "graphql", "http",
 ];
 
 /// Imported by `main` only.
