@@ -14,6 +14,7 @@ use secrecy::SecretString;
 use crate::app::{Actor, App, Claims, Error, SendMessage};
 use crate::embedded::{self, Postgres, create_data_dir};
 use crate::model::{Body, ChatHistory, Profile, TenantId, Title, UserId};
+use crate::store::users::Bearer;
 use crate::store::{self, Database};
 
 /// The private Postgres' database.
@@ -248,11 +249,15 @@ async fn person(app: &App, id: &str, name: &str) -> Result<Actor, Error> {
         tenant: TenantId::default(),
         user: UserId::new(id)?,
     };
-    let profile = Profile {
-        display_name: Some(name.to_owned()),
-        avatar_url: None,
-        issued_at: None,
+    let bearer = Bearer {
+        tenant_id: actor.tenant.clone(),
+        user_id: actor.user.clone(),
+        profile: Profile {
+            display_name: Some(name.to_owned()),
+            avatar_url: None,
+            issued_at: None,
+        },
     };
-    app.user_observe(&actor, &profile).await?;
+    app.bearers_write(&[bearer]).await?;
     Ok(actor)
 }

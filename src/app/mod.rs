@@ -5,6 +5,7 @@
 
 mod access;
 mod actor;
+mod bearers;
 mod chats;
 mod clock;
 mod error;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 pub use actor::{Actor, Session};
+pub use bearers::Bearers;
 pub use clock::{Clock, IdMaker};
 pub use error::Error;
 pub use events::{ChatEvents, EventBatch};
@@ -29,7 +31,6 @@ pub use messages::SendMessage;
 pub use signals::{ChatSignals, Delivery};
 pub use token::{Claims, TokenError, Tokens};
 pub use updates::{ChatUpdate, ChatUpdateKind, ChatUpdates};
-pub use users::KnownUsers;
 
 use crate::realtime::Realtime;
 use crate::store::{self, Pool, PooledConnection};
@@ -65,7 +66,7 @@ pub struct App {
     /// Reads and makes tokens.
     pub tokens: Tokens,
     /// Whose token has been seen already.
-    pub known_users: KnownUsers,
+    pub bearers: Bearers,
     /// What an installation can set.
     pub limits: Limits,
 }
@@ -92,7 +93,7 @@ impl App {
             clock: Clock,
             ids: IdMaker,
             tokens,
-            known_users: KnownUsers::default(),
+            bearers: Bearers::default(),
             limits,
         }
     }

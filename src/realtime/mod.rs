@@ -36,6 +36,7 @@ use doorbell::Doorbell;
 use hub::Hub;
 use listener::Listener;
 use replays::Replays;
+use signals::Signals;
 
 /// What tells a server of the others' commits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +47,6 @@ pub enum Carrier {
     /// nothing can be listened to.
     Sweep,
 }
-use signals::Signals;
 
 /// Sizes and times of the engine.
 #[derive(Debug, Clone, Copy)]

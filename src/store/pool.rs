@@ -192,7 +192,7 @@ impl Database {
         let messages = stream::poll_fn(move |cx| connection.poll_message(cx));
         let good = messages.take_while(|message| ready(message.is_ok()));
         self.tasks.spawn(good.for_each(|_| ready(())));
-        Ok(Unprepared::new(client, Arc::clone(&self.tls)).into())
+        Ok(Unprepared::new(client).into())
     }
 
     /// Makes a pool; it connects when first asked.

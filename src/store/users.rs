@@ -1,10 +1,14 @@
 //! Users.
 
 use chrono::{DateTime, Utc};
+use diesel::pg::Pg;
 use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment};
+use diesel::sql_types::{Array, Integer, Nullable, Text, Timestamptz};
 use diesel_async::RunQueryDsl;
 
 use super::Connection;
+use super::statement::hot;
 use crate::model::{Profile, TenantId, User, UserId};
 use crate::schema::users;
 
@@ -50,46 +54,87 @@ pub async fn ensure(
     Ok(())
 }
 
-/// Makes the bearer of a token exist. Name and picture are taken where the token carries them and none of
-/// a newer token stands there.
+/// Somebody whose token was accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bearer {
+    /// The person's tenant.
+    pub tenant_id: TenantId,
+    /// The person.
+    pub user_id: UserId,
+    /// What the token says of them.
+    pub profile: Profile,
+}
+
+/// Makes the bearers of tokens exist, in one statement that writes only what is news. Name and picture are
+/// taken where the token carries them and none of a newer token stands there. Each person may be named once.
 pub async fn observe(
     conn: &mut Connection,
-    tenant: &TenantId,
-    id: &UserId,
-    profile: &Profile,
+    bearers: &[Bearer],
     at: DateTime<Utc>,
 ) -> QueryResult<()> {
-    ensure(conn, tenant, std::slice::from_ref(id), at).await?;
+    let profiles = || bearers.iter().map(|bearer| &bearer.profile);
     // A token from the future must not keep every later one from being heard.
-    let issued_at = profile.issued_at.unwrap_or(at).min(at);
-    let row = || {
-        users::table
-            .filter(users::tenant_id.eq(tenant))
-            .filter(users::id.eq(id))
+    let issued = |profile: &Profile| profile.issued_at.unwrap_or(at).min(at);
+    let statement = Observe {
+        at,
+        tenants: bearers.iter().map(|b| b.tenant_id.as_str()).collect(),
+        users: bearers.iter().map(|b| b.user_id.as_str()).collect(),
+        names: profiles().map(|p| p.display_name.as_deref()).collect(),
+        urls: profiles().map(|p| p.avatar_url.as_deref()).collect(),
+        issued: profiles().map(issued).collect(),
     };
-    if let Some(name) = &profile.display_name {
-        let older = users::display_name_at
-            .is_null()
-            .or(users::display_name_at.le(issued_at));
-        diesel::update(row().filter(older))
-            .set((
-                users::display_name.eq(name),
-                users::display_name_at.eq(issued_at),
-            ))
-            .execute(conn)
-            .await?;
-    }
-    if let Some(url) = &profile.avatar_url {
-        let older = users::avatar_url_at
-            .is_null()
-            .or(users::avatar_url_at.le(issued_at));
-        diesel::update(row().filter(older))
-            .set((
-                users::avatar_url.eq(url),
-                users::avatar_url_at.eq(issued_at),
-            ))
-            .execute(conn)
-            .await?;
-    }
+    statement.execute(conn).await?;
     Ok(())
+}
+
+#[derive(Debug)]
+struct Observe<'a> {
+    at: DateTime<Utc>,
+    tenants: Vec<&'a str>,
+    users: Vec<&'a str>,
+    names: Vec<Option<&'a str>>,
+    urls: Vec<Option<&'a str>>,
+    issued: Vec<DateTime<Utc>>,
+}
+
+hot!(Observe<'a> -> Integer);
+
+impl QueryFragment<Pg> for Observe<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("WITH seen AS (SELECT * FROM unnest(");
+        out.push_bind_param::<Array<Text>, _>(&self.tenants)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Text>, _>(&self.users)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.names)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.urls)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Timestamptz>, _>(&self.issued)?;
+        // Rows are locked in one order, and only where there is something to write: a server that starts
+        // again meets everybody at once, and nearly all of them are known.
+        out.push_sql(
+            ") AS seen (tenant_id, id, name, url, at)) \
+             INSERT INTO users AS u (tenant_id, id, display_name, display_name_at, avatar_url, avatar_url_at, created_at) \
+             SELECT seen.tenant_id, seen.id, seen.name, CASE WHEN seen.name IS NOT NULL THEN seen.at END, \
+             seen.url, CASE WHEN seen.url IS NOT NULL THEN seen.at END, ",
+        );
+        out.push_bind_param::<Timestamptz, _>(&self.at)?;
+        out.push_sql(
+            " FROM seen LEFT JOIN users AS old ON old.tenant_id = seen.tenant_id AND old.id = seen.id \
+             WHERE old.id IS NULL \
+             OR seen.name IS NOT NULL AND (old.display_name_at IS NULL OR old.display_name_at < seen.at \
+             OR old.display_name_at = seen.at AND old.display_name <> seen.name) \
+             OR seen.url IS NOT NULL AND (old.avatar_url_at IS NULL OR old.avatar_url_at < seen.at \
+             OR old.avatar_url_at = seen.at AND old.avatar_url <> seen.url) \
+             ORDER BY seen.tenant_id, seen.id ON CONFLICT (tenant_id, id) DO UPDATE SET \
+             display_name = CASE WHEN excluded.display_name_at >= coalesce(u.display_name_at, '-infinity') \
+             THEN excluded.display_name ELSE u.display_name END, \
+             display_name_at = greatest(u.display_name_at, excluded.display_name_at), \
+             avatar_url = CASE WHEN excluded.avatar_url_at >= coalesce(u.avatar_url_at, '-infinity') \
+             THEN excluded.avatar_url ELSE u.avatar_url END, \
+             avatar_url_at = greatest(u.avatar_url_at, excluded.avatar_url_at)",
+        );
+        Ok(())
+    }
 }

@@ -1,7 +1,7 @@
 //! The faults of `colloquy::sabotage`, each in a short scenario that it must not survive, and that a sound
 //! server passes.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use colloquy::embedded::Postgres;
@@ -103,7 +103,7 @@ struct Stage {
 }
 
 impl Stage {
-    async fn set(folder: &PathBuf, logs: &Path, scenario: Sabotage, sabotaged: bool) -> Self {
+    async fn set(folder: &Path, logs: &Path, scenario: Sabotage, sabotaged: bool) -> Self {
         let health = if sabotaged { "ill" } else { "sound" };
         let name = format!("{}_{health}", scenario.name().replace('-', "_"));
         let database = Database::create(folder, &name).await;

@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use colloquy::model::EventCursor;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::support::log::{seq_of, seqs};
+use crate::support::log::{from_now, seq_of, seqs};
 use crate::support::socket::Events;
 use crate::support::{Server, User, postgres, run};
 
@@ -67,12 +67,8 @@ fn why_a_cursor_is_refused_is_told() {
                 expired,
                 "load the chat again",
             ),
-            // Of a restored database nothing is known, not even whose chat it was.
-            (
-                EventCursor { epoch, ..others }.encode(),
-                expired,
-                "load the chat again",
-            ),
+            // A mistake of the client is one in every life of the database.
+            (EventCursor { epoch, ..others }.encode(), bad, of_another),
         ] {
             let message = alice.follows(&chat, Some(&after)).await.message().await;
             let error = &message["payload"][0];
@@ -86,6 +82,29 @@ fn why_a_cursor_is_refused_is_told() {
             seqs(&alice.follows(&chat, Some(&good)).await.take(1).await),
             [3]
         );
+    });
+}
+
+/// An operator begins a new epoch while servers run: their streams end, and say why.
+#[test]
+fn a_new_epoch_ends_the_streams_of_running_servers() {
+    run(async {
+        let server = Server::start().await;
+        let (alice, bob) = (server.user("alice"), server.user("bob"));
+        let chat = alice.direct(&bob).await;
+        let old = alice.event_cursor(&chat).await;
+        let mut events = from_now(&alice, &chat).await;
+        let statement = "UPDATE epoch SET value = gen_random_uuid()";
+        postgres::sql(&mut server.sql().await, statement).await;
+        let began = Instant::now();
+        assert_eq!(events.fails().await, "CURSOR_EXPIRED");
+        assert!(began.elapsed() < Duration::from_secs(4), "not by a sweep");
+        // It does what it is told: loads the chat again, and goes on from there.
+        let new = alice.event_cursor(&chat).await;
+        let mut events = alice.follows(&chat, Some(&new)).await;
+        bob.sends(&chat, "on").await;
+        assert_eq!(events.next().await["message"]["body"], "on");
+        assert_eq!(code(&alice, &chat, &old).await, "CURSOR_EXPIRED");
     });
 }
 

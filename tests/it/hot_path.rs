@@ -8,6 +8,7 @@ use colloquy::realtime::RealtimeOptions;
 use colloquy::store::{Connection, Database, PoolOptions};
 use serde_json::{Value, json};
 
+use crate::support::log::from_now;
 use crate::support::proxy::{Counts, Text, counted};
 use crate::support::rows::lines;
 use crate::support::server::Setup;
@@ -173,6 +174,50 @@ fn only_the_doorbell_notifies() {
         let triggers = "SELECT tgname::text AS line FROM pg_trigger WHERE NOT tgisinternal
             UNION ALL SELECT rulename FROM pg_rules WHERE schemaname = 'public'";
         assert_eq!(lines(&mut conn, triggers).await, [""; 0]);
+    });
+}
+
+/// The first hint goes at once, and what gathers in a tick goes in one transaction.
+#[test]
+fn the_doorbell_rings_once_a_tick() {
+    const TICK: Duration = Duration::from_millis(500);
+    run(async {
+        let database = postgres::database().await;
+        let (proxied, counts) = counted(&database, postgres::socket_dir()).await;
+        let usual = Setup::default();
+        let hour = Duration::from_secs(3600);
+        let realtime = |tick| RealtimeOptions {
+            tick,
+            sweep: hour,
+            probe: hour,
+            ..usual.realtime
+        };
+        let setup = |tick| Setup {
+            realtime: realtime(tick),
+            ..usual.clone()
+        };
+        let here = Server::with(proxied, setup(TICK)).await;
+        let there = Server::with(database, setup(usual.realtime.tick)).await;
+        let (alice, bob) = (here.user("alice"), there.user("bob"));
+        let chats = [alice.group("one", &[&bob]).await, alice.direct(&bob).await];
+        let mut streams = [
+            from_now(&bob, &chats[0]).await,
+            from_now(&bob, &chats[1]).await,
+        ];
+        tokio::time::sleep(2 * TICK).await;
+        counts.runs("");
+        let began = std::time::Instant::now();
+        let sends = (0..100).map(|n| alice.sends(&chats[n % 2], "hello"));
+        futures_util::future::join_all(sends).await;
+        for events in &mut streams {
+            events.take(50).await;
+        }
+        let ticks = began.elapsed().as_millis() / TICK.as_millis();
+        let rings = counts.runs("pg_notify") as u128;
+        assert!(
+            (1..=ticks + 2).contains(&rings),
+            "{rings} rings in {ticks} ticks"
+        );
     });
 }
 

@@ -77,6 +77,9 @@ fn servers_behind_a_pooler_of_transactions_are_one_service() {
             let expected: Vec<String> = (0..25).map(|n| format!("{name} {n}")).collect();
             assert_eq!(spoken.collect::<Vec<_>>(), expected);
         }
+        // Nobody but the sweep tells a server at rest of what was written at the other.
+        bob.sends(&chat, "good night").await;
+        assert_eq!(bodies(&streams[0].take(1).await), ["good night"]);
         assert!(here.app.realtime.repairs() > 0 && there.app.realtime.repairs() > 0);
         // All of it went through the proxy's few sessions, and left nothing in any of them.
         let mut conn = direct.connect().await.unwrap();

@@ -169,16 +169,18 @@ impl Broken {
         match act {
             Act::Come => {
                 let stage = &mut world.subscribers[who].stage;
-                *stage = match *stage {
-                    Stage::HeadOnly(head) => Stage::Admitted(head),
-                    _ => Stage::Watching,
+                *stage = if let Stage::HeadOnly(head) = *stage {
+                    Stage::Admitted(head)
+                } else {
+                    Stage::Watching
                 };
             }
             Act::ReadHead => {
                 let stage = &mut world.subscribers[who].stage;
-                *stage = match *stage {
-                    Stage::Away => Stage::HeadOnly(world.head),
-                    _ => Stage::Admitted(world.head),
+                *stage = if *stage == Stage::Away {
+                    Stage::HeadOnly(world.head)
+                } else {
+                    Stage::Admitted(world.head)
                 };
             }
             Act::Begin => {

@@ -6,7 +6,6 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -17,35 +16,31 @@ use diesel::query_builder::bind_collector::RawBytesBindCollector;
 use diesel::query_builder::{QueryBuilder as _, QueryFragment};
 use diesel::result::{DatabaseErrorKind, Error};
 use diesel_async::AnsiTransactionManager;
-use rustls::ClientConfig;
+use futures_util::future::join3;
 use tokio::time::timeout;
 use tokio_postgres::Client;
 use tokio_postgres::types::{IsNull, ToSql, Type};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::to_diesel;
 use super::row::Row;
 
-/// How long telling Postgres to cancel a statement may take.
-const CANCEL_WITHIN: Duration = Duration::from_secs(1);
-
 /// A connection whose statements are not prepared.
 pub(in crate::store) struct Unprepared {
     client: Client,
-    tls: Arc<ClientConfig>,
     state: AnsiTransactionManager,
     instrumentation: Box<dyn Instrumentation>,
     /// How long a statement may take.
     limit: Option<Duration>,
+    in_transaction: bool,
     /// A statement took too long: what its session does now is not known.
     overdue: bool,
 }
 
 impl Unprepared {
-    pub(in crate::store) fn new(client: Client, tls: Arc<ClientConfig>) -> Self {
+    pub(in crate::store) fn new(client: Client) -> Self {
         Self {
             client,
-            tls,
+            in_transaction: false,
             state: AnsiTransactionManager::default(),
             instrumentation: Box::new(None::<Box<dyn Instrumentation>>),
             limit: None,
@@ -76,45 +71,47 @@ impl Unprepared {
     pub(super) async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
         // A transaction may be begun and forgotten while it holds a chat's lock. A session is told the limit
         // when it starts; here the transaction is told, in the same round trip.
-        let begin = self.limit.filter(|_| query == "BEGIN").map(|limit| {
-            let millis = limit.as_millis();
-            format!(
-                "BEGIN; SET LOCAL statement_timeout = {millis}; \
-                 SET LOCAL idle_in_transaction_session_timeout = {millis}"
-            )
-        });
-        let query = begin.as_deref().unwrap_or(query);
-        let done = within(self.limit, self.client.batch_execute(query)).await;
-        self.settle(done).await
+        let begin = self.limit.filter(|_| query == BEGIN).map(begin_within);
+        let sent = begin.as_deref().unwrap_or(query);
+        let done = within(self.limit, self.client.batch_execute(sent)).await;
+        self.settle(done)?;
+        match query {
+            BEGIN => self.in_transaction = true,
+            COMMIT | "ROLLBACK" => self.in_transaction = false,
+            _ => {}
+        }
+        Ok(())
     }
 
     pub(super) async fn load(&mut self, statement: Statement) -> QueryResult<Vec<Row>> {
         let Statement { sql, binds } = statement;
         let binds: Vec<_> = binds.iter().map(Bind::typed).collect();
-        let rows = within(self.limit, self.client.query_typed(&sql, &binds)).await;
-        Ok(Row::of_answer(self.settle(rows).await?))
+        let query = self.client.query_typed(&sql, &binds);
+        let rows = self.scope().run(query).await;
+        Ok(Row::of_answer(self.settle(rows)?))
     }
 
     pub(super) async fn execute(&mut self, statement: Statement) -> QueryResult<usize> {
         let Statement { sql, binds } = statement;
         let binds: Vec<_> = binds.iter().map(Bind::typed).collect();
-        let count = within(self.limit, self.client.execute_typed(&sql, &binds)).await;
-        let count = self.settle(count).await?;
+        let command = self.client.execute_typed(&sql, &binds);
+        let count = self.scope().run(command).await;
+        let count = self.settle(count)?;
         usize::try_from(count).map_err(|error| Error::DeserializationError(error.into()))
     }
 
-    /// Ends a statement that took too long, and this connection with it.
-    async fn settle<T>(&mut self, outcome: Option<Outcome<T>>) -> QueryResult<T> {
+    fn scope(&self) -> Scope<'_> {
+        match self.limit {
+            Some(limit) if !self.in_transaction => Scope::Alone(&self.client, limit),
+            limit => Scope::Within(limit),
+        }
+    }
+
+    /// Gives this connection up where a statement took too long. It is not cancelled: a proxy may let a
+    /// cancellation hit what the session does next for somebody else, and `PgBouncer` 1.18 dies of it.
+    fn settle<T>(&mut self, outcome: Option<Outcome<T>>) -> QueryResult<T> {
         let Some(outcome) = outcome else {
             self.overdue = true;
-            let tls = MakeRustlsConnect::new(ClientConfig::clone(&self.tls));
-            let cancel = self.client.cancel_token();
-            if timeout(CANCEL_WITHIN, cancel.cancel_query(tls))
-                .await
-                .is_err()
-            {
-                tracing::warn!("a statement that takes too long could not be cancelled in time");
-            }
             // Postgres' own words for it, by which `app::Error` knows that the database had no time.
             let text = "canceling statement due to statement timeout".to_owned();
             let kind = DatabaseErrorKind::Unknown;
@@ -124,10 +121,57 @@ impl Unprepared {
     }
 }
 
+/// How diesel-async begins and ends a transaction.
+const BEGIN: &str = "BEGIN";
+const COMMIT: &str = "COMMIT";
+
+fn begin_within(limit: Duration) -> String {
+    let millis = limit.as_millis();
+    format!(
+        "BEGIN; SET LOCAL statement_timeout = {millis}; \
+         SET LOCAL idle_in_transaction_session_timeout = {millis}"
+    )
+}
+
+/// Where a statement runs.
+enum Scope<'a> {
+    /// In a transaction of its own, which knows the limit.
+    Alone(&'a Client, Duration),
+    /// In the transaction that is open, or without a limit.
+    Within(Option<Duration>),
+}
+
+impl Scope<'_> {
+    async fn run<T>(self, statement: impl Future<Output = Outcome<T>>) -> Option<Outcome<T>> {
+        match self {
+            Self::Alone(client, limit) => {
+                within(Some(limit), alone(client, limit, statement)).await
+            }
+            Self::Within(limit) => within(limit, statement).await,
+        }
+    }
+}
+
+/// Runs one statement in a transaction that Postgres itself keeps to the limit. Its beginning, the statement
+/// and its end go out one behind the other without waiting, so that it takes one round trip.
+async fn alone<T>(
+    client: &Client,
+    limit: Duration,
+    statement: impl Future<Output = Outcome<T>>,
+) -> Outcome<T> {
+    let first = begin_within(limit);
+    let (first, last) = (client.batch_execute(&first), client.batch_execute(COMMIT));
+    // Polled in this order, so sent in this order.
+    let (begun, done, ended) = join3(first, statement, last).await;
+    begun?;
+    let done = done?;
+    ended.map(|()| done)
+}
+
 type Outcome<T> = Result<T, tokio_postgres::Error>;
 
-/// What comes of a statement; `None` where it takes too long. Postgres' own limit ends it a moment earlier
-/// inside a transaction, and then says so itself.
+/// What comes of a statement; `None` where it takes too long. Postgres' own limit ends it a moment earlier and
+/// says so itself, unless it cannot be reached.
 async fn within<T>(
     limit: Option<Duration>,
     statement: impl Future<Output = Outcome<T>>,

@@ -1,0 +1,137 @@
+//! Whose tokens have been seen: each person is written once, and many together.
+//!
+//! After a restart everybody comes at once, and each of them may be new. Who finds another one writing waits for
+//! their turn, and is then written together with all others who waited: it takes few statements.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
+
+use super::{Actor, App, Error};
+use crate::model::Profile;
+use crate::store::{self, users::Bearer};
+
+/// The most users that are remembered as known.
+const KNOWN_MAX: usize = 100_000;
+
+/// The most bearers that one statement writes.
+const TOGETHER_MAX: usize = 1_000;
+
+/// The bearers of tokens that this server knows, and those that are about to be written.
+#[derive(Debug, Default)]
+pub struct Bearers {
+    /// With a hash of the profile that each was last seen with.
+    known: Mutex<HashMap<Actor, u64>>,
+    hasher: RandomState,
+    waiting: Mutex<Vec<Waiting>>,
+    /// Held by whoever writes.
+    turn: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    bearer: Bearer,
+    written: oneshot::Sender<()>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Bearers {
+    fn knows(&self, actor: &Actor, profile: u64) -> bool {
+        lock(&self.known).get(actor) == Some(&profile)
+    }
+
+    fn learn(&self, actor: Actor, profile: u64) {
+        let mut known = lock(&self.known);
+        // Forgetting all costs each user a place in a statement, and happens once in 100 000 users.
+        if known.len() >= KNOWN_MAX {
+            known.clear();
+        }
+        known.insert(actor, profile);
+    }
+
+    fn wait(&self, bearer: Bearer) -> oneshot::Receiver<()> {
+        let (written, done) = oneshot::channel();
+        lock(&self.waiting).push(Waiting { bearer, written });
+        done
+    }
+
+    /// Those to be written next: each person once. The rest waits on.
+    fn take(&self) -> Vec<Waiting> {
+        let mut waiting = lock(&self.waiting);
+        let mut people = HashSet::new();
+        // Whoever has hung up is passed over.
+        let mut next = Vec::new();
+        let mut rest = Vec::new();
+        for one in waiting.drain(..).filter(|one| !one.written.is_closed()) {
+            let Bearer {
+                tenant_id, user_id, ..
+            } = &one.bearer;
+            let new =
+                next.len() < TOGETHER_MAX && people.insert((tenant_id.clone(), user_id.clone()));
+            if new { &mut next } else { &mut rest }.push(one);
+        }
+        *waiting = rest;
+        next
+    }
+}
+
+impl App {
+    /// Makes the bearer of a token exist with the profile it carries, unless this server knows them so.
+    pub(super) async fn bearer_seen(&self, actor: &Actor, profile: Profile) -> Result<(), Error> {
+        let fingerprint = self.bearers.hasher.hash_one(&profile);
+        if self.bearers.knows(actor, fingerprint) {
+            return Ok(());
+        }
+        let bearer = Bearer {
+            tenant_id: actor.tenant.clone(),
+            user_id: actor.user.clone(),
+            profile,
+        };
+        self.write_in_turn(bearer).await?;
+        self.bearers.learn(actor.clone(), fingerprint);
+        Ok(())
+    }
+
+    async fn write_in_turn(&self, bearer: Bearer) -> Result<(), Error> {
+        let mut done = self.bearers.wait(bearer.clone());
+        loop {
+            let turn = self.bearers.turn.lock().await;
+            match done.try_recv() {
+                Ok(()) => return Ok(()),
+                Err(TryRecvError::Empty) => self.write_the_waiting().await?,
+                // What was to write this one failed, perhaps because of another one.
+                Err(TryRecvError::Closed) => {
+                    drop(turn);
+                    return self.bearers_write(&[bearer]).await;
+                }
+            }
+        }
+    }
+
+    async fn write_the_waiting(&self) -> Result<(), Error> {
+        let waiting = self.bearers.take();
+        let bearers: Vec<Bearer> = waiting.iter().map(|one| one.bearer.clone()).collect();
+        self.bearers_write(&bearers).await?;
+        for one in waiting {
+            // Whoever has hung up need not know.
+            one.written.send(()).ok();
+        }
+        Ok(())
+    }
+
+    /// Makes people exist with their profiles, as tokens would. Each may be named once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] and [`Error::Internal`].
+    pub async fn bearers_write(&self, bearers: &[Bearer]) -> Result<(), Error> {
+        let mut conn = self.connection().await?;
+        Ok(store::users::observe(&mut conn, bearers, self.clock.now()).await?)
+    }
+}
