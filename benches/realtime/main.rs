@@ -113,7 +113,9 @@ async fn run(folder: &Folder, args: &Args) -> Result<(Figures, Value)> {
     database.seed().await.context("seeding")?;
     people::seed(&database).await.context("seeding people")?;
     let machine = report::machine(&database, folder).await?;
-    let epoch = database.client.query_one("SELECT value::text FROM epoch", &[]);
+    let epoch = database
+        .client
+        .query_one("SELECT value::text FROM epoch", &[]);
     let epoch: String = epoch.await?.get(0);
     let epoch: Uuid = epoch.parse()?;
     drop((database, server));

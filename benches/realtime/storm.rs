@@ -30,7 +30,7 @@ const READ: &str = "SELECT seq, id, sender_id, body, created_at FROM messages \
 
 /// What the statements of a storm are for, by how they begin.
 const KINDS: [(&str, &str); 5] = [
-    ("observing users", "INSERT INTO \"users\""),
+    ("making users known", "INSERT INTO users"),
     ("presence", "INSERT INTO presences"),
     ("admissions", "SELECT \"chats\""),
     ("reads of logs", "SELECT want.chat_id"),
@@ -54,42 +54,43 @@ pub(crate) async fn play(
     rest(server.pid()).await?;
     statements.end("connecting", figures).await?;
 
-    let pace = Pace {
-        per_second: 1000,
-        to_each: 1,
-    };
     let mut audience = Audience::new(Tally::new(MISSED.first, MISSED.count, MISSED.past + 1));
-    let tally = audience.tally();
     let statements = Counter::start(server, database).await?;
-    let began = tally.now();
+    let began = audience.tally().now();
     audience.follow(sockets, epoch)?;
-    let past = u64::from(subscribers * MISSED.past);
-    audience.until(past, PATIENCE).await?;
-    let caught_up = tally.last_of(MISSED.past)? - began;
-    send(server.address, MISSED, pace, &tally).await?;
-    audience
-        .until(past + u64::from(subscribers), PATIENCE)
-        .await?;
-    let live = tally.last_of(MISSED.past + 1)? - began;
+    let past = subscribers * MISSED.past;
+    audience.until(past.into(), PATIENCE).await?;
+    let caught_up = audience.tally().last_of(MISSED.past)? - began;
     let count = statements.end("catching up", figures).await?;
     ensure!(
         count <= subscribers / 4,
         "catching up took {count} statements for {subscribers} subscribers"
     );
+    let live = go_on(server, &mut audience, past + subscribers).await?;
     audience.end(|_| MISSED.past + 1).await?;
     let alone = yardstick(server, database).await?;
     let line = format!("storm: statements to catch up, {subscribers} subscribers; one for each");
     figures.beside(&line, 0, count.into(), subscribers.into());
     let line = format!(
-        "storm: ms until {past} missed events are delivered; only reading them, one by one"
+        "storm: ms until {past} missed events are delivered; reading them with a statement for each"
     );
     figures.beside(&line, 0, ms(caught_up), alone);
-    figures.alone(
-        "storm: ms until each has also got one new message",
-        0,
-        ms(live),
-    );
+    let line = "storm: ms until one new message in each chat has reached everybody";
+    figures.alone(line, 0, live);
     Ok(())
+}
+
+/// Sends a message to each chat. Says in milliseconds when all have got it.
+async fn go_on(server: &Server, audience: &mut Audience, delivered: u32) -> Result<f64> {
+    let pace = Pace {
+        per_second: 1000,
+        to_each: 1,
+    };
+    let tally = audience.tally();
+    let began = tally.now();
+    send(server.address, MISSED, pace, &tally).await?;
+    audience.until(delivered.into(), PATIENCE).await?;
+    Ok(ms(tally.last_of(MISSED.past + 1)? - began))
 }
 
 /// How long it takes in milliseconds to read what each subscriber missed with a statement for each.
@@ -164,20 +165,9 @@ impl<'a> Counter<'a> {
         statements::log(self.database, "none").await
     }
 
-    /// Reports how many statements there were of each kind, and says how many that are without presence.
+    /// Reports how many statements there were of each kind, and says how many all in all.
     async fn end(self, what: &str, figures: &mut Figures) -> Result<u32> {
         let text = self.text()?;
-        if std::env::var_os("STORM_DEBUG").is_some() {
-            let mut by = std::collections::BTreeMap::new();
-            for sql in text
-                .lines()
-                .filter_map(|l| l.split_once("LOG:  ").map(|x| x.1))
-            {
-                *by.entry(sql.chars().take(110).collect::<String>())
-                    .or_insert(0) += 1;
-            }
-            eprintln!("{what}: {by:#?}");
-        }
         let all = text.lines().filter_map(statements::executed).count();
         let all = u32::try_from(all)?;
         let mut rest = all;
