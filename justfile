@@ -49,3 +49,4 @@ audit:
 # What the performance claims rest on.
 bench:
     cargo bench --bench load
+    cargo bench --bench realtime

@@ -61,15 +61,17 @@ fn says(program: &str, arguments: &[&str]) -> Option<String> {
 
 /// Prints the tables, and keeps the numbers in `target/bench/load.json`.
 pub(crate) fn write(report: &Value) -> Result<()> {
+    keep("load.json", report, &tables(report)?)
+}
+
+/// Prints tables, and keeps the numbers in a file in `target/bench`.
+pub(crate) fn keep(file: &str, report: &Value, tables: &str) -> Result<()> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent();
     let folder = target.context("no target folder")?.join("bench");
     fs::create_dir_all(&folder)?;
-    fs::write(
-        folder.join("load.json"),
-        serde_json::to_string_pretty(report)?,
-    )?;
+    fs::write(folder.join(file), serde_json::to_string_pretty(report)?)?;
     let mut out = std::io::stdout().lock();
-    out.write_all(tables(report)?.as_bytes())?;
+    out.write_all(tables.as_bytes())?;
     Ok(out.flush()?)
 }
 

@@ -70,7 +70,7 @@ pub(crate) async fn of(
 }
 
 /// Turns Postgres' log of statements on or off, for every connection.
-async fn log(database: &Database, which: &str) -> Result<()> {
+pub(crate) async fn log(database: &Database, which: &str) -> Result<()> {
     let set = format!("ALTER SYSTEM SET log_statement = '{which}'");
     database.run(&set).await?;
     database.run("SELECT pg_reload_conf()").await?;
@@ -80,7 +80,7 @@ async fn log(database: &Database, which: &str) -> Result<()> {
 }
 
 /// The statement of a log line `… LOG:  execute <name>: <statement>`, but for the doorbell's.
-fn executed(line: &str) -> Option<&str> {
+pub(crate) fn executed(line: &str) -> Option<&str> {
     let (_, rest) = line.split_once("LOG:  execute ")?;
     let (_, sql) = rest.split_once(": ")?;
     (!sql.contains("pg_notify")).then_some(sql)

@@ -35,8 +35,16 @@ pub fn subscribe(
     request: Request,
     context: RequestContext,
 ) -> BoxStream<'static, Answer> {
-    let opening = Box::new((schema.clone(), request, context));
+    let opening = Box::new((schema.clone(), unparsed(request), context));
     stream::unfold(State::Opening(opening), State::step).boxed()
+}
+
+/// The request without its syntax tree, which would be most of what a subscription holds while it waits to be
+/// opened.
+fn unparsed(request: Request) -> Request {
+    let mut unparsed = Request::new(request.query).variables(request.variables);
+    unparsed.operation_name = request.operation_name;
+    unparsed
 }
 
 /// How far a subscription is.
@@ -68,29 +76,30 @@ impl State {
 
 /// Opens a subscription; an error is its one answer.
 async fn open(
-    (schema, mut request, context): (Schema, Request, RequestContext),
+    (schema, request, context): (Schema, Request, RequestContext),
 ) -> Result<Subscription, Answer> {
-    let analysis = match analyse(&mut request) {
+    let internal = |what: &str| Answer::refused(Error::Internal(what.into()));
+    let cohorts = schema.data::<Arc<Cohorts>>().cloned();
+    let cohorts = cohorts.ok_or_else(|| internal("a schema has no cohorts"))?;
+    let _opening = cohorts.opening().await;
+    // Parsed once, for the analysis and the execution.
+    let mut once = Request::new(request.query.clone()).variables(request.variables.clone());
+    once.operation_name.clone_from(&request.operation_name);
+    let analysis = match analyse(&mut once) {
         Some(Err(refused)) => {
             return Err(Answer::refused(Error::BadInput(refused.to_string())));
         }
         Some(Ok(analysis)) => Some(analysis),
         None => None,
     };
-    let internal = |what: &str| Answer::refused(Error::Internal(what.into()));
     let (app, actor) = (context.app(), context.viewer());
     let slot = Arc::default();
     let context = context.feeding(Feed::Opening(Arc::clone(&slot)));
-    let mut once = Request::new(request.query.clone()).variables(request.variables.clone());
-    once.operation_name.clone_from(&request.operation_name);
     let refused = execute_stream(&schema, once, context).next().await;
     if let Some(response) = refused {
         return Err(Answer::of_failure(response));
     }
-    let cohorts = schema.data::<Arc<Cohorts>>().cloned();
-    let (Some(source), Some(analysis), Some(actor), Some(cohorts)) =
-        (take(&slot), analysis, actor, cohorts)
-    else {
+    let (Some(source), Some(analysis), Some(actor)) = (take(&slot), analysis, actor) else {
         return Err(internal("a subscription opened no source"));
     };
     let log = match &source {
@@ -99,7 +108,7 @@ async fn open(
     };
     Ok(Subscription {
         cohort: cohorts.join(log, request, &analysis),
-        cohorts,
+        cohorts: Arc::clone(&cohorts),
         schema,
         app,
         actor,

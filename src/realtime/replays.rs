@@ -6,9 +6,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use diesel::result::Error;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use super::hub::{Hub, ReadError};
 use super::subscriber::{Batch, Moment};
@@ -20,6 +22,14 @@ const WISHES: usize = 1024;
 
 /// How many pages one statement reads at most.
 const PAGES: usize = 32;
+
+/// How long ends of logs are remembered behind the last read, and how many at most.
+const REMEMBERED: Duration = Duration::from_secs(1);
+const ENDS: usize = 128;
+
+/// The ends of logs as they were last read, and the first of the reads in which they read so. Whoever gets the
+/// same events from a later read gets the same answers, which are then not made again.
+type Ends = HashMap<ChatId, (u64, Vec<Arc<Event>>)>;
 
 /// Where wishes are left.
 #[derive(Debug, Clone)]
@@ -61,12 +71,13 @@ pub(super) async fn run(hub: Arc<Hub>, mut wishes: Wishes) {
     let read = async {
         let mut reads = 0;
         let mut batch = Vec::new();
-        while wishes.recv_many(&mut batch, WISHES).await > 0 {
+        let mut ends = Ends::new();
+        while receive(&mut wishes, &mut batch, &mut ends).await > 0 {
             let mut pages = plan(std::mem::take(&mut batch), hub.options.batch);
             while !pages.is_empty() {
                 reads += 1;
                 let some = pages.split_off(pages.len().saturating_sub(PAGES));
-                serve(&hub, some, reads).await;
+                serve(&hub, some, reads, &mut ends).await;
             }
         }
     };
@@ -74,6 +85,17 @@ pub(super) async fn run(hub: Arc<Hub>, mut wishes: Wishes) {
         () = read => {}
         () = hub.shutdown.cancelled() => {}
     }
+}
+
+/// Waits for wishes, and forgets the ends of logs where none come for a while. Says how many came.
+async fn receive(wishes: &mut Wishes, batch: &mut Vec<Wish>, ends: &mut Ends) -> usize {
+    if !ends.is_empty() {
+        if let Ok(count) = timeout(REMEMBERED, wishes.recv_many(batch, WISHES)).await {
+            return count;
+        }
+        *ends = Ends::new();
+    }
+    wishes.recv_many(batch, WISHES).await
 }
 
 /// Puts wishes together to few pages. A page begins at its first wish, and serves who stands in its first
@@ -103,21 +125,21 @@ fn plan(mut wishes: Vec<Wish>, page: u16) -> Vec<Page> {
 }
 
 /// Reads pages in one statement and answers the wishes. What fails is answered by hanging up.
-async fn serve(hub: &Hub, pages: Vec<Page>, number: u64) {
+async fn serve(hub: &Hub, pages: Vec<Page>, number: u64, ends: &mut Ends) {
     let ranges: Vec<LogRange> = pages.iter().map(|page| page.range.clone()).collect();
     match hub.read(&ranges).await {
-        Ok(events) => answer(pages, events, number),
+        Ok(events) => answer(pages, events, number, hub.options.batch, ends),
         // A log that is not understood must not keep the others from being read.
         Err(ReadError::Query(Error::DeserializationError(_))) if pages.len() > 1 => {
             for page in pages {
-                Box::pin(serve(hub, vec![page], number)).await;
+                Box::pin(serve(hub, vec![page], number, ends)).await;
             }
         }
         Err(error) => tracing::warn!(%error, "subscribers cannot read the log"),
     }
 }
 
-fn answer(pages: Vec<Page>, events: Vec<Event>, number: u64) {
+fn answer(pages: Vec<Page>, events: Vec<Event>, number: u64, limit: u16, ends: &mut Ends) {
     let mut read: HashMap<ChatId, Vec<Arc<Event>>> = HashMap::new();
     for event in events {
         let of_chat = read.entry(event.chat_id).or_default();
@@ -125,6 +147,9 @@ fn answer(pages: Vec<Page>, events: Vec<Event>, number: u64) {
     }
     for page in pages {
         let entries = read.get(&page.range.chat_id);
+        let number = entries.map_or(number, |events| {
+            moment(page.range.chat_id, events, number, limit, ends)
+        });
         for wish in page.wishes {
             let events = entries.map_or(&[][..], Vec::as_slice);
             let batch = Batch {
@@ -133,6 +158,25 @@ fn answer(pages: Vec<Page>, events: Vec<Event>, number: u64) {
             };
             // Whoever asked may have gone.
             wish.answer.send(batch).ok();
+        }
+    }
+}
+
+/// The number of the first read in which a log's end read as it does now: of this one, or of an earlier one
+/// since which nothing has been appended, for then nothing that the log tells of has changed either. That
+/// cannot be said of a page that is full, behind which there may be more.
+fn moment(chat: ChatId, events: &[Arc<Event>], number: u64, limit: u16, ends: &mut Ends) -> u64 {
+    if events.len() >= usize::from(limit) {
+        return number;
+    }
+    match ends.get(&chat) {
+        Some((first, before)) if before == events => *first,
+        _ => {
+            if ends.len() >= ENDS {
+                ends.clear();
+            }
+            ends.insert(chat, (number, events.to_vec()));
+            number
         }
     }
 }
@@ -175,6 +219,38 @@ mod tests {
             .map(|page| (page.range.after, page.wishes.len()))
             .collect();
         assert_eq!(shape, [(0, 4), (65, 1), (50, 2)]);
+    }
+
+    fn events(chat: u128, titles: &[&str]) -> Vec<Arc<Event>> {
+        let event = |(seq, title): (i64, &&str)| Event {
+            chat_id: ChatId(Uuid::from_u128(chat)),
+            seq,
+            occurred_at: chrono::DateTime::UNIX_EPOCH,
+            actor: None,
+            change: crate::model::Change::ChatRenamed {
+                title: (*title).to_owned(),
+            },
+        };
+        (1..).zip(titles).map(event).map(Arc::new).collect()
+    }
+
+    #[test]
+    fn an_end_that_reads_as_before_was_read_at_the_same_moment() {
+        let mut ends = Ends::new();
+        let mut read = |chat, titles: &[&str], number| {
+            let id = ChatId(Uuid::from_u128(chat));
+            moment(id, &events(chat, titles), number, 3, &mut ends)
+        };
+        assert_eq!(read(1, &["a", "b"], 1), 1);
+        assert_eq!(read(1, &["a", "b"], 2), 1);
+        assert_eq!(read(2, &["a", "b"], 2), 2);
+        // An entry reads otherwise, or another page is read: it is not known whether more has changed.
+        assert_eq!(read(1, &["a", "c"], 3), 3);
+        assert_eq!(read(1, &["a"], 4), 4);
+        assert_eq!(read(1, &["a"], 5), 4);
+        // Behind a full page there may be more, which is not compared.
+        assert_eq!(read(1, &["a", "b", "c"], 6), 6);
+        assert_eq!(read(1, &["a", "b", "c"], 7), 7);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment};
-use diesel::sql_types::{Array, Integer, Nullable, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz};
 use diesel_async::RunQueryDsl;
 
 use super::Connection;
@@ -34,24 +34,34 @@ pub async fn ensure(
     ids: &[UserId],
     at: DateTime<Utc>,
 ) -> QueryResult<()> {
-    let mut ids: Vec<&UserId> = ids.iter().collect();
-    ids.sort();
-    let rows: Vec<_> = ids
-        .into_iter()
-        .map(|id| {
-            (
-                users::tenant_id.eq(tenant),
-                users::id.eq(id),
-                users::created_at.eq(at),
-            )
-        })
-        .collect();
-    diesel::insert_into(users::table)
-        .values(rows)
-        .on_conflict_do_nothing()
-        .execute(conn)
-        .await?;
+    let mut ids: Vec<&str> = ids.iter().map(UserId::as_str).collect();
+    ids.sort_unstable();
+    let ensure = Ensure { tenant, ids, at };
+    ensure.execute(conn).await?;
     Ok(())
+}
+
+/// One statement for however many, so that it is prepared once a connection: everybody who connects runs it.
+#[derive(Debug)]
+struct Ensure<'a> {
+    tenant: &'a TenantId,
+    ids: Vec<&'a str>,
+    at: DateTime<Utc>,
+}
+
+hot!(Ensure<'a> -> BigInt);
+
+impl QueryFragment<Pg> for Ensure<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("INSERT INTO users (tenant_id, id, created_at) SELECT ");
+        out.push_bind_param::<Text, _>(self.tenant)?;
+        out.push_sql(", new.id, ");
+        out.push_bind_param::<Timestamptz, _>(&self.at)?;
+        out.push_sql(" FROM unnest(");
+        out.push_bind_param::<Array<Text>, _>(&self.ids)?;
+        out.push_sql(") AS new (id) ON CONFLICT DO NOTHING");
+        Ok(())
+    }
 }
 
 /// Somebody whose token was accepted.
@@ -97,7 +107,7 @@ struct Observe<'a> {
     issued: Vec<DateTime<Utc>>,
 }
 
-hot!(Observe<'a> -> Integer);
+hot!(Observe<'a> -> BigInt);
 
 impl QueryFragment<Pg> for Observe<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
