@@ -5,7 +5,7 @@
 //! selects nothing that is a viewer's own. While no events come, a cohort holds its document and no more.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -43,7 +43,7 @@ impl Default for Openings {
 #[derive(Debug, Default)]
 pub struct Cohorts {
     openings: Openings,
-    by_key: Mutex<HashMap<Key, Weak<Cohort>>>,
+    by_key: Mutex<HashMap<Arc<Key>, Arc<Cohort>>>,
     /// The cohorts that keep answers, by when these are no longer fresh.
     keeping: Mutex<VecDeque<(Instant, Weak<Cohort>)>>,
     executions: AtomicU64,
@@ -64,8 +64,9 @@ struct Key {
 /// Subscriptions with the same document and variables in the same chat.
 #[derive(Debug)]
 pub(super) struct Cohort {
-    query: String,
-    operation_name: Option<String>,
+    key: Arc<Key>,
+    /// Changed with the lock on the cohorts' map only.
+    members: AtomicUsize,
     variables: Variables,
     shared: Shared,
     /// Held by whoever executes.
@@ -111,17 +112,14 @@ impl Cohorts {
     /// How many cohorts there are.
     #[must_use]
     pub fn count(&self) -> usize {
-        let mut by_key = lock(&self.by_key);
-        by_key.retain(|_, cohort| cohort.strong_count() > 0);
-        by_key.len()
+        lock(&self.by_key).len()
     }
 
     /// How many answers are kept at the moment, and their bytes.
     #[must_use]
     pub fn kept(&self) -> (usize, usize) {
         let by_key = lock(&self.by_key);
-        let cohorts = by_key.values().filter_map(Weak::upgrade);
-        cohorts.fold((0, 0), |(count, bytes), cohort| {
+        by_key.values().fold((0, 0), |(count, bytes), cohort| {
             let kept = lock(&cohort.kept);
             let size: usize = kept.iter().map(|kept| kept.json.len()).sum();
             (count + kept.len(), bytes + size)
@@ -134,41 +132,51 @@ impl Cohorts {
         self.openings.0.acquire().await.ok()
     }
 
-    /// The cohort of a subscription, new or not.
+    /// Joins the cohort of a subscription, new or not. Whoever joins has to leave.
     pub(super) fn join(
         &self,
         log: Option<(ChatId, Uuid)>,
         request: Request,
         analysis: &Analysis,
     ) -> Arc<Cohort> {
-        let mut canonical = request.variables.clone();
+        let mut variables = request.variables;
+        // Others are no variables of the operation: nobody reads them.
+        variables.retain(|name, _| analysis.declared.contains(name));
+        let mut canonical = variables.clone();
         for name in &analysis.only_place {
             canonical.remove(name);
         }
-        let key = Key {
+        let key = Arc::new(Key {
             log,
             query: request.query,
             operation_name: request.operation_name,
             variables: serde_json::to_string(&canonical).unwrap_or_default(),
-        };
-        let mut by_key = lock(&self.by_key);
-        if let Some(cohort) = by_key.get(&key).and_then(Weak::upgrade) {
-            return cohort;
-        }
-        // Those that ended are taken out when the map would grow, so that it follows those that live.
-        if by_key.len() == by_key.capacity() {
-            by_key.retain(|_, cohort| cohort.strong_count() > 0);
-        }
-        let cohort = Arc::new(Cohort {
-            query: key.query.clone(),
-            operation_name: key.operation_name.clone(),
-            variables: request.variables,
-            shared: analysis.shared,
-            executing: tokio::sync::Mutex::default(),
-            kept: Mutex::default(),
         });
-        by_key.insert(key, Arc::downgrade(&cohort));
-        cohort
+        let mut by_key = lock(&self.by_key);
+        let cohort = by_key.entry(Arc::clone(&key)).or_insert_with(|| {
+            Arc::new(Cohort {
+                key,
+                members: AtomicUsize::new(0),
+                variables,
+                shared: analysis.shared,
+                executing: tokio::sync::Mutex::default(),
+                kept: Mutex::default(),
+            })
+        });
+        cohort.members.fetch_add(1, Ordering::Relaxed);
+        Arc::clone(cohort)
+    }
+
+    /// Leaves a cohort, which ends with the last that leaves.
+    pub(super) fn leave(&self, cohort: &Cohort) {
+        let mut by_key = lock(&self.by_key);
+        if cohort.members.fetch_sub(1, Ordering::Relaxed) > 1 {
+            return;
+        }
+        by_key.remove(&cohort.key);
+        if by_key.len() < by_key.capacity() / 4 {
+            by_key.shrink_to_fit();
+        }
     }
 
     pub(super) fn executed(&self, events: usize) {
@@ -196,8 +204,8 @@ impl Cohorts {
 impl Cohort {
     /// The request, as it is to be executed for each item.
     pub(super) fn request(&self) -> Request {
-        let mut request = Request::new(self.query.clone()).variables(self.variables.clone());
-        request.operation_name.clone_from(&self.operation_name);
+        let mut request = Request::new(self.key.query.clone()).variables(self.variables.clone());
+        request.operation_name.clone_from(&self.key.operation_name);
         request
     }
 

@@ -33,6 +33,8 @@ pub(super) struct Analysis {
     pub(super) shared: Shared,
     /// The variables that say where the stream begins and nothing else: the answers do not depend on them.
     pub(super) only_place: Vec<Name>,
+    /// The variables that the operation declares.
+    pub(super) declared: Vec<Name>,
 }
 
 /// Why a document is no subscription that can run.
@@ -115,6 +117,11 @@ impl<'a> Reader<'a> {
         let only_place = place.filter(|name| !self.used.contains(name));
         Ok(Analysis {
             only_place: only_place.cloned().collect(),
+            declared: operation
+                .variable_definitions
+                .iter()
+                .map(|definition| definition.node.name.node.clone())
+                .collect(),
             shared: self.shared,
         })
     }

@@ -4,6 +4,7 @@
 //! no execution. `feed.rs` says how items get into one, `cohort.rs` how answers are shared.
 
 use std::collections::VecDeque;
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,14 +30,30 @@ const HANDFUL: usize = 16;
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(5);
 
+/// The most bytes of a subscription's document and variables: they are kept as long as it lasts.
+const REQUEST_MAX: usize = 32 * 1024;
+
 /// Runs a subscription. The stream ends when the subscription does; dropping it ends the subscription.
 pub fn subscribe(
     schema: &Schema,
     request: Request,
     context: RequestContext,
 ) -> BoxStream<'static, Answer> {
+    if is_too_large(&request) {
+        let error = Error::BadInput(format!(
+            "A subscription's document and variables have {REQUEST_MAX} bytes at most."
+        ));
+        return stream::once(ready(Answer::refused(error))).boxed();
+    }
     let opening = Box::new((schema.clone(), unparsed(request), context));
     stream::unfold(State::Opening(opening), State::step).boxed()
+}
+
+/// Whether a request is larger than what a subscription may keep as long as it lasts.
+fn is_too_large(request: &Request) -> bool {
+    let variables = serde_json::to_string(&request.variables);
+    let size = variables.map_or(usize::MAX, |json| json.len());
+    size.saturating_add(request.query.len()) > REQUEST_MAX
 }
 
 /// The request without its syntax tree, which would be most of what a subscription holds while it waits to be
@@ -130,6 +147,12 @@ struct Subscription {
     waiting: Option<EventBatch>,
     /// Answers that are not taken yet.
     ready: VecDeque<Answer>,
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.cohorts.leave(&self.cohort);
+    }
 }
 
 impl Subscription {

@@ -183,6 +183,34 @@ fn a_cohort_ends_with_its_last_subscription() {
     });
 }
 
+/// Variables that the document does not declare are nobody's, and a subscription keeps little.
+#[test]
+fn a_subscription_keeps_only_what_it_reads() {
+    run(async {
+        let (server, cohorts) = counted().await;
+        let people = people(&server, 2);
+        let chat = group(&people).await;
+        let query = "subscription ($chat: ID!) { chatEvents(chatId: $chat) { cursor } }";
+        let mut sockets = Vec::new();
+        for junk in [json!(null), json!(vec![0; 1000])] {
+            let mut socket = Socket::open(&people[0]).await;
+            let variables = json!({ "chat": chat, "junk": junk });
+            socket.subscribe("s", query, variables).await;
+            sockets.push(socket);
+        }
+        until("a cohort", || cohorts.count() > 0).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(cohorts.count(), 1);
+        let mut socket = Socket::open(&people[0]).await;
+        let variables = json!({ "chat": chat, "junk": "x".repeat(40_000) });
+        socket.subscribe("s", query, variables).await;
+        let message = socket.hear().await;
+        assert_eq!(message["type"], "error", "{message}");
+        let error = &message["payload"][0];
+        assert_eq!(error["extensions"]["code"], "BAD_USER_INPUT", "{message}");
+    });
+}
+
 /// GraphQL, section 5.2.3.1, and its conditional root fields, which the framework lets pass.
 #[test]
 fn a_subscription_has_one_root_field() {
