@@ -188,8 +188,9 @@ fn many_who_missed_the_same_cost_few_statements() {
         }
         assert_eq!(heard.len(), MANY);
         assert!(heard.values().all(|heard| *heard == bodies));
+        // Each event is executed for all of them at once: once, or a few times where that takes seconds.
         let cost = counts.take();
-        assert!(cost.statements <= MANY / 2, "{cost:?}");
+        assert!(cost.statements <= MANY * MISSED / 8, "{cost:?}");
     });
 }
 
