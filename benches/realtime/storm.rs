@@ -18,7 +18,7 @@ use crate::tally::{Tally, ms};
 use crate::world::Database;
 
 /// How long catching up may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How many connections the yardstick has: as many as the server's pool.
 const CONNECTIONS: usize = 16;
@@ -71,7 +71,7 @@ pub(crate) async fn play(
         count <= subscribers / 8 && names <= events * 3,
         "catching up took {count} statements and {names} for names"
     );
-    let live = go_on(server, &mut audience, past + subscribers).await?;
+    let took = go_on(server, &mut audience, past + subscribers).await?;
     audience.end(|_| MISSED.past + 1).await?;
     let alone = yardstick(server, database).await?;
     let line = format!("storm: statements to resume {subscribers} subscribers; one for each");
@@ -84,7 +84,7 @@ pub(crate) async fn play(
     );
     figures.beside(&line, 0, ms(caught_up), alone);
     let line = "storm: ms until one new message in each chat has reached everybody";
-    figures.alone(line, 0, live);
+    figures.alone(line, 0, took);
     Ok(())
 }
 
