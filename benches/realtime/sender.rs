@@ -42,8 +42,8 @@ pub(crate) async fn send(
             .collect::<Result<_>>()?;
         for round in 0..pace.to_each {
             for (chat, token) in &mine {
-                let place = f64::from(round) * f64::from(chats.count) + f64::from(*chat);
-                let at = began + Duration::from_secs_f64(place / f64::from(pace.per_second));
+                let turn = f64::from(round) * f64::from(chats.count) + f64::from(*chat);
+                let at = began + Duration::from_secs_f64(turn / f64::from(pace.per_second));
                 sleep_until(at.into()).await;
                 let number = chats.past + round + 1;
                 send_one(&mut client, token, chats.first + chat, number, tally).await?;

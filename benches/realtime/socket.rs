@@ -38,7 +38,7 @@ impl Socket {
             unheard: Vec::with_capacity(READ),
         };
         socket.stream.write_all(UPGRADE).await?;
-        let head = loop {
+        let end = loop {
             socket.read().await?;
             let text = &socket.unheard;
             if let Some(at) = text.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -47,7 +47,7 @@ impl Socket {
         };
         let upgraded = socket.unheard.starts_with(b"HTTP/1.1 101 ");
         ensure!(upgraded, "{}", String::from_utf8_lossy(&socket.unheard));
-        socket.unheard.drain(..head);
+        socket.unheard.drain(..end);
         let payload = json!({ "authorization": format!("Bearer {token}") });
         socket
             .say(&json!({ "type": "connection_init", "payload": payload }))
@@ -105,7 +105,7 @@ impl Socket {
         if let Some(short) = u8::try_from(text.len()).ok().filter(|length| *length < 126) {
             frame.push(0x80 | short);
         } else {
-            frame.push(0x80 | 126);
+            frame.push(0xFE);
             frame.extend_from_slice(&u16::try_from(text.len())?.to_be_bytes());
         }
         frame.extend_from_slice(&[0; 4]);

@@ -18,7 +18,7 @@ use crate::tally::{Tally, ms};
 use crate::world::Database;
 
 /// How long catching up may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How many connections the yardstick has: as many as the server's pool.
 const CONNECTIONS: usize = 16;
@@ -28,13 +28,16 @@ const READ: &str = "SELECT seq, id, sender_id, body, created_at FROM messages \
     WHERE chat_id = ('00000000-0000-7000-8000-' || lpad($1::int8::text, 12, '0'))::uuid \
     AND tenant_id = 'default' AND seq > 0 ORDER BY seq LIMIT 128";
 
+/// How a look-up of people begins.
+const NAMES: &str = "SELECT \"users\"";
+
 /// What the statements of a storm are for, by how they begin.
 const KINDS: [(&str, &str); 5] = [
     ("making users known", "INSERT INTO users"),
     ("presence", "INSERT INTO presences"),
     ("admissions", "SELECT \"chats\""),
     ("reads of logs", "SELECT want.chat_id"),
-    ("names of senders", "SELECT \"users\""),
+    ("names of senders", NAMES),
 ];
 
 /// Reconnects everybody of the chats that have a past, and has them catch up and go on.
@@ -61,22 +64,27 @@ pub(crate) async fn play(
     let past = subscribers * MISSED.past;
     audience.until(past.into(), PATIENCE).await?;
     let caught_up = audience.tally().last_of(MISSED.past)? - began;
-    let count = statements.end("catching up", figures).await?;
+    let (names, events) = (statements.count(NAMES)?, MISSED.count * MISSED.past);
+    let count = statements.end("catching up", figures).await? - names;
+    // The answer to an event is made once for all, or a few times where the machine is slow.
     ensure!(
-        count <= subscribers / 4,
-        "catching up took {count} statements for {subscribers} subscribers"
+        count <= subscribers / 8 && names <= events * 3,
+        "catching up took {count} statements and {names} for names"
     );
-    let live = go_on(server, &mut audience, past + subscribers).await?;
+    let took = go_on(server, &mut audience, past + subscribers).await?;
     audience.end(|_| MISSED.past + 1).await?;
     let alone = yardstick(server, database).await?;
-    let line = format!("storm: statements to catch up, {subscribers} subscribers; one for each");
+    let line = format!("storm: statements to resume {subscribers} subscribers; one for each");
     figures.beside(&line, 0, count.into(), subscribers.into());
+    let line =
+        format!("storm: the same for what {events} missed events show; one for each delivery");
+    figures.beside(&line, 0, names.into(), past.into());
     let line = format!(
         "storm: ms until {past} missed events are delivered; reading them with a statement for each"
     );
     figures.beside(&line, 0, ms(caught_up), alone);
     let line = "storm: ms until one new message in each chat has reached everybody";
-    figures.alone(line, 0, live);
+    figures.alone(line, 0, took);
     Ok(())
 }
 

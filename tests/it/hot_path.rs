@@ -1,6 +1,6 @@
 //! What a send and a page cost, and that the tables' layout keeps it so.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -148,6 +148,50 @@ fn who_is_new_costs_a_statement_that_is_not_parsed_again() {
             assert!(cost.statements <= 2, "{cost:?}");
             assert_eq!(cost.parsed, 0, "whoever is new has it parsed again");
         }
+    });
+}
+
+/// More resume than may open at a time: all of them open, and the database hears of it a few times.
+#[test]
+fn many_who_missed_the_same_cost_few_statements() {
+    const MANY: usize = 100;
+    const MISSED: usize = 20;
+    const QUERY: &str = "subscription ($chat: ID!, $after: String) { chatEvents(chatId: $chat, after: $after) \
+        { ... on MessageSent { message { body sender { displayName } } } } }";
+    run(async {
+        let (server, counts) = quiet(&postgres::database().await).await;
+        let (alice, bob) = (server.user("alice"), server.user("bob"));
+        let chat = alice.group("chat", &[&bob]).await;
+        let after = bob.event_cursor(&chat).await;
+        let bodies: Vec<String> = (0..MISSED).map(|n| format!("{n}")).collect();
+        for body in &bodies {
+            alice.sends(&chat, body).await;
+        }
+        let mut socket = bob.socket().await;
+        counts.take();
+        for id in 0..MANY {
+            let variables = json!({ "chat": chat, "after": after });
+            socket.subscribe(&id.to_string(), QUERY, variables).await;
+        }
+        let mut heard: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for _ in 0..MANY * MISSED {
+            let said = socket.hear().await;
+            let text = |pointer: &str| said.pointer(pointer).and_then(Value::as_str);
+            let body = text("/payload/data/chatEvents/message/body");
+            let (id, body) = (
+                text("/id").unwrap(),
+                body.unwrap_or_else(|| panic!("{said}")),
+            );
+            heard
+                .entry(id.to_owned())
+                .or_default()
+                .push(body.to_owned());
+        }
+        assert_eq!(heard.len(), MANY);
+        assert!(heard.values().all(|heard| *heard == bodies));
+        // Each event is executed for all of them at once: once, or a few times where that takes seconds.
+        let cost = counts.take();
+        assert!(cost.statements <= MANY * MISSED / 8, "{cost:?}");
     });
 }
 
