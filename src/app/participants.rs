@@ -99,11 +99,12 @@ impl App {
                 Ok::<_, Error>((reread(conn, actor, chat).await?, added))
             })
             .await?;
-        let found = store::participants::among(&mut conn, &actor.tenant, chat, &users).await?;
         self.realtime.access_changed(chat);
         self.ring(actor, chat, Some(state.chat.last_seq), added);
+        let found = store::participants::among(&mut conn, &actor.tenant, chat, &users).await?;
         Ok((state, found))
     }
+
     /// Adds those of `users` who are not in, and returns them.
     async fn add(
         &self,

@@ -69,8 +69,9 @@ pub(super) struct Cohort {
     members: AtomicUsize,
     variables: Variables,
     shared: Shared,
-    /// Held by whoever executes.
-    executing: tokio::sync::Mutex<()>,
+    /// Held by whoever executes events of one moment. Those of different moments share nothing, so who
+    /// replays the past holds nobody up who is live.
+    executing: Mutex<HashMap<Moment, Arc<tokio::sync::Mutex<()>>>>,
     kept: Mutex<VecDeque<Kept>>,
 }
 
@@ -159,7 +160,7 @@ impl Cohorts {
                 members: AtomicUsize::new(0),
                 variables,
                 shared: analysis.shared,
-                executing: tokio::sync::Mutex::default(),
+                executing: Mutex::default(),
                 kept: Mutex::default(),
             })
         });
@@ -235,7 +236,8 @@ impl Cohort {
         if kept.iter().all(Option::is_some) {
             return kept.into_iter().flatten().map(Executed::Sound).collect();
         }
-        let _executing = self.executing.lock().await;
+        let turn = self.turn(batch.moment);
+        let _executing = turn.lock().await;
         // Somebody else may have executed them while this one waited.
         let kept = self.kept(batch);
         let lacks = batch.events.iter().zip(&kept);
@@ -252,6 +254,13 @@ impl Cohort {
         let answer =
             |kept: Option<Bytes>| kept.map(Executed::Sound).or_else(|| executed.pop_front());
         kept.into_iter().filter_map(answer).collect()
+    }
+
+    /// What is held while events of a moment are executed. Those that nobody holds or waits for are let go.
+    fn turn(&self, moment: Moment) -> Arc<tokio::sync::Mutex<()>> {
+        let mut executing = lock(&self.executing);
+        executing.retain(|_, turn| Arc::strong_count(turn) > 1);
+        Arc::clone(executing.entry(moment).or_default())
     }
 
     /// The answers that others have made to a batch, while they are fresh.

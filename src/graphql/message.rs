@@ -7,7 +7,7 @@ use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
 use super::chat::{Chat, chat_of};
 use super::connection::Listed;
 use super::context::ContextExt as _;
-use super::error::UserError;
+use super::error::{UserError, to_graphql};
 use super::event::Entry;
 use super::payload::{chat_id, message_id, outcome};
 use super::scalar::DateTime;
@@ -101,7 +101,13 @@ impl Message {
         let Some(seq) = self.row.reply_to_seq else {
             return Ok(None);
         };
-        let message = ctx.loaders()?.message_up_to(self.row.chat_id, seq).await?;
+        let (loaders, chat) = (ctx.loaders()?, self.row.chat_id);
+        let message = loaders.message_up_to(chat, seq).await?;
+        // Nothing is also what somebody finds who was removed since the event. Others may get this answer, so
+        // it must not look as if there were none.
+        if message.is_none() && loaders.chat(chat).await?.is_none() {
+            return Err(to_graphql(Error::NotFound("The chat")));
+        }
         Ok(message.map(Self::from))
     }
 }

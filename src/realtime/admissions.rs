@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::hub::{Hub, ReadError};
 use crate::model::{ChatId, ChatState, TenantId, UserId};
-use crate::store::{self, chats::Membership};
+use crate::store::{self, Connection, chats::Membership};
 
 /// How many wishes one read serves at most.
 const WISHES: usize = 512;
@@ -106,10 +106,9 @@ async fn serve(hub: &Hub, mut wishes: Vec<Wish>) {
 type Found = (HashMap<Membership, ChatState>, Option<Uuid>);
 
 async fn read(hub: &Hub, tenant: &TenantId, wishes: &[Wish]) -> Result<Found, ReadError> {
-    let mut conn = hub.pool.get().await?;
     let wanted: Vec<Membership> = wishes.iter().map(|wish| wish.of.clone()).collect();
-    let rows = store::chats::states_of(&mut conn, tenant, &wanted).await?;
-    drop(conn);
+    let read = async |conn: &mut Connection| store::chats::states_of(conn, tenant, &wanted).await;
+    let rows = hub.with_connection(read).await?;
     let epoch = rows.first().and_then(|(_, epoch)| *epoch);
     if let Some(epoch) = epoch {
         hub.observe_epoch(epoch);

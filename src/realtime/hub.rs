@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use diesel::result::Error;
 use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -23,7 +24,7 @@ use super::log::{Entry, Log, Missing, Read, View};
 use super::{BackOff, RealtimeOptions};
 use crate::model::{ChatId, Event, TenantId};
 use crate::store::events::LogRange;
-use crate::store::{self, Pool, PoolError};
+use crate::store::{self, Connection, Pool, PoolError};
 
 /// Why the database was not read.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,8 @@ pub(super) enum ReadError {
     Pool(#[from] PoolError),
     #[error(transparent)]
     Query(#[from] Error),
+    #[error("the database does not answer in time")]
+    Late,
 }
 
 pub(super) struct Hub {
@@ -158,6 +161,20 @@ impl Hub {
             chat.log = Log::default();
             chat.wake.send_replace(());
         }
+    }
+
+    /// Reads with a connection of the pool, for as long as patience lasts. A connection that did not answer is
+    /// thrown away: whoever got it next would wait for the same answer.
+    pub(super) async fn with_connection<T>(
+        &self,
+        read: impl AsyncFnOnce(&mut Connection) -> Result<T, Error>,
+    ) -> Result<T, ReadError> {
+        let mut conn = self.pool.get().await?;
+        if let Ok(read) = timeout(self.options.patience, read(&mut conn)).await {
+            return Ok(read?);
+        }
+        store::discard(conn);
+        Err(ReadError::Late)
     }
 
     /// The life that the database's logs live, as last read.

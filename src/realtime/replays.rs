@@ -143,7 +143,10 @@ fn answer(pages: Vec<Page>, events: Vec<Event>, number: u64, limit: u16, ends: &
     let mut read: HashMap<ChatId, Vec<Arc<Event>>> = HashMap::new();
     for event in events {
         let of_chat = read.entry(event.chat_id).or_default();
-        of_chat.push(Arc::new(event));
+        // Pages of one chat overlap, and were read in one statement.
+        if of_chat.last().is_none_or(|last| last.seq < event.seq) {
+            of_chat.push(Arc::new(event));
+        }
     }
     for page in pages {
         let entries = read.get(&page.range.chat_id);
@@ -232,6 +235,32 @@ mod tests {
             },
         };
         (1..).zip(titles).map(event).map(Arc::new).collect()
+    }
+
+    /// Two pages of one chat overlap: both wishes are served in full.
+    #[test]
+    fn pages_that_overlap_do_not_cut_each_other() {
+        let (wishes, mut batches): (Vec<_>, Vec<_>) = [wish(1, 0), wish(1, 65)].into_iter().unzip();
+        let pages = plan(wishes, 128);
+        assert_eq!(pages.len(), 2);
+        let log = events(1, &["x"; 200]);
+        let page = |after: usize| log.iter().skip(after).take(128);
+        let mut read: Vec<Event> = page(0)
+            .chain(page(65))
+            .map(|event| (**event).clone())
+            .collect();
+        read.sort_by_key(|event| event.seq);
+        answer(pages, read, 1, 128, &mut Ends::new());
+        for (batch, after) in batches.iter_mut().zip([0, 65]) {
+            let seqs: Vec<i64> = batch
+                .try_recv()
+                .unwrap()
+                .events
+                .iter()
+                .map(|e| e.seq)
+                .collect();
+            assert_eq!(seqs, (after + 1..=193).collect::<Vec<_>>());
+        }
     }
 
     #[test]

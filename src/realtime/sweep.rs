@@ -4,17 +4,20 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::feed::FeedState;
 use super::hub::{Hub, ReadError};
 use crate::model::{TenantId, UserId};
 use crate::sabotage::{self, Sabotage};
-use crate::store;
 use crate::store::participants::Membership;
+use crate::store::{self, Connection};
 
 /// How many heads are compared in one statement.
 const SLICE: usize = 10_000;
+
+/// The memberships of how many people are compared in one statement.
+const PEOPLE: usize = 1_000;
 
 /// Sweeps until the engine stops.
 pub(super) async fn run(hub: Arc<Hub>) {
@@ -28,10 +31,8 @@ pub(super) async fn run(hub: Arc<Hub>) {
                 () = hub.sweep_wanted.notified() => {}
                 () = sleep(pause) => {}
             }
-            match timeout(hub.options.patience, once(&hub)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(%error, "the sweep failed"),
-                Err(_) => tracing::warn!("the sweep did not end in time"),
+            if let Err(error) = once(&hub).await {
+                tracing::warn!(%error, "the sweep failed");
             }
         }
     };
@@ -45,48 +46,49 @@ async fn once(hub: &Hub) -> Result<(), ReadError> {
     if sabotage::is(Sabotage::NoSweep) {
         return Ok(());
     }
-    let chats = hub.chats();
-    if !chats.is_empty() {
-        let mut conn = hub.pool.get().await?;
-        hub.observe_epoch(store::events::current_epoch(&mut conn).await?);
-    }
-    for slice in chats.chunks(SLICE) {
-        let mut conn = hub.pool.get().await?;
-        for (chat, head) in store::chats::heads(&mut conn, slice).await? {
+    let epoch = hub.with_connection(store::events::current_epoch).await?;
+    hub.observe_epoch(epoch);
+    for slice in hub.chats().chunks(SLICE) {
+        let heads = async |conn: &mut Connection| store::chats::heads(conn, slice).await;
+        for (chat, head) in hub.with_connection(heads).await? {
             if hub.grew(chat, head) {
                 hub.repaired();
                 tracing::debug!(%chat, head, "the sweep found what no hint had told");
             }
         }
     }
-    let feeds = hub.feeds();
-    if !feeds.is_empty() {
-        compare(hub, &feeds).await?;
-    }
-    Ok(())
+    compare(hub, &hub.feeds()).await
 }
 
 /// Compares the memberships of everybody who follows their chats.
 async fn compare(hub: &Hub, feeds: &[Arc<FeedState>]) -> Result<(), ReadError> {
-    let mut by_tenant: HashMap<&TenantId, Vec<UserId>> = HashMap::new();
+    let mut by_tenant: HashMap<&TenantId, Vec<&Arc<FeedState>>> = HashMap::new();
     for feed in feeds {
-        by_tenant
-            .entry(&feed.tenant)
-            .or_default()
-            .push(feed.user.clone());
+        by_tenant.entry(&feed.tenant).or_default().push(feed);
     }
-    let mut memberships: HashMap<(TenantId, UserId), Vec<Membership>> = HashMap::new();
-    let mut conn = hub.pool.get().await?;
-    for (tenant, users) in by_tenant {
-        for found in store::participants::memberships(&mut conn, tenant, &users).await? {
-            let key = (found.tenant_id.clone(), found.user_id.clone());
-            memberships.entry(key).or_default().push(found);
+    for (tenant, feeds) in by_tenant {
+        for slice in feeds.chunks(PEOPLE) {
+            compare_some(hub, tenant, slice).await?;
         }
     }
-    drop(conn);
+    Ok(())
+}
+
+async fn compare_some(
+    hub: &Hub,
+    tenant: &TenantId,
+    feeds: &[&Arc<FeedState>],
+) -> Result<(), ReadError> {
+    let users: Vec<UserId> = feeds.iter().map(|feed| feed.user.clone()).collect();
+    let read =
+        async |conn: &mut Connection| store::participants::memberships(conn, tenant, &users).await;
+    let mut memberships: HashMap<UserId, Vec<Membership>> = HashMap::new();
+    for found in hub.with_connection(read).await? {
+        let of_user = memberships.entry(found.user_id.clone()).or_default();
+        of_user.push(found);
+    }
     for feed in feeds {
-        let key = (feed.tenant.clone(), feed.user.clone());
-        let own: Vec<&Membership> = memberships.get(&key).into_iter().flatten().collect();
+        let own: Vec<&Membership> = memberships.get(&feed.user).into_iter().flatten().collect();
         for _ in 0..feed.compare(&own) {
             hub.repaired();
         }

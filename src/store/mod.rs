@@ -26,4 +26,6 @@ mod tls;
 pub mod users;
 
 pub use connection::{Connection, Field, Row};
-pub use pool::{Database, DatabaseError, Pool, PoolError, PoolMode, PoolOptions, PooledConnection};
+pub use pool::{
+    Database, DatabaseError, Pool, PoolError, PoolMode, PoolOptions, PooledConnection, discard,
+};

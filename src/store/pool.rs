@@ -30,6 +30,11 @@ pub type Pool = deadpool::managed::Pool<Manager>;
 /// A connection on loan from the pool.
 pub type PooledConnection = deadpool::managed::Object<Manager>;
 
+/// Throws a connection away that may still be busy with what nobody waits for any more.
+pub fn discard(conn: PooledConnection) {
+    drop(PooledConnection::take(conn));
+}
+
 /// Why the pool lent no connection.
 pub type PoolError = deadpool::managed::PoolError<diesel_async::pooled_connection::PoolError>;
 
@@ -58,6 +63,9 @@ pub enum PoolMode {
     /// A transaction: a proxy that pools transactions.
     Transaction,
 }
+
+/// How long Postgres' side of a TCP connection may not acknowledge anything before the connection is lost.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
 
 /// A database that can be connected to.
 #[derive(Clone)]
@@ -106,6 +114,16 @@ impl Database {
         config.ssl_mode(tls.mode());
         if config.get_application_name().is_none() {
             config.application_name("colloquy");
+        }
+        // A database that vanishes without a word (its machine is gone, a firewall forgot the connection) would
+        // else be waited for as long as TCP sees fit, which is a quarter of an hour or more.
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(SILENCE_MAX);
+        }
+        if config.get_keepalives_idle() > SILENCE_MAX {
+            config.keepalives_idle(SILENCE_MAX / 2);
+            config.keepalives_interval(SILENCE_MAX / 6);
+            config.keepalives_retries(3);
         }
         Ok(Self {
             config,

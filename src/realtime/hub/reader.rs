@@ -3,6 +3,11 @@
 use super::{
     Arc, BackOff, ChatId, Error, Event, HashMap, Hub, LogRange, Read, ReadError, Task, store,
 };
+use crate::store::Connection;
+
+/// How many logs one statement reads at most: after a long outage all may be behind, and what is too much for
+/// one statement must not be tried again and again.
+const LOGS_MOST: usize = 256;
 
 impl Hub {
     /// Reads what tails lack, until the engine stops.
@@ -76,18 +81,26 @@ impl Hub {
 
     pub(super) fn take_behind(&self) -> Vec<Task> {
         let mut state = self.state();
-        let ids = std::mem::take(&mut state.behind);
-        let take = |id| {
-            let chat = state.chats.get_mut(&id)?;
-            let missing = chat.log.take()?;
+        let mut tasks = Vec::new();
+        while tasks.len() < LOGS_MOST {
+            let Some(id) = state.behind.iter().next().copied() else {
+                break;
+            };
+            state.behind.remove(&id);
+            let Some(chat) = state.chats.get_mut(&id) else {
+                continue;
+            };
+            let Some(missing) = chat.log.take() else {
+                continue;
+            };
             let range = LogRange {
                 tenant: chat.tenant.clone(),
                 chat_id: id,
                 after: missing.after,
             };
-            Some((range, missing))
-        };
-        ids.into_iter().filter_map(take).collect()
+            tasks.push((range, missing));
+        }
+        tasks
     }
 
     /// Reads parts of logs.
@@ -95,9 +108,9 @@ impl Hub {
         &self,
         ranges: &[LogRange],
     ) -> Result<Vec<Event>, ReadError> {
-        let mut conn = self.pool.get().await?;
         let limit = i64::from(self.options.batch);
-        Ok(store::events::read(&mut conn, ranges, limit).await?)
+        let read = async |conn: &mut Connection| store::events::read(conn, ranges, limit).await;
+        self.with_connection(read).await
     }
 
     pub(super) fn append(&self, tasks: Vec<Task>, events: Vec<Event>) {

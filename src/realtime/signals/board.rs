@@ -230,18 +230,16 @@ impl Board {
 
     /// Takes note of the people of a chat; `whole` says that these are all. Says how many marks and presences
     /// nobody had told of.
-    pub(super) fn people_read(&mut self, id: ChatId, people: Vec<Signalled>, whole: bool) -> usize {
+    pub(super) fn people_read(&mut self, id: ChatId, people: Vec<Signalled>) -> usize {
         let Some(chat) = self.chats.get(&id) else {
             return 0;
         };
         let was_loaded = chat.loaded;
-        if whole {
-            let now: HashSet<&UserId> = people.iter().map(|person| &person.user_id).collect();
-            let gone = chat.people.keys().filter(|user| !now.contains(user));
-            let gone: Vec<UserId> = gone.cloned().collect();
-            for user in gone {
-                self.forget(id, &user);
-            }
+        let now: HashSet<&UserId> = people.iter().map(|person| &person.user_id).collect();
+        let gone = chat.people.keys().filter(|user| !now.contains(user));
+        let gone: Vec<UserId> = gone.cloned().collect();
+        for user in gone {
+            self.forget(id, &user);
         }
         let mut news = 0;
         for person in people {

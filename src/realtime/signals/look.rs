@@ -149,7 +149,6 @@ impl Signals {
         conn: &mut Connection,
         wanted: &mut Wanted,
     ) -> Result<(), ReadError> {
-        let most = usize::from(self.options.signals.people);
         while !wanted.chats.is_empty() {
             let rest = wanted.chats.len().saturating_sub(SLICE);
             let slice = wanted.chats.get(rest..).unwrap_or_default();
@@ -162,8 +161,7 @@ impl Signals {
             let mut board = self.board();
             for chat in slice {
                 let people = by_chat.remove(chat).unwrap_or_default();
-                let whole = people.len() < most;
-                let repaired = board.people_read(*chat, people, whole);
+                let repaired = board.people_read(*chat, people);
                 if repaired > 0 {
                     tracing::debug!(%chat, repaired, "a comparison found what no hint had told");
                 }

@@ -52,7 +52,7 @@ fn board() -> Board {
     ];
     let wanted = board.take_wanted();
     assert_eq!((wanted.chats, wanted.access.len()), (vec![CHAT], 0));
-    board.people_read(CHAT, people, true);
+    board.people_read(CHAT, people);
     board
 }
 
@@ -237,7 +237,7 @@ fn whoever_is_not_in_the_chat_any_more_is_forgotten() {
     told(&mut board, &mut alice, now);
     board.typing(CHAT, &user("bob"), Some(now + Duration::from_secs(6)));
     let rest = vec![signalled("alice", 3, None), signalled("carol", 0, OFFLINE)];
-    board.people_read(CHAT, rest, true);
+    board.people_read(CHAT, rest);
     assert_eq!(
         told(&mut board, &mut alice, now),
         [named("carol", Sign::Presence(OFFLINE))]
