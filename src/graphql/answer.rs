@@ -1,9 +1,10 @@
 //! Answers as the transports send them: serialised.
 
-use async_graphql::{ErrorExtensionValues, Response, ServerError, Value};
+use async_graphql::{ErrorExtensionValues, PathSegment, Response, ServerError, Value};
 use bytes::Bytes;
 
 use super::error::code;
+use super::feed::Want;
 use super::{classify, refusal_response};
 use crate::app::Error;
 use crate::model::EventCursor;
@@ -70,6 +71,16 @@ impl Answer {
     /// Refuses an operation.
     pub(super) fn refused(error: Error) -> Self {
         Self::of_result(refusal_response(error))
+    }
+
+    /// Refuses a subscription at its root field.
+    pub(super) fn refused_at(error: Error, want: &Want) -> Self {
+        let mut response = refusal_response(error);
+        for error in &mut response.errors {
+            error.locations = vec![want.position];
+            error.path = vec![PathSegment::Field(want.field.clone())];
+        }
+        Self::of_failure(response)
     }
 
     /// An answer to an operation of which nothing came.

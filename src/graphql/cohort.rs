@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use async_graphql::{Request, Variables};
 use bytes::Bytes;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
 use super::selection::{Analysis, Shared};
@@ -25,24 +24,9 @@ const FRESH: Duration = Duration::from_secs(1);
 /// The most answers a cohort keeps.
 const ANSWERS_MAX: usize = 256;
 
-/// How many subscriptions open at a time: each is executed for it, which takes ten times the memory of one at
-/// rest. When thousands reconnect at once, the rest waits, and the process does not grow by what it gives back.
-const OPENING_MAX: usize = 64;
-
-/// Who opens.
-#[derive(Debug)]
-struct Openings(Semaphore);
-
-impl Default for Openings {
-    fn default() -> Self {
-        Self(Semaphore::new(OPENING_MAX))
-    }
-}
-
 /// The cohorts of a server, and how much they save.
 #[derive(Debug, Default)]
 pub struct Cohorts {
-    openings: Openings,
     by_key: Mutex<HashMap<Arc<Key>, Arc<Cohort>>>,
     /// The cohorts that keep answers, by when these are no longer fresh.
     keeping: Mutex<VecDeque<(Instant, Weak<Cohort>)>>,
@@ -125,12 +109,6 @@ impl Cohorts {
             let size: usize = kept.iter().map(|kept| kept.json.len()).sum();
             (count + kept.len(), bytes + size)
         })
-    }
-
-    /// A place among those that open, in the order in which they asked.
-    pub(super) async fn opening(&self) -> Option<SemaphorePermit<'_>> {
-        // It is never closed.
-        self.openings.0.acquire().await.ok()
     }
 
     /// Joins the cohort of a subscription, new or not. Whoever joins has to leave.

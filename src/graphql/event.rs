@@ -8,13 +8,12 @@ use futures_util::Stream;
 use super::chat::{Chat, ChatHistory, chat_of};
 use super::context::ContextExt as _;
 use super::error::to_graphql;
-use super::feed::{Item, Source, follow};
+use super::feed::{Item, Wanted, follow, followed_chat};
 use super::message::Message;
 use super::participant::ParticipantRole;
 use super::scalar::DateTime;
 use super::user::User;
-use crate::app::Error;
-use crate::model::{Change, ChatId, Event, EventCursor};
+use crate::model::{Change, Event, EventCursor};
 
 /// What all events share.
 #[derive(Debug, Clone)]
@@ -284,18 +283,13 @@ impl EventSubscription {
         )]
         after: Option<String>,
     ) -> Result<impl Stream<Item = ChatEvent> + use<'ctx>> {
-        let (app, actor) = (ctx.app()?, ctx.actor()?);
-        let after = ctx.resume()?.or(after.as_deref());
-        let open = async {
-            let chat_id: Result<ChatId, _> = chat_id.parse();
-            let chat_id = chat_id.or(Err(to_graphql(Error::NotFound("The chat"))))?;
-            let events = app.chat_events(actor, chat_id, after).await;
-            Ok(Source::Events(Box::new(events.map_err(to_graphql)?)))
-        };
+        ctx.actor()?;
+        let after = ctx.resume()?.map(str::to_owned).or(after);
+        let wanted = Wanted::Events(followed_chat(&chat_id)?, after);
         let resolve = |item| match item {
             Item::Event(entry) => Some(entry.into()),
             Item::Update(_) | Item::Signal(_) => None,
         };
-        follow(ctx, open, resolve).await
+        follow(ctx, wanted, resolve)
     }
 }

@@ -1,13 +1,13 @@
 //! How a subscription's resolver meets its stream.
 //!
 //! The framework's own stream costs much while it waits, so it never waits. When a subscription begins, its
-//! request is executed once, so that it is validated and its arguments are read: the resolver leaves the
-//! [`Source`] it opened and ends. Whenever items have come from the source, the request is executed again,
+//! request is executed once, so that it is validated and its arguments are read: the resolver leaves what it
+//! [`Wanted`] and ends, and the source is opened outside of the framework. Whenever items have come from the source, the request is executed again,
 //! and the resolver finds the items, ready.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use async_graphql::{Context, Result};
+use async_graphql::{Context, ID, Pos};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt as _, StreamExt as _};
 
@@ -15,8 +15,8 @@ use super::context::ContextExt as _;
 use super::error::to_graphql;
 use super::event::Entry;
 use super::loaders::Loaders;
-use crate::app::{ChatEvents, ChatSignals, ChatUpdate, ChatUpdates, Error};
-use crate::model::ChatSignal;
+use crate::app::{Actor, App, ChatEvents, ChatSignals, ChatUpdate, ChatUpdates, Error};
+use crate::model::{ChatId, ChatSignal};
 
 /// Where the items of a subscription come from.
 #[derive(Debug)]
@@ -27,6 +27,41 @@ pub(super) enum Source {
     Updates(Box<ChatUpdates>),
     /// A chat's signals.
     Signals(Box<ChatSignals>),
+}
+
+/// A source that a subscription wants to be opened.
+#[derive(Debug)]
+pub(super) enum Wanted {
+    /// A chat's log, behind a cursor or from now on.
+    Events(ChatId, Option<String>),
+    /// The state of the viewer's chats.
+    Updates,
+    /// A chat's signals.
+    Signals(ChatId),
+}
+
+/// What a subscription wants, and where: its errors are told there.
+#[derive(Debug)]
+pub(super) struct Want {
+    pub(super) wanted: Wanted,
+    /// The key of the root field in the answers.
+    pub(super) field: String,
+    /// Where the root field stands in the document.
+    pub(super) position: Pos,
+}
+
+impl Wanted {
+    /// Opens the source.
+    pub(super) async fn open(&self, app: &Arc<App>, actor: &Actor) -> Result<Source, Error> {
+        Ok(match self {
+            Self::Events(chat, after) => {
+                let events = app.chat_events(actor, *chat, after.as_deref()).await?;
+                Source::Events(Box::new(events))
+            }
+            Self::Updates => Source::Updates(Box::new(app.chat_updates(actor).await?)),
+            Self::Signals(chat) => Source::Signals(Box::new(app.chat_signals(actor, *chat).await?)),
+        })
+    }
 }
 
 /// What comes from a source.
@@ -46,8 +81,8 @@ pub(super) enum Feed {
     /// It is no subscription's.
     #[default]
     Absent,
-    /// To open its source, which is left here.
-    Opening(Arc<Mutex<Option<Source>>>),
+    /// To find out what it wants, which is left here.
+    Opening(Arc<Mutex<Option<Want>>>),
     /// To answer these items.
     Items(Arc<Mutex<Vec<Item>>>),
 }
@@ -63,20 +98,24 @@ pub(super) fn take<T: Default>(slot: &Mutex<T>) -> T {
     std::mem::take(&mut *slot.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// The body of a subscription's resolver: opens the source, or resolves the items that came from it.
-pub(super) async fn follow<'ctx, T: Send + 'ctx>(
+/// The body of a subscription's resolver: says what it wants, or resolves the items that came.
+pub(super) fn follow<'ctx, T: Send + 'ctx>(
     ctx: &Context<'ctx>,
-    open: impl Future<Output = Result<Source>>,
+    wanted: Wanted,
     resolve: fn(Item) -> Option<T>,
-) -> Result<BoxStream<'ctx, T>> {
+) -> async_graphql::Result<BoxStream<'ctx, T>> {
     let loaders = ctx.loaders()?;
     match ctx.feed()? {
         Feed::Absent => Err(to_graphql(Error::Internal(
             "a subscription is executed without a feed".into(),
         ))),
         Feed::Opening(slot) => {
-            let source = open.await?;
-            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
+            let want = Want {
+                wanted,
+                field: ctx.item.node.response_key().node.to_string(),
+                position: ctx.item.pos,
+            };
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(want);
             Ok(stream::empty().boxed())
         }
         Feed::Items(items) => {
@@ -86,6 +125,11 @@ pub(super) async fn follow<'ctx, T: Send + 'ctx>(
                 .boxed())
         }
     }
+}
+
+/// The chat that an argument names. What is no id of a chat names one that does not exist.
+pub(super) fn followed_chat(id: &ID) -> async_graphql::Result<ChatId> {
+    id.parse().or(Err(to_graphql(Error::NotFound("The chat"))))
 }
 
 impl Item {

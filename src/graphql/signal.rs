@@ -8,13 +8,13 @@ use futures_util::Stream;
 use super::chat::{Chat, chat_of};
 use super::context::ContextExt as _;
 use super::error::{UserError, to_graphql};
-use super::feed::{Item, Source, follow};
+use super::feed::{Item, Wanted, follow, followed_chat};
 use super::message::Message;
 use super::participant::Participant;
 use super::payload::{chat_id, outcome};
 use super::scalar::DateTime;
 use super::user::User;
-use crate::app::{self, Error};
+use crate::app;
 use crate::model::{self, ChatId, ParticipantId, Signal, UserId};
 
 /// Whether a person is connected.
@@ -228,18 +228,13 @@ impl SignalSubscription {
         ctx: &Context<'ctx>,
         #[graphql(desc = "The chat, one that the viewer is in.")] chat_id: ID,
     ) -> Result<impl Stream<Item = ChatSignal> + use<'ctx>> {
-        let (app, actor) = (ctx.app()?, ctx.actor()?);
-        let open = async {
-            let chat_id: Result<ChatId, _> = chat_id.parse();
-            let chat_id = chat_id.or(Err(to_graphql(Error::NotFound("The chat"))))?;
-            let signals = app.chat_signals(actor, chat_id).await;
-            Ok(Source::Signals(Box::new(signals.map_err(to_graphql)?)))
-        };
+        ctx.actor()?;
+        let wanted = Wanted::Signals(followed_chat(&chat_id)?);
         let resolve = |item| match item {
             Item::Signal(signal) => Some(signal.into()),
             Item::Event(_) | Item::Update(_) => None,
         };
-        follow(ctx, open, resolve).await
+        follow(ctx, wanted, resolve)
     }
 }
 

@@ -98,7 +98,6 @@ async fn open(
     let internal = |what: &str| Answer::refused(Error::Internal(what.into()));
     let cohorts = schema.data::<Arc<Cohorts>>().cloned();
     let cohorts = cohorts.ok_or_else(|| internal("a schema has no cohorts"))?;
-    let _opening = cohorts.opening().await;
     // Parsed once, for the analysis and the execution.
     let mut once = Request::new(request.query.clone()).variables(request.variables.clone());
     once.operation_name.clone_from(&request.operation_name);
@@ -112,13 +111,16 @@ async fn open(
     let (app, actor) = (context.app(), context.viewer());
     let slot = Arc::default();
     let context = context.feeding(Feed::Opening(Arc::clone(&slot)));
+    // Nothing in it waits, so however many open, one execution at a time is in memory for each thread.
     let refused = execute_stream(&schema, once, context).next().await;
     if let Some(response) = refused {
         return Err(Answer::of_failure(response));
     }
-    let (Some(source), Some(analysis), Some(actor)) = (take(&slot), analysis, actor) else {
-        return Err(internal("a subscription opened no source"));
+    let (Some(want), Some(analysis), Some(actor)) = (take(&slot), analysis, actor) else {
+        return Err(internal("a subscription wants nothing"));
     };
+    let opened = want.wanted.open(&app, &actor).await;
+    let source = opened.map_err(|error| Answer::refused_at(error, &want))?;
     let log = match &source {
         Source::Events(events) => Some((events.chat_id(), events.epoch())),
         Source::Updates(_) | Source::Signals(_) => None,

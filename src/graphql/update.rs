@@ -5,8 +5,7 @@ use futures_util::Stream;
 
 use super::chat::Chat;
 use super::context::ContextExt as _;
-use super::error::to_graphql;
-use super::feed::{Item, Source, follow};
+use super::feed::{Item, Wanted, follow};
 use crate::app;
 
 /// What became of a chat for the viewer.
@@ -44,16 +43,12 @@ impl UpdateSubscription {
         &self,
         ctx: &Context<'ctx>,
     ) -> Result<impl Stream<Item = ChatUpdate> + use<'ctx>> {
-        let (app, actor) = (ctx.app()?, ctx.actor()?);
-        let open = async {
-            let updates = app.chat_updates(actor).await;
-            Ok(Source::Updates(Box::new(updates.map_err(to_graphql)?)))
-        };
+        ctx.actor()?;
         let resolve = |item| match item {
             Item::Update(update) => Some(update.into()),
             Item::Event(_) | Item::Signal(_) => None,
         };
-        follow(ctx, open, resolve).await
+        follow(ctx, Wanted::Updates, resolve)
     }
 }
 
