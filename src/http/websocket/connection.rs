@@ -111,7 +111,7 @@ impl Connection {
             tracing::debug!(%error, "a socket cannot be written to");
             return Err(None);
         }
-        // Where writing was blocked, nothing was asked of the operations: now it can be.
+        // Where writing was blocked, the operations could say nothing: now they can.
         let unstuck = stuck && written.is_ready();
         Ok(acknowledged || read || said || unstuck)
     }
@@ -249,9 +249,14 @@ impl Connection {
         self.outgoing.reply(text.into());
     }
 
-    /// Queues what the operations say, in turns, unless the client has not taken what is queued already.
+    /// Queues what the operations say, in turns. Where the client has not taken what is queued already, they
+    /// only go on: what they hold in the middle of their work, others wait for.
     fn speak(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.outgoing.is_stuck() || !matches!(self.phase, Phase::Known(_)) {
+        if !matches!(self.phase, Phase::Known(_)) {
+            return false;
+        }
+        if self.outgoing.is_stuck() {
+            self.operations.go_on(cx);
             return false;
         }
         let mut said_something = false;
