@@ -50,6 +50,29 @@ fn a_message_that_is_too_large_closes_with_1009() {
     });
 }
 
+/// Connections of nobody are not counted, so each must be small: a token fits, and a query.
+#[test]
+fn who_is_not_known_sends_small_messages_only() {
+    run(async {
+        let server = Server::start().await;
+        let ping = |size: usize| {
+            let text = "x".repeat(size);
+            json!({ "type": "ping", "payload": { "text": text } })
+        };
+        let silent = Socket::connect(&server.user("alice"), PROTOCOL).await;
+        let anonymous = Socket::open(&server.anonymous()).await;
+        for mut socket in [silent, anonymous] {
+            socket.say(ping(16_000)).await;
+            assert_eq!(socket.hear().await["type"], "pong");
+            socket.say(ping(17_000)).await;
+            assert_eq!(socket.closed().await, 1009);
+        }
+        let mut known = server.user("alice").socket().await;
+        known.say(ping(1_000_000)).await;
+        assert_eq!(known.hear().await["type"], "pong");
+    });
+}
+
 #[test]
 fn frames_that_are_none_close_with_1002_and_texts_that_are_none_with_1007() {
     run(async {

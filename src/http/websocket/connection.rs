@@ -166,6 +166,9 @@ impl Connection {
             let left = session
                 .as_ref()
                 .map(|session| session.time_left(self.state.app.clock.now()));
+        if session.is_some() {
+            self.incoming.trust(self.state.options.message_max);
+        }
             self.timers.ends(left, Due::Expiry);
         }
         self.phase = Phase::Known(Box::new(Known {
