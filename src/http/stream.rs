@@ -53,8 +53,20 @@ pub(super) fn answer<F: Format>(
     request: Request,
 ) -> Response {
     let actor = session.as_ref().map(|session| session.actor.clone());
-    let operation = operation::start(state, actor, request, sse::last_event_id(headers));
-    let told = tell(state.clone(), session, admission, operation);
+    let operation = operation::start(state, actor, request, sse::last_event_id(headers), None);
+    let left = session.map(|session| session.time_left(state.app.clock.now()));
+    let ends = Ends {
+        expires: left.and_then(|left| Instant::now().checked_add(left)),
+        by_itself: operation.ends,
+        shutdown: state.shutdown.clone(),
+        drain_within: state.options.drain_within,
+    };
+    let told = tell(
+        state.options.alive_every,
+        ends.clone(),
+        admission,
+        operation,
+    );
     let bytes = told.map(|told| Ok::<_, Infallible>(F::write(&told)));
     let bytes =
         bytes.filter(|bytes| std::future::ready(!matches!(bytes, Ok(bytes) if bytes.is_empty())));

@@ -139,6 +139,44 @@ fn an_operation_too_many_is_refused_and_disturbs_no_other() {
     });
 }
 
+/// A mutation runs on when its client ends it. Its place is taken until it is done.
+#[test]
+fn mutations_that_their_client_has_ended_count_until_they_are_done() {
+    run(async {
+        let sockets = SocketOptions {
+            operations_max: 3,
+            ..SocketOptions::default()
+        };
+        let server = with(sockets).await;
+        let (alice, chat) = a_chat(&server).await;
+        let mut socket = alice.socket().await;
+        let mut sql = server.sql().await;
+        postgres::sql(&mut sql, "BEGIN; LOCK TABLE messages").await;
+        let mutation = "mutation ($id: ID!) { sendMessage(input: { chatId: $id, body: \"hi\" }) { message { body } } }";
+        for _ in 0..4 {
+            let variables = json!({ "id": chat });
+            socket.subscribe("m", mutation, variables).await;
+            socket.say(json!({ "type": "complete", "id": "m" })).await;
+        }
+        let refused = socket.hear().await;
+        assert_eq!(
+            refused["payload"][0]["extensions"]["code"],
+            "TOO_MANY_OPERATIONS"
+        );
+        assert!(socket.is_quiet(Duration::from_millis(200)).await);
+        postgres::sql(&mut sql, "COMMIT").await;
+        for _ in 0..100 {
+            socket.subscribe("q", "{ __typename }", json!({})).await;
+            let answer = socket.hear().await;
+            if answer["type"] == "next" {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("their places are not free again");
+    });
+}
+
 #[test]
 fn a_connection_too_many_closes_with_4429() {
     run(async {
