@@ -261,9 +261,17 @@ fn only_a_proper_request_is_upgraded() {
         let other = ask(&[("upgrade", "h2c")]).await;
         assert_eq!(other.json(), json!({ "data": { "__typename": "Query" } }));
         let (upgrade, connection) = (("upgrade", "websocket"), ("connection", "upgrade"));
-        let (version, key) = (("sec-websocket-version", "13"), ("sec-websocket-key", "x"));
+        let (version, key) = (
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        );
         assert_eq!(ask(&[upgrade, version, key]).await.status, 400);
         assert_eq!(ask(&[upgrade, connection, version]).await.status, 400);
+        for key in ["", "x", "dGhlIHNhbXBsZQ==", "dGhlIHNhbXBsZSBub25jZSE="] {
+            let key = ("sec-websocket-key", key);
+            let answer = ask(&[upgrade, connection, version, key]).await;
+            assert_eq!(answer.status, 400, "{key:?}");
+        }
         let old = ask(&[upgrade, connection, key, ("sec-websocket-version", "8")]).await;
         assert_eq!(
             (old.status, old.header("sec-websocket-version")),
