@@ -172,14 +172,14 @@ pub struct SocketArgs {
     /// The most bytes of a WebSocket message.
     #[arg(long, env = "COLLOQUY_MESSAGE_MAX", default_value_t = 1024 * 1024, value_parser = clap::value_parser!(u32).range(1024..), value_name = "BYTES")]
     pub message_max: u32,
-    /// After how long a silence of the peer a WebSocket is pinged.
-    #[arg(long, env = "COLLOQUY_PING_AFTER", default_value = "15s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    /// After how long a silence of the peer a WebSocket is pinged; at least 1s.
+    #[arg(long, env = "COLLOQUY_PING_AFTER", default_value = "15s", value_parser = peer_time, value_name = "TIME")]
     pub ping_after: Duration,
-    /// How long the peer may take to answer a ping before it counts as gone.
-    #[arg(long, env = "COLLOQUY_PONG_WITHIN", default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    /// How long the peer may take to answer a ping before it counts as gone; at least 1s.
+    #[arg(long, env = "COLLOQUY_PONG_WITHIN", default_value = "10s", value_parser = peer_time, value_name = "TIME")]
     pub pong_within: Duration,
-    /// How long a peer may take to take what is written to it, before it is disconnected.
-    #[arg(long, env = "COLLOQUY_WRITE_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    /// How long a peer may take to take what is written to it, before it is disconnected; at least 1s.
+    #[arg(long, env = "COLLOQUY_WRITE_TIMEOUT", default_value = "10s", value_parser = peer_time, value_name = "TIME")]
     pub write_timeout: Duration,
     /// How long queries and mutations may take to end when the server stops.
     #[arg(long, env = "COLLOQUY_DRAIN", default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME")]
@@ -224,6 +224,18 @@ pub enum CarrierArg {
     Notify,
     /// The sweep alone.
     Sweep,
+}
+
+/// The shortest time that a peer is given for anything: a shorter one would cut off those who are far away.
+const PEER_TIME_MIN: Duration = Duration::from_secs(1);
+
+/// A time that a peer is given.
+fn peer_time(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if time < PEER_TIME_MIN {
+        return Err("it is at least 1s".to_owned());
+    }
+    Ok(time)
 }
 
 fn sweep(text: &str) -> Result<Duration, String> {
@@ -382,6 +394,16 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_peer_gets_a_second_at_least() {
+        for flag in ["--ping-after", "--pong-within", "--write-timeout"] {
+            for (time, fits) in [("0s", false), ("999ms", false), ("1s", true)] {
+                let parsed = Cli::try_parse_from(["colloquy", "serve", flag, time]);
+                assert_eq!(parsed.is_ok(), fits, "{flag} {time}");
+            }
+        }
     }
 
     /// Every variable is explained in `.env.example`, and nothing else is.

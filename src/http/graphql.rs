@@ -3,7 +3,7 @@
 
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, Response, Variables};
-use axum::body::{Body, HttpBody as _, to_bytes};
+use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
@@ -11,7 +11,8 @@ use serde::Deserialize;
 use std::sync::Arc;
 
 use super::accept::{Transport, transport};
-use super::layers::{BODY_MAX_BYTES, id_of};
+use super::body::{self, Unread};
+use super::layers::id_of;
 use super::multipart::Multipart;
 use super::sse::EventStream;
 use super::{HttpState, auth, operation, stream, websocket};
@@ -28,18 +29,19 @@ type Answer = axum::response::Response;
 pub(super) async fn post(State(state): State<HttpState>, headers: HeaderMap, body: Body) -> Answer {
     if !is_json(&headers) {
         let why = "Send the request as `Content-Type: application/json`.";
+        body::pass_over(&state, &headers, body.into_data_stream());
         return refuse(&headers, StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
     }
-    let too_large = || {
-        let why = "The request is larger than 1 MiB, or was cut off.";
-        refuse(&headers, StatusCode::PAYLOAD_TOO_LARGE, why)
-    };
-    // What is announced as too large is not waited for.
-    if usize::try_from(body.size_hint().lower()).is_ok_and(|size| size > BODY_MAX_BYTES) {
-        return too_large();
-    }
-    let Ok(body) = to_bytes(body, BODY_MAX_BYTES).await else {
-        return too_large();
+    let body = match body::read(&state, &headers, body).await {
+        Ok(body) => body,
+        Err(Unread::TooLarge) => {
+            let why = "The request is larger than 1 MiB, or was cut off.";
+            return refuse(&headers, StatusCode::PAYLOAD_TOO_LARGE, why);
+        }
+        Err(Unread::TooSlow) => {
+            let why = "The request took too long to come.";
+            return refuse(&headers, StatusCode::REQUEST_TIMEOUT, why);
+        }
     };
     match parse(&body) {
         Ok(request) if request.query.trim().is_empty() => {
@@ -140,7 +142,7 @@ async fn execute_once(
 ) -> Answer {
     let actor = session.map(|session| session.actor);
     let context = RequestContext::new(Arc::clone(&state.app), actor);
-    match operation::execute(state, kind, request, context).await {
+    match operation::execute(state, kind, request, context, None).await {
         Ok(mut response) => {
             classify(&mut response, id_of(headers));
             answer(headers, status_of(headers, &response), &response)

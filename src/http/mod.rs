@@ -2,6 +2,7 @@
 
 mod accept;
 mod auth;
+mod body;
 mod connections;
 mod graphiql;
 mod graphql;

@@ -9,6 +9,7 @@ use async_graphql::{Request, Response};
 use futures_util::future::Either;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::{Instrument as _, Span};
 
 use super::HttpState;
@@ -23,12 +24,18 @@ pub(super) struct Operation {
     pub(super) ends: bool,
 }
 
-/// Starts an operation. `resume` is the cursor that a subscription continues behind.
+/// A mutation's place among those of its connection, which it holds to its end. A client that ends its
+/// mutations does not end their work, so their operations alone would not bound it.
+pub(super) type Place = OwnedSemaphorePermit;
+
+/// Starts an operation. `resume` is the cursor that a subscription continues behind, `place` what a mutation
+/// holds.
 pub(super) fn start(
     state: &HttpState,
     actor: Option<Actor>,
     mut request: Request,
     resume: Option<String>,
+    place: Option<Place>,
 ) -> Operation {
     let mut context = RequestContext::new(Arc::clone(&state.app), actor);
     if let Some(cursor) = resume {
@@ -41,7 +48,7 @@ pub(super) fn start(
             ends: false,
         };
     }
-    let response = execute(state, kind, request, context);
+    let response = execute(state, kind, request, context, place);
     let answer =
         response.map(|response| Answer::of_result(response.unwrap_or_else(|fault| *fault)));
     Operation {
@@ -56,10 +63,11 @@ pub(super) fn execute(
     kind: Option<OperationType>,
     request: Request,
     context: RequestContext,
+    place: Option<Place>,
 ) -> impl Future<Output = Result<Response, Box<Response>>> + Send + use<> {
     let state = state.clone();
     if kind == Some(OperationType::Mutation) {
-        return Either::Left(execute_to_end(state, request, context));
+        return Either::Left(execute_to_end(state, request, context, place));
     }
     let query = async move { graphql::execute(&state.schema, request, context).await };
     let query = AssertUnwindSafe(query).catch_unwind();
@@ -72,9 +80,13 @@ async fn execute_to_end(
     state: HttpState,
     request: Request,
     context: RequestContext,
+    place: Option<Place>,
 ) -> Result<Response, Box<Response>> {
     let schema = state.schema;
-    let run = async move { graphql::execute(&schema, request, context).await };
+    let run = async move {
+        let _place = place;
+        graphql::execute(&schema, request, context).await
+    };
     let done = state.tasks.spawn(run.instrument(Span::current())).await;
     done.map_err(|error| Box::new(refusal_response(Error::Internal(error.into()))))
 }

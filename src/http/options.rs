@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct SocketOptions {
     /// How long a socket may take to say who it is.
     pub init_within: Duration,
+    /// How long the body of a request may take to come.
+    pub body_within: Duration,
     /// After how long a silence of the peer a socket is pinged.
     pub ping_after: Duration,
     /// How long the peer may take to answer a ping, by anything at all.
@@ -29,6 +31,7 @@ impl Default for SocketOptions {
     fn default() -> Self {
         Self {
             init_within: Duration::from_secs(10),
+            body_within: Duration::from_secs(10),
             ping_after: Duration::from_secs(15),
             pong_within: Duration::from_secs(10),
             write_within: Duration::from_secs(10),

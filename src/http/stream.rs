@@ -11,12 +11,16 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use super::connections::Admission;
 use super::operation::{self, Operation};
 use super::{HttpState, sse};
 use crate::app::Session;
 use crate::graphql::Answer;
+
+/// How long a reader who is behind may take to reach the end of a stream that has to end.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// What is told.
 #[derive(Debug)]
@@ -53,12 +57,25 @@ pub(super) fn answer<F: Format>(
     request: Request,
 ) -> Response {
     let actor = session.as_ref().map(|session| session.actor.clone());
-    let operation = operation::start(state, actor, request, sse::last_event_id(headers));
-    let told = tell(state.clone(), session, admission, operation);
+    let operation = operation::start(state, actor, request, sse::last_event_id(headers), None);
+    let left = session.map(|session| session.time_left(state.app.clock.now()));
+    let ends = Ends {
+        expires: left.and_then(|left| Instant::now().checked_add(left)),
+        by_itself: operation.ends,
+        shutdown: state.shutdown.clone(),
+        drain_within: state.options.drain_within,
+    };
+    let told = tell(
+        state.options.alive_every,
+        ends.clone(),
+        admission,
+        operation,
+    );
     let bytes = told.map(|told| Ok::<_, Infallible>(F::write(&told)));
     let bytes =
         bytes.filter(|bytes| std::future::ready(!matches!(bytes, Ok(bytes) if bytes.is_empty())));
     let mut response = Body::from_stream(bytes).into_response();
+    response.extensions_mut().insert(ends);
     let headers = response.headers_mut();
     let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
     set(header::CONTENT_TYPE, F::CONTENT_TYPE);
@@ -69,27 +86,25 @@ pub(super) fn answer<F: Format>(
 }
 
 fn tell(
-    state: HttpState,
-    session: Option<Session>,
+    alive_every: Duration,
+    ends: Ends,
     admission: Admission,
     operation: Operation,
 ) -> impl futures_util::Stream<Item = Told> + Send {
-    let Operation { mut answers, ends } = operation;
+    let mut answers = operation.answers;
     async_stream::stream! {
         // The place among the connections is given back when the stream ends or its reader is gone.
         let _admission = admission;
-        let left = session.map(|session| session.time_left(state.app.clock.now()));
-        let expiry = expiry(left);
-        let stop = stop(&state, ends);
-        tokio::pin!(expiry, stop);
+        let (expired, stopped) = (ends.expired(), ends.stopped());
+        tokio::pin!(expired, stopped);
         yield Told::Begin;
         loop {
             let told = tokio::select! {
                 biased;
-                () = &mut expiry => Told::Expired,
-                () = &mut stop => Told::Stopping,
+                () = &mut expired => Told::Expired,
+                () = &mut stopped => Told::Stopping,
                 answer = answers.next() => answer.map_or(Told::Completed, Told::Answer),
-                () = sleep(state.options.alive_every) => Told::Alive,
+                () = sleep(alive_every) => Told::Alive,
             };
             match told {
                 Told::Expired | Told::Stopping | Told::Completed => {
@@ -107,17 +122,49 @@ fn tell(
     }
 }
 
-async fn expiry(left: Option<Duration>) {
-    match left.and_then(|left| Instant::now().checked_add(left)) {
-        None => pending().await,
-        Some(at) => sleep_until(at).await,
-    }
+/// When a stream has to end, whatever it says. Its connection knows it too, for a reader who is behind.
+#[derive(Debug, Clone)]
+pub(super) struct Ends {
+    expires: Option<Instant>,
+    /// Whether the operation ends by itself soon.
+    by_itself: bool,
+    shutdown: CancellationToken,
+    drain_within: Duration,
 }
 
-/// Waits until the stream has to end because the server stops: what ends by itself gets time for that.
-async fn stop(state: &HttpState, ends: bool) {
-    state.shutdown.cancelled().await;
-    if ends {
-        sleep(state.options.drain_within).await;
+impl Ends {
+    /// Waits until the token's time is over.
+    async fn expired(&self) {
+        match self.expires {
+            None => pending().await,
+            Some(at) => sleep_until(at).await,
+        }
+    }
+
+    /// Waits until the stream has to end because the server stops: what ends by itself gets time for that.
+    async fn stopped(&self) {
+        self.shutdown.cancelled().await;
+        if self.by_itself {
+            sleep(self.drain_within).await;
+        }
+    }
+
+    /// Waits until a reader who is behind has had their time to hear of the end.
+    pub(super) async fn overdue(&self) {
+        let last = self.expires.and_then(|at| at.checked_add(GRACE));
+        let expired = async {
+            match last {
+                None => pending().await,
+                Some(at) => sleep_until(at).await,
+            }
+        };
+        let stopped = async {
+            self.stopped().await;
+            sleep(GRACE).await;
+        };
+        tokio::select! {
+            () = expired => {}
+            () = stopped => {}
+        }
     }
 }

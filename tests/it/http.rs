@@ -1,8 +1,12 @@
 //! The endpoint over HTTP, and what wraps it.
 
+use std::time::{Duration, Instant};
+
+use colloquy::http::SocketOptions;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::sleep;
 
 use crate::support::server::Setup;
 use crate::support::user::Answer;
@@ -184,6 +188,101 @@ fn a_large_body_is_refused() {
         largest.resize(1024 * 1024, b' ');
         let answer = user.http("POST", "/graphql", &[JSON], &largest).await;
         assert_eq!(answer.status, 200);
+    });
+}
+
+/// A client that hears nothing before it has sent all learns why it was refused, and is not just reset.
+#[test]
+fn who_sends_five_mebibytes_hears_why_they_are_refused() {
+    run(async {
+        let server = Server::start().await;
+        let user = server.anonymous();
+        let size = 5 * 1024 * 1024;
+        let announced = format!("content-length: {size}\r\n\r\n");
+        let chunked = format!("transfer-encoding: chunked\r\n\r\n{size:x}\r\n");
+        for (kind, length, status) in [
+            ("application/json", &announced, "413"),
+            ("application/json", &chunked, "413"),
+            ("text/plain", &announced, "415"),
+        ] {
+            let head =
+                format!("POST /graphql HTTP/1.1\r\nhost: test\r\ncontent-type: {kind}\r\n{length}");
+            let mut stream = TcpStream::connect(user.address).await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            for _ in 0..size / 65_536 {
+                stream.write_all(&[b' '; 65_536]).await.expect(status);
+                sleep(Duration::from_millis(2)).await;
+            }
+            if *length == chunked {
+                stream.write_all(b"\r\n0\r\n\r\n").await.expect(status);
+            }
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer).await.expect(status);
+            assert_eq!(answer, *format!("HTTP/1.1 {status}").as_bytes());
+            // The connection is whole.
+            let next = "GET /healthz HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n";
+            stream.write_all(next.as_bytes()).await.unwrap();
+            let mut rest = String::new();
+            stream.read_to_string(&mut rest).await.unwrap();
+            assert!(rest.contains("HTTP/1.1 200"), "{rest}");
+        }
+    });
+}
+
+/// Nobody is known while a body comes, so it must not take long.
+#[test]
+fn a_body_that_does_not_come_in_time_is_not_waited_for() {
+    run(async {
+        let sockets = SocketOptions {
+            body_within: Duration::from_millis(500),
+            ..SocketOptions::default()
+        };
+        let setup = Setup {
+            sockets,
+            ..Setup::default()
+        };
+        let server = Server::with(postgres::database().await, setup).await;
+        let user = server.anonymous();
+        let head = "POST /graphql HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n";
+        for length in ["content-length: 1000", "transfer-encoding: chunked"] {
+            let began = Instant::now();
+            let silent = format!("{head}{length}\r\n\r\n");
+            assert_eq!(raw(&user, silent.as_bytes()).await, "HTTP/1.1 408");
+            assert!(began.elapsed() < Duration::from_secs(3));
+        }
+        // Whoever always sends a little is no better.
+        let stream = TcpStream::connect(user.address).await.unwrap();
+        let (mut reading, mut writing) = stream.into_split();
+        let slow = async {
+            let head = format!("{head}transfer-encoding: chunked\r\n\r\n");
+            writing.write_all(head.as_bytes()).await.unwrap();
+            while writing.write_all(b"1\r\n \r\n").await.is_ok() {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let mut answer = [0; 12];
+        tokio::select! {
+            () = slow => panic!("it is told before the connection ends"),
+            read = reading.read_exact(&mut answer) => assert_eq!(read.unwrap(), 12),
+            () = sleep(Duration::from_secs(3)) => panic!("it is waited for"),
+        }
+        assert_eq!(&answer, b"HTTP/1.1 408");
+    });
+}
+
+#[test]
+fn a_body_may_come_in_pieces_of_one_byte() {
+    run(async {
+        let server = Server::start().await;
+        let head = "POST /graphql HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n";
+        let mut chunked = format!("{head}transfer-encoding: chunked\r\n\r\n");
+        let body = format!("{{\"query\":\"{{ __typename }}\"{}}}", " ".repeat(50_000));
+        for byte in body.chars() {
+            chunked.push_str(&format!("1\r\n{byte}\r\n"));
+        }
+        chunked.push_str("0\r\n\r\n");
+        let status = raw(&server.anonymous(), chunked.as_bytes()).await;
+        assert_eq!(status, "HTTP/1.1 200");
     });
 }
 

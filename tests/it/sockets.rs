@@ -9,6 +9,7 @@ use async_graphql::extensions::{
 use async_graphql::{ServerResult, Value as GraphqlValue};
 use colloquy::graphql;
 use colloquy::http::SocketOptions;
+use colloquy::store::PoolOptions;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -88,6 +89,88 @@ fn a_stalled_client_is_closed_with_4508_and_resumes() {
     });
 }
 
+/// A peer that takes what comes, be it slowly, has time for it.
+#[test]
+fn a_slow_client_is_not_taken_for_a_stalled_one() {
+    run(async {
+        let sockets = SocketOptions {
+            write_within: Duration::from_millis(1500),
+            ..SocketOptions::default()
+        };
+        let server = with(sockets).await;
+        let (alice, bob) = (server.user("alice"), server.user("bob"));
+        let chat = alice.group("Team", &[&bob]).await;
+        let start = bob.event_cursor(&chat).await;
+        flood(&alice, &chat).await;
+        let mut slow = Frames::open(&bob).await;
+        let variables = json!({ "chat": chat, "after": start });
+        slow.subscribe("s", STREAM, variables).await;
+        for n in 0..80 {
+            sleep(Duration::from_millis(60)).await;
+            let message = slow.hear().await;
+            assert!(body(&message).starts_with(&format!("{n} ")), "{n}");
+        }
+    });
+}
+
+/// An operation holds a connection to the database until it has gone on, also where its client does not read.
+#[test]
+fn a_stalled_client_holds_nothing_that_others_wait_for() {
+    run(async {
+        let sockets = SocketOptions {
+            write_within: Duration::from_secs(60),
+            ..SocketOptions::default()
+        };
+        let usual = Setup::default();
+        let pool = PoolOptions {
+            size: 1,
+            ..usual.pool
+        };
+        let setup = Setup {
+            sockets,
+            pool,
+            ..usual
+        };
+        let server = Server::with(postgres::database().await, setup).await;
+        let (alice, bob) = (server.user("alice"), server.user("bob"));
+        let chat = alice.group("Team", &[&bob]).await;
+        let mut stalled = Frames::open(&bob).await;
+        let mut sql = server.sql().await;
+        postgres::sql(&mut sql, "BEGIN; LOCK TABLE messages").await;
+        let query = "query ($id: ID!) { chat(id: $id) { lastMessage { body } } }";
+        stalled.subscribe("q", query, json!({ "id": chat })).await;
+        sleep(Duration::from_millis(300)).await;
+        assert!(only_asks(&mut stalled).await < 10_000);
+        postgres::sql(&mut sql, "COMMIT").await;
+        let began = Instant::now();
+        alice.sends(&chat, "hello").await;
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(3), "{took:?}");
+        // It was not lost either.
+        let mut heard = stalled.hear().await;
+        while heard["type"] == "pong" {
+            heard = stalled.hear().await;
+        }
+        assert_eq!(
+            (&heard["type"], &heard["id"]),
+            (&json!("next"), &json!("q"))
+        );
+    });
+}
+
+/// Asks until nothing is taken any more, without taking an answer. Returns how many questions were taken.
+async fn only_asks(frames: &mut Frames) -> usize {
+    let ping = json!({ "type": "ping", "payload": { "text": "x".repeat(1000) } }).to_string();
+    for n in 0..20_000 {
+        let sent = frames.send(true, TEXT, ping.as_bytes());
+        let sent = tokio::time::timeout(Duration::from_millis(300), sent);
+        if sent.await.is_err() {
+            return n;
+        }
+    }
+    20_000
+}
+
 /// The token's time is not waited out by a client that does not read.
 #[test]
 fn a_token_expires_in_time_while_a_write_is_blocked() {
@@ -124,26 +207,16 @@ fn a_token_expires_in_time_while_a_write_is_blocked() {
 fn a_client_that_only_asks_is_held_back() {
     run(async {
         let sockets = SocketOptions {
-            write_within: Duration::from_secs(1),
+            // What holds it back is not the deadline.
+            write_within: Duration::from_secs(60),
             ..SocketOptions::default()
         };
         let server = with(sockets).await;
         let mut greedy = Frames::open(&server.user("alice")).await;
-        let ping = json!({ "type": "ping", "payload": { "text": "x".repeat(1000) } }).to_string();
-        let asked = async {
-            for n in 0..20_000 {
-                let sent = tokio::time::timeout(
-                    Duration::from_millis(300),
-                    greedy.send(true, TEXT, ping.as_bytes()),
-                );
-                if sent.await.is_err() {
-                    return n;
-                }
-            }
-            20_000
-        };
-        let asked = asked.await;
+        let asked = only_asks(&mut greedy).await;
         assert!(asked < 10_000, "{asked} questions were taken");
+        assert_eq!(server.connections.open(), 1);
+        drop(greedy);
         until("it is closed", || server.connections.open() == 0).await;
     });
 }

@@ -346,6 +346,69 @@ fn a_reader_who_leaves_or_stalls_leaves_nothing_behind() {
     });
 }
 
+/// Opens a stream whose reader stalls, and has more told than its buffers hold.
+async fn stalled(server: &Server, reader: &User) -> Streaming {
+    let alice = server.user("alice");
+    let chat = alice.group("Team", &[reader]).await;
+    let stream = follow(reader, &chat).await;
+    let body = "x".repeat(9_900);
+    for _ in 0..80 {
+        alice.sends(&chat, &body).await;
+    }
+    stream
+}
+
+/// The token's time is not waited out by a reader who is behind.
+#[test]
+fn a_token_expires_in_time_while_a_write_is_blocked() {
+    run(async {
+        let sockets = SocketOptions {
+            write_within: Duration::from_secs(60),
+            ..SocketOptions::default()
+        };
+        let server = with(sockets).await;
+        let bob = server.user("bob");
+        let claims = bob.claims();
+        let exp = claims.iat.unwrap() + 5;
+        let short = bob.with_token(bob.sign(&colloquy::app::Claims { exp, ..claims }));
+        let mut stream = stalled(&server, &short).await;
+        let ends_at = Duration::from_secs(u64::try_from(exp).unwrap() + 1);
+        let now = || std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+        assert!(now() < ends_at, "the flood took too long for this test");
+        assert_eq!(server.connections.open(), 1);
+        until("it is closed", || server.connections.open() == 0).await;
+        let late = now()
+            .checked_sub(ends_at)
+            .expect("it ends after the leeway");
+        assert!(late < Duration::from_secs(1), "{late:?}");
+        let mut heard = 0;
+        while next(&mut stream).await.is_some() {
+            heard += 1;
+        }
+        assert!(heard < 80, "it had not fallen behind");
+    });
+}
+
+#[test]
+fn a_server_that_stops_does_not_wait_for_a_reader_who_is_behind() {
+    run(async {
+        let sockets = SocketOptions {
+            write_within: Duration::from_secs(60),
+            ..SocketOptions::default()
+        };
+        let server = with(sockets).await;
+        let bob = server.user("bob");
+        let _stream = stalled(&server, &bob).await;
+        let began = Instant::now();
+        server.stop().await;
+        assert!(
+            began.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            began.elapsed()
+        );
+    });
+}
+
 #[test]
 fn streams_count_among_a_users_connections() {
     run(async {

@@ -420,6 +420,11 @@ fn one_bad_operation_does_not_disturb_its_neighbours() {
             assert_eq!(answer["payload"][0]["extensions"]["code"], code, "{answer}");
             alice.sends(&chat, id).await;
             assert_eq!(socket.hear().await, message("good", id));
+            // An id is free again after an error.
+            socket.subscribe(id, "{ __typename }", json!({})).await;
+            assert_eq!(socket.hear().await["type"], "next");
+            let complete = json!({ "type": "complete", "id": id });
+            assert_eq!(socket.hear().await, complete);
         }
     });
 }

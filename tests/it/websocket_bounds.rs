@@ -50,6 +50,29 @@ fn a_message_that_is_too_large_closes_with_1009() {
     });
 }
 
+/// Connections of nobody are not counted, so each must be small: a token fits, and a query.
+#[test]
+fn who_is_not_known_sends_small_messages_only() {
+    run(async {
+        let server = Server::start().await;
+        let ping = |size: usize| {
+            let text = "x".repeat(size);
+            json!({ "type": "ping", "payload": { "text": text } })
+        };
+        let silent = Socket::connect(&server.user("alice"), PROTOCOL).await;
+        let anonymous = Socket::open(&server.anonymous()).await;
+        for mut socket in [silent, anonymous] {
+            socket.say(ping(16_000)).await;
+            assert_eq!(socket.hear().await["type"], "pong");
+            socket.say(ping(17_000)).await;
+            assert_eq!(socket.closed().await, 1009);
+        }
+        let mut known = server.user("alice").socket().await;
+        known.say(ping(1_000_000)).await;
+        assert_eq!(known.hear().await["type"], "pong");
+    });
+}
+
 #[test]
 fn frames_that_are_none_close_with_1002_and_texts_that_are_none_with_1007() {
     run(async {
@@ -113,6 +136,44 @@ fn an_operation_too_many_is_refused_and_disturbs_no_other() {
         let mut heard = vec![socket.hear().await, socket.hear().await];
         heard.sort_by_key(|message| message["id"].to_string());
         assert_eq!(heard, [message("2", "hi"), message("3", "hi")]);
+    });
+}
+
+/// A mutation runs on when its client ends it. Its place is taken until it is done.
+#[test]
+fn mutations_that_their_client_has_ended_count_until_they_are_done() {
+    run(async {
+        let sockets = SocketOptions {
+            operations_max: 3,
+            ..SocketOptions::default()
+        };
+        let server = with(sockets).await;
+        let (alice, chat) = a_chat(&server).await;
+        let mut socket = alice.socket().await;
+        let mut sql = server.sql().await;
+        postgres::sql(&mut sql, "BEGIN; LOCK TABLE messages").await;
+        let mutation = "mutation ($id: ID!) { sendMessage(input: { chatId: $id, body: \"hi\" }) { message { body } } }";
+        for _ in 0..4 {
+            let variables = json!({ "id": chat });
+            socket.subscribe("m", mutation, variables).await;
+            socket.say(json!({ "type": "complete", "id": "m" })).await;
+        }
+        let refused = socket.hear().await;
+        assert_eq!(
+            refused["payload"][0]["extensions"]["code"],
+            "TOO_MANY_OPERATIONS"
+        );
+        assert!(socket.is_quiet(Duration::from_millis(200)).await);
+        postgres::sql(&mut sql, "COMMIT").await;
+        for _ in 0..100 {
+            socket.subscribe("q", "{ __typename }", json!({})).await;
+            let answer = socket.hear().await;
+            if answer["type"] == "next" {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("their places are not free again");
     });
 }
 
@@ -200,9 +261,17 @@ fn only_a_proper_request_is_upgraded() {
         let other = ask(&[("upgrade", "h2c")]).await;
         assert_eq!(other.json(), json!({ "data": { "__typename": "Query" } }));
         let (upgrade, connection) = (("upgrade", "websocket"), ("connection", "upgrade"));
-        let (version, key) = (("sec-websocket-version", "13"), ("sec-websocket-key", "x"));
+        let (version, key) = (
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        );
         assert_eq!(ask(&[upgrade, version, key]).await.status, 400);
         assert_eq!(ask(&[upgrade, connection, version]).await.status, 400);
+        for key in ["", "x", "dGhlIHNhbXBsZQ==", "dGhlIHNhbXBsZSBub25jZSE="] {
+            let key = ("sec-websocket-key", key);
+            let answer = ask(&[upgrade, connection, version, key]).await;
+            assert_eq!(answer.status, 400, "{key:?}");
+        }
         let old = ask(&[upgrade, connection, key, ("sec-websocket-version", "8")]).await;
         assert_eq!(
             (old.status, old.header("sec-websocket-version")),

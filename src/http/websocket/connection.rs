@@ -12,6 +12,7 @@ use async_graphql::Request;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::close::Close;
@@ -59,6 +60,8 @@ pub(super) struct Connection {
     outgoing: Outgoing,
     phase: Phase,
     operations: Operations,
+    /// The places of mutations, which those that their client has ended hold as well.
+    places: Arc<Semaphore>,
     timers: Timers,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
     stopping: bool,
@@ -73,6 +76,7 @@ impl Connection {
             outgoing: Outgoing::default(),
             phase: Phase::Silent,
             operations: Operations::default(),
+            places: Arc::new(Semaphore::new(state.options.operations_max)),
             timers: Timers::new(&state.options),
             shutdown: Box::pin(state.shutdown.clone().cancelled_owned()),
             stopping: false,
@@ -111,7 +115,7 @@ impl Connection {
             tracing::debug!(%error, "a socket cannot be written to");
             return Err(None);
         }
-        // Where writing was blocked, nothing was asked of the operations: now it can be.
+        // Where writing was blocked, the operations could say nothing: now they can.
         let unstuck = stuck && written.is_ready();
         Ok(acknowledged || read || said || unstuck)
     }
@@ -162,6 +166,9 @@ impl Connection {
         let (connections, realtime) = (&self.state.connections, &self.state.app.realtime);
         let admission = connections.admit(realtime, actor, most);
         let admission = admission.ok_or(Some(Close::TooManyConnections))?;
+        if session.is_some() {
+            self.incoming.trust(self.state.options.message_max);
+        }
         if !self.stopping {
             let left = session
                 .as_ref()
@@ -228,14 +235,15 @@ impl Connection {
             return Err(Some(Close::DuplicateId(id)));
         }
         let most = self.state.options.operations_max;
-        if self.operations.len() >= most {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok();
+        if self.operations.len() >= most || place.is_none() {
             // A close would end its neighbours too.
             self.refuse(&id, &Answer::too_many_operations(most));
         } else if self.stopping {
             self.refuse(&id, &Answer::stopping());
         } else {
             let actor = known.session.as_ref().map(|session| session.actor.clone());
-            let operation = operation::start(&self.state, actor, request, None);
+            let operation = operation::start(&self.state, actor, request, None, place);
             self.operations.start(id, operation);
         }
         Ok(())
@@ -249,9 +257,14 @@ impl Connection {
         self.outgoing.reply(text.into());
     }
 
-    /// Queues what the operations say, in turns, unless the client has not taken what is queued already.
+    /// Queues what the operations say, in turns. Where the client has not taken what is queued already, they
+    /// only go on: what they hold in the middle of their work, others wait for.
     fn speak(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.outgoing.is_stuck() || !matches!(self.phase, Phase::Known(_)) {
+        if !matches!(self.phase, Phase::Known(_)) {
+            return false;
+        }
+        if self.outgoing.is_stuck() {
+            self.operations.go_on(cx);
             return false;
         }
         let mut said_something = false;

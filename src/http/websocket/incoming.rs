@@ -19,6 +19,10 @@ use super::outgoing::Outgoing;
 /// How much is read at once. Each connection keeps a buffer of this size.
 const READ_BUFFER: usize = 1024;
 
+/// The most bytes of a message from somebody who is not known: a token or a query fits. A connection keeps the
+/// memory of its largest message, and those without a user are not counted.
+const UNKNOWN_MAX: usize = 16 * 1024;
+
 /// What came.
 #[derive(Debug)]
 pub(super) enum Heard {
@@ -46,8 +50,9 @@ impl fmt::Debug for Incoming {
 }
 
 impl Incoming {
-    /// Reads messages of at most `most` bytes. `begin` is what was read already.
+    /// Reads messages of at most `most` bytes, and of fewer as long as nobody is known. `begin` is what was read already.
     pub(super) fn new(begin: &[u8], most: usize) -> Self {
+        let most = most.min(UNKNOWN_MAX);
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)
@@ -59,6 +64,14 @@ impl Incoming {
             frames,
             heard: false,
         }
+    }
+
+    /// Takes messages of up to `most` bytes from now on.
+    pub(super) fn trust(&mut self, most: usize) {
+        self.frames.set_config(|config| {
+            config.max_message_size = Some(most);
+            config.max_frame_size = Some(most);
+        });
     }
 
     /// The next message, or how the connection ends.

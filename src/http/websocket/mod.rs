@@ -18,6 +18,8 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -82,8 +84,15 @@ fn key_of(request: &Request) -> Result<HeaderValue, Box<Response>> {
         ));
     }
     let key = headers.get(header::SEC_WEBSOCKET_KEY).cloned();
-    let why = "The request lacks a `Sec-WebSocket-Key`.";
+    let key = key.filter(is_key);
+    let why = "The request lacks a `Sec-WebSocket-Key` of 16 bytes in Base64.";
     key.ok_or_else(|| Box::new((StatusCode::BAD_REQUEST, why).into_response()))
+}
+
+/// Whether a value is a key (RFC 6455, section 4.1).
+fn is_key(key: &HeaderValue) -> bool {
+    let bytes = BASE64.decode(key.as_bytes());
+    bytes.is_ok_and(|bytes| bytes.len() == 16)
 }
 
 /// Whether one of a header's listed values is this one, in any case of its letters.

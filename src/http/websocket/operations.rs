@@ -3,6 +3,9 @@
 //! An operation that has something to say stands in a line, each once. The first in the line says one thing
 //! and goes to its end, so an operation that always has something to say delays the others by one answer
 //! each. One that ends is dropped at once, whatever it was about to say.
+//!
+//! While the peer takes nothing, operations go on: one that is suspended may hold what others wait for, such as
+//! a connection to the database. Each goes on until it has one thing to say, which is kept for it.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -11,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::StreamExt as _;
+use futures_util::stream;
 use futures_util::task::AtomicWaker;
 
 use crate::graphql::Answer;
@@ -30,6 +34,8 @@ pub(super) enum Said {
 pub(super) struct Operations {
     running: HashMap<Arc<str>, Running>,
     line: Arc<Line>,
+    /// Those that keep something to be said, in the order in which they would have said it.
+    parked: VecDeque<Arc<Place>>,
     started: u64,
 }
 
@@ -45,6 +51,8 @@ struct Running {
     operation: Operation,
     place: Arc<Place>,
     waker: Waker,
+    /// What it would have said, or its end, while the peer took nothing. It is not polled before this is said.
+    kept: Option<Option<Answer>>,
 }
 
 /// Who waits for a turn, and the connection that gives turns.
@@ -99,6 +107,14 @@ impl Line {
         Some(first)
     }
 
+    /// Takes an operation that has ended out, for ever: whoever still wakes it does not line it up again.
+    fn dismiss(&self, place: &Arc<Place>) {
+        if place.waits.swap(true, Ordering::AcqRel) {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.retain(|other| !Arc::ptr_eq(other, place));
+        }
+    }
+
     fn length(&self) -> usize {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.len()
@@ -131,13 +147,20 @@ impl Operations {
             operation,
             place,
             waker,
+            kept: None,
         };
         self.running.insert(id, running);
     }
 
     /// Ends an operation, if it runs.
     pub(super) fn end(&mut self, id: &str) {
-        self.running.remove(id);
+        if let Some(ended) = self.running.remove(id) {
+            self.line.dismiss(&ended.place);
+            if ended.kept.is_some() {
+                let other = |place: &Arc<Place>| !Arc::ptr_eq(place, &ended.place);
+                self.parked.retain(other);
+            }
+        }
         if self.running.is_empty() {
             self.running = HashMap::new();
         }
@@ -145,60 +168,106 @@ impl Operations {
 
     /// Ends what does not end by itself.
     pub(super) fn end_subscriptions(&mut self) {
-        self.running.retain(|_, running| running.operation.ends);
+        let running = self.running.iter();
+        let subscriptions = running.filter(|(_, running)| !running.operation.ends);
+        let ids: Vec<Arc<str>> = subscriptions.map(|(id, _)| Arc::clone(id)).collect();
+        for id in ids {
+            self.end(&id);
+        }
     }
 
     /// The next thing that an operation says.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Said> {
+        while let Some(place) = self.parked.pop_front() {
+            let running = self.running.get_mut(&place.id);
+            if let Some(answer) = running.and_then(|running| running.kept.take()) {
+                return Poll::Ready(self.say(&place, answer));
+            }
+        }
+        self.parked = VecDeque::new();
         self.line.connection.register(cx.waker());
         // Who wakes itself without having anything to say must not hold the connection.
         for _ in 0..self.line.length() {
             let Some(place) = self.line.first() else {
                 break;
             };
-            if let Poll::Ready(said) = self.turn(&place) {
-                return Poll::Ready(said);
+            if let Poll::Ready(answer) = self.turn(&place) {
+                return Poll::Ready(self.say(&place, answer));
             }
         }
-        if self.line.length() > 0 {
-            cx.waker().wake_by_ref();
-        }
+        self.wake_for_the_line(cx);
         Poll::Pending
     }
 
-    fn turn(&mut self, place: &Arc<Place>) -> Poll<Said> {
-        // From here on, a wake lines up anew.
-        place.waits.store(false, Ordering::Release);
+    /// Lets the operations go on while nothing can be said, each until it has something to say.
+    pub(super) fn go_on(&mut self, cx: &mut Context<'_>) {
+        self.line.connection.register(cx.waker());
+        for _ in 0..self.line.length() {
+            let Some(place) = self.line.first() else {
+                break;
+            };
+            if let Poll::Ready(answer) = self.turn(&place) {
+                self.park(place, answer);
+            }
+        }
+        self.wake_for_the_line(cx);
+    }
+
+    fn wake_for_the_line(&self, cx: &Context<'_>) {
+        if self.line.length() > 0 {
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    fn park(&mut self, place: Arc<Place>, answer: Option<Answer>) {
+        let Some(running) = self.running.get_mut(&place.id) else {
+            return;
+        };
+        if !matches!(answer, Some(Answer::Next { .. })) {
+            // Nothing follows, so it holds nothing more. Its id is its own until its client knows.
+            running.operation.answers = stream::empty().boxed();
+        }
+        running.kept = Some(answer);
+        self.parked.push_back(place);
+    }
+
+    fn say(&mut self, place: &Arc<Place>, answer: Option<Answer>) -> Said {
+        let id = Arc::clone(&place.id);
+        if matches!(answer, Some(Answer::Next { .. })) {
+            place.line_up();
+        } else {
+            // Nothing follows.
+            self.end(&id);
+        }
+        match answer {
+            Some(answer) => Said::Answer(id, answer),
+            None => Said::End(id),
+        }
+    }
+
+    /// What an operation has to say in its turn: an answer or its end.
+    fn turn(&mut self, place: &Arc<Place>) -> Poll<Option<Answer>> {
         let running = self.running.get_mut(&place.id);
         let Some(running) = running.filter(|running| running.place.run == place.run) else {
             return Poll::Pending;
         };
-        let mut cx = Context::from_waker(&running.waker);
-        match running.operation.answers.poll_next_unpin(&mut cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(None) => {
-                self.end(&place.id);
-                Poll::Ready(Said::End(Arc::clone(&place.id)))
-            }
-            Poll::Ready(Some(answer)) => {
-                if matches!(answer, Answer::Failed { .. }) {
-                    // Nothing follows.
-                    self.end(&place.id);
-                } else {
-                    place.line_up();
-                }
-                Poll::Ready(Said::Answer(Arc::clone(&place.id), answer))
-            }
+        // From here on, a wake lines up anew.
+        place.waits.store(false, Ordering::Release);
+        if running.kept.is_some() {
+            return Poll::Pending;
         }
+        let mut cx = Context::from_waker(&running.waker);
+        running.operation.answers.poll_next_unpin(&mut cx)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+    use std::sync::atomic::AtomicU64;
 
     use bytes::Bytes;
-    use futures_util::stream::{self, BoxStream};
+    use futures_util::stream::BoxStream;
 
     use super::*;
 
@@ -302,5 +371,57 @@ mod tests {
         }
         operations.end("a");
         assert!(is_quiet(&mut operations).await);
+    }
+    async fn go_on(operations: &mut Operations) {
+        poll_fn(|cx| {
+            operations.go_on(cx);
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    /// Where nothing can be said, what each says is kept once, in order, and nothing of it is lost.
+    #[tokio::test]
+    async fn what_goes_on_unheard_keeps_one_answer_each() {
+        let polled = Arc::new(AtomicU64::new(0));
+        let counted = {
+            let polled = Arc::clone(&polled);
+            stream::repeat_with(move || {
+                polled.fetch_add(1, Ordering::Relaxed);
+                next("hot")
+            })
+        };
+        let mut operations = Operations::default();
+        operations.start("a".into(), operation(counted.boxed()));
+        operations.start("b".into(), operation(stream::iter([next("b")]).boxed()));
+        operations.start("e".into(), operation(stream::empty().boxed()));
+        operations.start("c".into(), hot());
+        for _ in 0..5 {
+            go_on(&mut operations).await;
+            operations.running["a"].waker.wake_by_ref();
+        }
+        assert_eq!(polled.load(Ordering::Relaxed), 1);
+        operations.end("c");
+        let expected = [("a", false), ("b", false), ("e", true)];
+        for (id, ended) in expected {
+            assert_eq!(said(&mut operations).await, (id.to_owned(), ended));
+        }
+        let heard = [said(&mut operations).await, said(&mut operations).await];
+        assert!(heard.contains(&("a".to_owned(), false)), "{heard:?}");
+        assert!(heard.contains(&("b".to_owned(), true)), "{heard:?}");
+    }
+
+    /// Who starts and ends operations while nobody takes turns leaves nothing in the line.
+    #[tokio::test]
+    async fn who_is_ended_leaves_the_line() {
+        let mut operations = Operations::default();
+        let mut wakers = Vec::new();
+        for _ in 0..100 {
+            operations.start("a".into(), hot());
+            wakers.push(operations.running["a"].waker.clone());
+            operations.end("a");
+        }
+        wakers.iter().for_each(Waker::wake_by_ref);
+        assert_eq!(operations.line.length(), 0);
     }
 }

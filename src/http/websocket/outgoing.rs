@@ -16,6 +16,9 @@ use tokio::time::Instant;
 /// How many pieces are written at once.
 const PIECES: usize = 48;
 
+/// How many bytes a peer takes that is slow, and not stalled: it has time for as many again.
+const PROGRESS: usize = 64 * 1024;
+
 /// The most places an empty queue keeps.
 const PLACES_KEPT: usize = 16;
 
@@ -26,6 +29,7 @@ pub(super) struct Outgoing {
     bytes: usize,
     replies: usize,
     since: Option<Instant>,
+    taken: usize,
     stuck: bool,
 }
 
@@ -40,7 +44,7 @@ impl Outgoing {
         self.replies
     }
 
-    /// Since when the queue has not been empty.
+    /// Since when the queue has not been empty, or the peer has taken the last [`PROGRESS`] bytes of it.
     pub(super) fn since(&self) -> Option<Instant> {
         self.since
     }
@@ -115,6 +119,11 @@ impl Outgoing {
 
     fn advance(&mut self, mut written: usize) {
         self.bytes = self.bytes.saturating_sub(written);
+        self.taken = self.taken.saturating_add(written);
+        if self.taken >= PROGRESS {
+            self.taken = 0;
+            self.since = Some(Instant::now());
+        }
         while let Some(piece) = self.pieces.front_mut() {
             if written < piece.len() {
                 piece.advance(written);
@@ -130,6 +139,7 @@ impl Outgoing {
         self.stuck = false;
         self.since = None;
         self.replies = 0;
+        self.taken = 0;
         if self.pieces.capacity() > PLACES_KEPT {
             self.pieces = VecDeque::new();
         }
