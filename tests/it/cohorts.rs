@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use colloquy::graphql::Cohorts;
+use colloquy::realtime::{Carrier, RealtimeOptions};
 use serde_json::{Value, json};
 
 use crate::support::log::{before_the_last, from_now};
@@ -130,6 +131,48 @@ fn what_is_the_viewers_own_is_computed_for_each() {
             assert_eq!(event["chat"], own);
         }
         assert_eq!(cohorts.executions() - executions, 3);
+    });
+}
+
+/// Whoever is removed before an event is told may be the one who executes it, and cannot look up any more what
+/// it answers. The others get the answer all the same.
+#[test]
+fn who_was_removed_does_not_answer_for_the_others() {
+    const QUERY: &str = "subscription ($chat: ID!) { chatEvents(chatId: $chat) {
+        ... on MessageSent { message { body replyTo { body } } } ... on ParticipantRemoved { user { id } } } }";
+    run(async {
+        let writer = Server::start().await;
+        // It hears of nothing at once, so it reads the answer and the removal together.
+        let setup = Setup {
+            realtime: RealtimeOptions {
+                carrier: Carrier::Sweep,
+                sweep: Duration::from_millis(700),
+                ..RealtimeOptions::default()
+            },
+            ..Setup::default()
+        };
+        let reader = Server::with(writer.database.clone(), setup).await;
+        let (alice, victor) = (writer.user("alice"), writer.user("victor"));
+        for round in 0..3 {
+            let chat = alice.group("Team", &[&victor]).await;
+            let first = alice.sends(&chat, "first").await;
+            // Most of those who may come first are Victor's.
+            let mut sockets = Vec::new();
+            for user in [&victor, &victor, &victor, &victor, &alice] {
+                let mut socket = Socket::open(&user.at(&reader)).await;
+                socket.subscribe("s", QUERY, json!({ "chat": chat })).await;
+                sockets.push(socket);
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let input = json!({ "chatId": chat, "body": "second", "replyToId": first });
+            alice.does("sendMessage", "", input).await;
+            let input = json!({ "chatId": chat, "userId": "victor" });
+            alice.does("removeParticipant", "", input).await;
+            let event = next(sockets.last_mut().unwrap()).await;
+            let expected =
+                json!({ "message": { "body": "second", "replyTo": { "body": "first" } } });
+            assert_eq!(event, expected, "round {round}");
+        }
     });
 }
 
