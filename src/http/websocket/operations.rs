@@ -52,8 +52,11 @@ struct Running {
     place: Arc<Place>,
     waker: Waker,
     /// What it would have said, or its end, while the peer took nothing. It is not polled before this is said.
-    kept: Option<Option<Answer>>,
+    kept: Option<Kept>,
 }
+
+/// An answer to be said, or the end.
+struct Kept(Option<Answer>);
 
 /// Who waits for a turn, and the connection that gives turns.
 #[derive(Debug, Default)]
@@ -180,7 +183,7 @@ impl Operations {
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Said> {
         while let Some(place) = self.parked.pop_front() {
             let running = self.running.get_mut(&place.id);
-            if let Some(answer) = running.and_then(|running| running.kept.take()) {
+            if let Some(Kept(answer)) = running.and_then(|running| running.kept.take()) {
                 return Poll::Ready(self.say(&place, answer));
             }
         }
@@ -227,7 +230,7 @@ impl Operations {
             // Nothing follows, so it holds nothing more. Its id is its own until its client knows.
             running.operation.answers = stream::empty().boxed();
         }
-        running.kept = Some(answer);
+        running.kept = Some(Kept(answer));
         self.parked.push_back(place);
     }
 

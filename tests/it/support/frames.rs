@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::socket::PATIENCE;
 use super::user::User;
@@ -103,7 +103,18 @@ impl Frames {
             .expect("a frame in time")
     }
 
+    /// The next message, read in pieces with pauses.
+    pub(crate) async fn hear_slowly(&mut self, pause: Duration) -> Value {
+        let (kind, payload) = self.paced_frame(pause).await.expect("a message");
+        assert_eq!(kind, TEXT, "{payload:?}");
+        serde_json::from_slice(&payload).unwrap()
+    }
+
     async fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
+        self.paced_frame(Duration::ZERO).await
+    }
+
+    async fn paced_frame(&mut self, pause: Duration) -> Option<(u8, Vec<u8>)> {
         let head = self.0.read_u8().await.ok()?;
         assert_eq!(head & 0xf0, 0x80, "a server's message is one frame");
         let length = match self.0.read_u8().await.ok()? {
@@ -112,7 +123,12 @@ impl Frames {
             short => u64::from(short),
         };
         let mut payload = vec![0; usize::try_from(length).unwrap()];
-        self.0.read_exact(&mut payload).await.ok()?;
+        for piece in payload.chunks_mut(10_000) {
+            self.0.read_exact(piece).await.ok()?;
+            if !pause.is_zero() {
+                sleep(pause).await;
+            }
+        }
         Some((head & 0x0f, payload))
     }
 
