@@ -183,7 +183,7 @@ fn a_token_expires_in_time_while_a_write_is_blocked() {
         let (alice, bob) = (server.user("alice"), server.user("bob"));
         let chat = alice.group("Team", &[&bob]).await;
         let claims = bob.claims();
-        let exp = claims.iat.unwrap() + 4;
+        let exp = claims.iat.unwrap() + 9;
         let short = bob.with_token(bob.sign(&colloquy::app::Claims { exp, ..claims }));
         let mut stalled = Frames::open(&short).await;
         let variables = json!({ "chat": chat, "after": bob.event_cursor(&chat).await });
