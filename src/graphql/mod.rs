@@ -11,6 +11,7 @@ mod context;
 mod error;
 mod event;
 mod execute;
+mod extent;
 mod feed;
 mod loaders;
 mod message;

@@ -16,6 +16,8 @@ use super::answer::{Answer, json_of};
 use super::cohort::{Cohort, Cohorts, Executed};
 use super::error::is_outage;
 use super::event::Entry;
+use super::execute::too_large;
+use super::extent;
 use super::feed::{Feed, Item, Source, take};
 use super::selection::analyse;
 use super::{RequestContext, Schema, classify, execute_stream};
@@ -101,6 +103,9 @@ async fn open(
     // Parsed once, for the analysis and the execution.
     let mut once = Request::new(request.query.clone()).variables(request.variables.clone());
     once.operation_name.clone_from(&request.operation_name);
+    if extent::is_too_large(&mut once) {
+        return Err(Answer::refused(too_large()));
+    }
     let analysis = match analyse(&mut once) {
         Some(Err(refused)) => {
             return Err(Answer::refused(Error::BadInput(refused.to_string())));
@@ -116,8 +121,13 @@ async fn open(
     if let Some(response) = refused {
         return Err(Answer::of_failure(response));
     }
-    let (Some(want), Some(analysis), Some(actor)) = (take(&slot), analysis, actor) else {
-        return Err(internal("a subscription wants nothing"));
+    // The engine finds root fields in the operation only.
+    let want = take(&slot).ok_or_else(|| {
+        let why = "The root field of a subscription stands in the operation, not in a fragment.";
+        Answer::refused(Error::BadInput(why.to_owned()))
+    })?;
+    let (Some(analysis), Some(actor)) = (analysis, actor) else {
+        return Err(internal("a subscription without a viewer was opened"));
     };
     let opened = want.wanted.open(&app, &actor).await;
     let source = opened.map_err(|error| Answer::refused_at(error, &want))?;

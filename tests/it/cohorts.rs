@@ -279,5 +279,13 @@ fn a_subscription_has_one_root_field() {
             let text = error["message"].as_str().unwrap();
             assert!(text.contains("exactly one root field"), "{text}");
         }
+        // It is one, but the engine does not find it.
+        let query =
+            "subscription { ...Updates } fragment Updates on Subscription { chatUpdates { kind } }";
+        let mut socket = Socket::open(&people[0]).await;
+        socket.subscribe("s", query, json!({})).await;
+        let message = socket.hear().await;
+        let text = message["payload"][0]["message"].as_str().unwrap();
+        assert!(text.contains("not in a fragment"), "{message}");
     });
 }
