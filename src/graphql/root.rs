@@ -17,6 +17,7 @@ use super::event::EventSubscription;
 use super::message::MessageMutation;
 use super::node::{Node, nodes};
 use super::participant::ParticipantMutation;
+use super::selection::operation;
 use super::signal::{SignalMutation, SignalSubscription};
 use super::update::UpdateSubscription;
 use super::user::User;
@@ -175,12 +176,5 @@ pub fn sdl() -> String {
 pub fn operation_type(request: &mut Request) -> Option<OperationType> {
     let name = request.operation_name.clone();
     let document = request.parsed_query().ok()?;
-    let mut operations = document.operations.iter();
-    let operation = match name {
-        Some(wanted) => {
-            operations.find(|(name, _)| name.is_some_and(|name| name.as_str() == wanted))
-        }
-        None => operations.next(),
-    };
-    operation.map(|(_, operation)| operation.node.ty)
+    operation(document, name.as_deref()).map(|operation| operation.ty)
 }

@@ -58,7 +58,7 @@ pub(super) fn analyse(request: &mut Request) -> Option<Result<Analysis, NotOneRo
 }
 
 /// The operation that a request means.
-fn operation<'a>(
+pub(super) fn operation<'a>(
     document: &'a ExecutableDocument,
     name: Option<&str>,
 ) -> Option<&'a OperationDefinition> {
