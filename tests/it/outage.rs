@@ -349,7 +349,38 @@ fn connections_that_die_amid_requests_are_an_outage_and_no_fault() {
                 writer.unwrap();
             }
         }
+        // What was ended last may still be in the pool.
+        let query = "query ($id: ID!) { chat(id: $id) { id } }";
+        let answers = async || {
+            users[0]
+                .codes(query, json!({ "id": chat }))
+                .await
+                .is_empty()
+        };
+        until("the pool has recovered", answers).await;
         // Four people, 40 messages, and one new title.
         assert_eq!(seq_of(&users[0].event_cursor(&chat).await), 4 + 40 + 1);
+    });
+}
+
+#[test]
+fn what_fails_at_its_commit_was_never_said_to_be_done() {
+    run(async {
+        let server = Server::start().await;
+        let (alice, bob) = (server.user("alice"), server.user("bob"));
+        let chat = alice.direct(&bob).await;
+        let before = seq_of(&alice.event_cursor(&chat).await);
+        // A deferred constraint is checked by the commit: behind the row that the statement returns.
+        let mut conn = server.sql().await;
+        let statements = "CREATE FUNCTION no_more() RETURNS trigger LANGUAGE plpgsql AS \
+                          $$ BEGIN RAISE 'no more'; END $$; \
+                          CREATE CONSTRAINT TRIGGER no_more AFTER INSERT ON messages \
+                          DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION no_more()";
+        conn.batch_execute(statements).await.unwrap();
+        let query = "mutation ($id: ID!) { sendMessage(input: { chatId: $id, body: \"hi\" }) \
+                     { message { id } userErrors { code } } }";
+        let codes = alice.codes(query, json!({ "id": chat })).await;
+        assert_eq!(codes, ["INTERNAL_SERVER_ERROR"]);
+        assert_eq!(seq_of(&alice.event_cursor(&chat).await), before);
     });
 }

@@ -101,7 +101,14 @@ impl AsyncConnectionCore for Connection {
         match &mut self.0 {
             Link::Session(session) => {
                 let rows = session.load(source);
-                async move { Ok(rows.await?.map_ok(Row::prepared).boxed()) }.boxed()
+                // To the last message of the answer, which is the commit of a statement that is its own
+                // transaction: whoever takes only the first row would else be told of what may yet fail.
+                async move {
+                    let rows = rows.await?.map_ok(Row::prepared);
+                    let rows: Vec<Row> = rows.try_collect().await?;
+                    Ok(stream::iter(rows.into_iter().map(Ok)).boxed())
+                }
+                .boxed()
             }
             Link::Transaction(link) => {
                 let statement = unprepared::Statement::new(&source.as_query());
