@@ -86,6 +86,11 @@ impl SimpleAsyncConnection for Connection {
     }
 }
 
+/// An answer that has come whole, as diesel takes it.
+fn whole(rows: Vec<Row>) -> BoxStream<'static, QueryResult<Row>> {
+    stream::iter(rows.into_iter().map(Ok)).boxed()
+}
+
 impl AsyncConnectionCore for Connection {
     type LoadFuture<'conn, 'query> = BoxFuture<'conn, QueryResult<Self::Stream<'conn, 'query>>>;
     type ExecuteFuture<'conn, 'query> = BoxFuture<'conn, QueryResult<usize>>;
@@ -105,18 +110,13 @@ impl AsyncConnectionCore for Connection {
                 // transaction: whoever takes only the first row would else be told of what may yet fail.
                 async move {
                     let rows = rows.await?.map_ok(Row::prepared);
-                    let rows: Vec<Row> = rows.try_collect().await?;
-                    Ok(stream::iter(rows.into_iter().map(Ok)).boxed())
+                    Ok(whole(rows.try_collect().await?))
                 }
                 .boxed()
             }
             Link::Transaction(link) => {
                 let statement = unprepared::Statement::new(&source.as_query());
-                async move {
-                    let rows = link.load(statement?).await?;
-                    Ok(stream::iter(rows.into_iter().map(Ok)).boxed())
-                }
-                .boxed()
+                async move { Ok(whole(link.load(statement?).await?)) }.boxed()
             }
         }
     }
