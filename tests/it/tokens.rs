@@ -155,6 +155,23 @@ fn a_token_without_expiry_or_subject_is_refused() {
 }
 
 #[test]
+fn what_else_a_token_says_may_have_any_form() {
+    run(async {
+        let server = Server::start().await;
+        let alice = server.user("alice");
+        for (name, value) in [
+            ("permissions", json!("read write")),
+            ("permissions", json!(["read"])),
+            ("jti", json!(7)),
+            ("roles", json!({ "a": [null] })),
+        ] {
+            let accepted = asks(&alice, &bearer(&with(&alice, name, value))).await;
+            assert_eq!(accepted.status, 200, "{name}");
+        }
+    });
+}
+
+#[test]
 fn a_subject_or_tenant_that_cannot_be_one_is_refused() {
     run(async {
         let server = Server::start().await;
