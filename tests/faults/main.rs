@@ -2,8 +2,7 @@
 //! seeded nemesis; a checker of what clients wrote down; and servers broken on purpose, which it must find.
 //! `docs/faults.md` explains it.
 
-#![allow(
-    clippy::allow_attributes,
+#![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
@@ -14,8 +13,6 @@
     clippy::wildcard_enum_match_arm,
     clippy::disallowed_methods,
     clippy::cognitive_complexity,
-    clippy::large_futures,
-    clippy::as_conversions,
     reason = "a test says what is wrong by panicking, and is read once where it fails"
 )]
 
@@ -25,7 +22,7 @@ mod database;
 mod follower;
 mod history;
 mod nemesis;
-#[allow(dead_code, reason = "the integration tests use the rest")]
+#[expect(dead_code, reason = "the integration tests use the rest")]
 #[path = "../it/support/postgres.rs"]
 mod postgres;
 mod process;

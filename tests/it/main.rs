@@ -1,17 +1,14 @@
 //! The integration tests: one binary, users speaking through the real router on a real Postgres.
 
-#![allow(
-    clippy::allow_attributes,
+#![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
     clippy::pedantic,
-    clippy::wildcard_enum_match_arm,
     clippy::disallowed_methods,
     clippy::cognitive_complexity,
-    clippy::large_futures,
     clippy::as_conversions,
     clippy::cloned_ref_to_slice_refs,
     reason = "a test says what is wrong by panicking, and is read once where it fails"
