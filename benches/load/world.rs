@@ -151,10 +151,18 @@ impl Operation {
             ),
             statement: (
                 "SELECT m.chat_id",
-                &[":chat_id", ":zero", ":last", ":head", "'default'", ":limit"],
+                &[
+                    ":chat_id",
+                    ":zero",
+                    ":one",
+                    ":last",
+                    ":head",
+                    "'default'",
+                    ":limit",
+                ],
             ),
             prelude: format!(
-                "\\set user random(1, {USERS})\n\\set zero 0\n\\set last 9223372036854775807\n\
+                "\\set user random(1, {USERS})\n\\set zero 0\n\\set one 1\n\\set last 9223372036854775807\n\
                  \\set head {LONG}\n\\set limit 51\n"
             ),
         }
