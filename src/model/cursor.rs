@@ -74,6 +74,10 @@ impl ListCursor {
             .ok_or(CursorError)?;
         let (number, rest) = place.split_first_chunk::<8>().ok_or(CursorError)?;
         let number = i64::from_be_bytes(*number);
+        // No place is before the first seq or before 1970, and Postgres' times do not reach as far back as ours.
+        if number < 0 {
+            return Err(CursorError);
+        }
         let time = || DateTime::from_timestamp_micros(number).ok_or(CursorError);
         match list {
             ListKey::Messages(_) if rest.is_empty() => Ok(Self::Message(number)),

@@ -163,7 +163,15 @@ fn a_forged_cursor_is_no_fault() {
             let real = URL_SAFE_NO_PAD.decode(real).unwrap();
             // Behind the list's name stands a number of 8 bytes, whose place differs from list to list.
             for place in [18, 12] {
-                for number in [i64::MIN, -1, 0, i64::MAX / 100, i64::MAX / 40, i64::MAX] {
+                for number in [
+                    i64::MIN,
+                    -i64::MAX / 40,
+                    -1,
+                    0,
+                    i64::MAX / 100,
+                    i64::MAX / 40,
+                    i64::MAX,
+                ] {
                     let mut forged = real.clone();
                     forged[place..place + 8].copy_from_slice(&number.to_be_bytes());
                     let cursor = URL_SAFE_NO_PAD.encode(forged);
