@@ -1,5 +1,6 @@
 //! Who asks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -22,6 +23,12 @@ pub struct Session {
     pub actor: Actor,
     /// When it stops being accepted, the leeway included.
     pub ends_at: DateTime<Utc>,
+    /// When it was issued, where it says so (`iat`).
+    pub issued_at: Option<DateTime<Utc>>,
+    /// What it is called, where it says so (`jti`).
+    pub token_id: Option<Arc<str>>,
+    /// What it permits, as it names it; nothing where it names nothing.
+    pub permissions: Arc<[String]>,
 }
 
 impl Session {

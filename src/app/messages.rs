@@ -319,10 +319,10 @@ impl App {
         plan: impl Fn(&Message) -> (Action, Plan<'a>) + Send + Sync,
     ) -> Result<Message, Error> {
         let missing = || no_such_message("messageId");
-        let tenant = &actor.tenant;
+        let Actor { tenant, user } = actor;
         let mut conn = self.connection().await?;
-        let found = store::messages::by_ids(&mut conn, tenant, &[id]).await?;
-        let chat = found.first().ok_or_else(missing)?.chat_id;
+        let chat = store::messages::chat_of(&mut conn, tenant, user, id).await?;
+        let chat = chat.ok_or_else(missing)?;
         let (message, seq) = conn
             .transaction(async |conn| {
                 let state = lock_for(conn, actor, chat, Action::Read).await;

@@ -62,6 +62,12 @@ pub struct Claims {
     /// When it expires, in seconds since 1970.
     #[serde(deserialize_with = "seconds")]
     pub exp: i64,
+    /// What the token is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jti: Option<String>,
+    /// What the token permits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub permissions: Vec<String>,
 }
 
 /// Reads a `NumericDate` (RFC 7519, section 2), which may have a fraction: the second it is in.
@@ -138,7 +144,14 @@ impl Tokens {
             avatar_url: claims.picture.filter(|text| is_storable(text)),
             issued_at,
         };
-        Ok((Session { actor, ends_at }, profile))
+        let session = Session {
+            actor,
+            ends_at,
+            issued_at,
+            token_id: claims.jti.map(Into::into),
+            permissions: claims.permissions.into(),
+        };
+        Ok((session, profile))
     }
 
     /// Makes a token.
@@ -165,6 +178,8 @@ impl Claims {
             iat: Some(now.timestamp()),
             nbf: None,
             exp: now.timestamp().saturating_add(seconds),
+            jti: None,
+            permissions: Vec::new(),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod page;
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::exists;
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment};
@@ -14,7 +15,7 @@ use super::Connection;
 use super::constraint::OnConstraint as _;
 use super::statement::hot;
 use crate::model::{ChatId, Message, MessageId, TenantId, UnreadRange, UserId};
-use crate::schema::messages;
+use crate::schema::{messages, participants};
 
 /// The SQL types of [`COLUMNS`].
 pub(super) type MessageSql = (
@@ -154,6 +155,27 @@ pub async fn by_ids(
         .select(Message::as_select())
         .load(conn)
         .await
+}
+
+/// The chat of a message, where `viewer` is in it. For anybody else it is as if there were no such message, so
+/// that nothing further is asked of the database for the one and not for the other.
+pub async fn chat_of(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    viewer: &UserId,
+    id: MessageId,
+) -> QueryResult<Option<ChatId>> {
+    let member = participants::table
+        .filter(participants::chat_id.eq(messages::chat_id))
+        .filter(participants::user_id.eq(viewer));
+    messages::table
+        .filter(messages::id.eq(id))
+        .filter(messages::tenant_id.eq(tenant))
+        .filter(exists(member))
+        .select(messages::chat_id)
+        .first(conn)
+        .await
+        .optional()
 }
 
 /// The seq of a message of a chat.

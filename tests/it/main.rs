@@ -15,6 +15,7 @@
 )]
 
 mod architecture;
+mod attack;
 mod authorization;
 mod chats;
 mod cohorts;

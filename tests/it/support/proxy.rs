@@ -23,7 +23,7 @@ pub(crate) struct Counts {
     texts: Mutex<Vec<Text>>,
     /// The SQL of each prepared statement, by connection and name.
     prepared: Mutex<HashMap<(usize, Vec<u8>), String>>,
-    /// The SQL of what was executed, in order.
+    /// The SQL of what was executed, simple queries included, in order.
     runs: Mutex<Vec<String>>,
     connections: AtomicUsize,
 }
@@ -61,9 +61,14 @@ impl Counts {
         std::mem::take(&mut *self.texts.lock().unwrap())
     }
 
+    /// The SQL of what was executed since the last call, simple queries included, in order.
+    pub(crate) fn ran(&self) -> Vec<String> {
+        std::mem::take(&mut *self.runs.lock().unwrap())
+    }
+
     /// How often a statement that contains `part` was executed since the last call.
     pub(crate) fn runs(&self, part: &str) -> usize {
-        let runs = std::mem::take(&mut *self.runs.lock().unwrap());
+        let runs = self.ran();
         runs.iter().filter(|sql| sql.contains(part)).count()
     }
 
@@ -102,6 +107,8 @@ impl Counts {
             let name = body.split(|byte| *byte == 0).next().unwrap().to_vec();
             let mut prepared = self.prepared.lock().unwrap();
             prepared.insert((connection, name), text.sql.clone());
+        } else {
+            self.runs.lock().unwrap().push(text.sql.clone());
         }
         self.texts.lock().unwrap().push(text);
     }
@@ -115,6 +122,7 @@ pub(crate) async fn counted(database: &Database, socket_dir: PathBuf) -> (Databa
     let shared = Arc::clone(&counts);
     tokio::task::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
+            client.set_nodelay(true).unwrap();
             let server = UnixStream::connect(socket_dir.join(".s.PGSQL.5432"))
                 .await
                 .unwrap();

@@ -232,6 +232,8 @@ pub(crate) async fn request(
     body: &[u8],
 ) -> Answer {
     let mut stream = TcpStream::connect(address).await.unwrap();
+    // Else the body waits until the head is acknowledged.
+    stream.set_nodelay(true).unwrap();
     let mut head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));

@@ -1,0 +1,128 @@
+//! Where an id or a cursor can be handed in, and how each such place is attacked.
+
+/// One way to hand in what is another's.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Case {
+    /// The place: the type, the field, the argument, the fields of its inputs. Without an argument, a root
+    /// field that takes neither ids nor cursors.
+    pub(super) at: &'static str,
+    /// The operation. `@` stands for what is handed in, `@CHAT`, `@MESSAGE`, `@USER` and `@EVENT` for what
+    /// belongs to the same owner, `OWN` and `OWN_MESSAGE` for the attacker's own.
+    pub(super) document: &'static str,
+}
+
+const fn case(at: &'static str, document: &'static str) -> Case {
+    Case { at, document }
+}
+
+/// Texts that name nothing of anybody's.
+pub(super) const TEXTS: &[&str] = &[
+    "Mutation.createGroupChat.input.title",
+    "Mutation.renameChat.input.title",
+    "Mutation.sendMessage.input.body",
+    // A key is its sender's own within a chat: the attacks on the chat use one that its owner used.
+    "Mutation.sendMessage.input.idempotencyKey",
+    "Mutation.editMessage.input.body",
+];
+
+/// Where a person may be named whom the attacker need not share a chat with: it makes the person exist for the
+/// attacker's tenant, and a chat of the attacker's own.
+pub(super) const MAKES: &[&str] = &[
+    "Mutation.openDirectChat.input.userId",
+    "Mutation.createGroupChat.input.participantIds",
+    "Mutation.addParticipants.input.userIds",
+];
+
+/// Where the schema says that whoever was ever seen in one's own tenant is found.
+pub(super) const DIRECTORY: &[&str] = &["Query.user.id", "Query.node.id", "Query.nodes.ids"];
+
+#[rustfmt::skip]
+pub(super) const CASES: &[Case] = &[
+    case("Query.viewer", "{ viewer { id } }"),
+    case("Query.chats", "{ chats { nodes { id title lastMessage { body } } } }"),
+    case("Query.chats", "{ chats(filter: { includeDeleted: true }) { nodes { id title } } }"),
+    case("Query.chats.after", "{ chats(after: \"@\") { nodes { id } pageInfo { hasPreviousPage hasNextPage } } }"),
+    case("Query.chats.before", "{ chats(before: \"@\") { nodes { id } pageInfo { hasPreviousPage hasNextPage } } }"),
+    case("Query.chat.id", "{ chat(id: \"@\") { id title deletedAt eventCursor unreadCount lastMessage { body }
+        messages { nodes { body } } participants { nodes { user { id displayName } } } viewerParticipant { id } } }"),
+    case("Query.node.id", "{ node(id: \"@\") { __typename id ... on Message { body chat { title } }
+        ... on Chat { title } ... on Participant { role } } }"),
+    case("Query.nodes.ids", "{ nodes(ids: [\"@\"]) { __typename id ... on Message { body chat { title } } } }"),
+    case("Query.nodes.ids", "{ nodes(ids: [\"OWN\", \"@\", \"OWN_MESSAGE\", \"@CHAT\", \"@MESSAGE\"]) { __typename } }"),
+    case("Query.user.id", "{ user(id: \"@\") { id displayName } }"),
+    case("Chat.messages.after", "{ chat(id: \"OWN\") { messages(after: \"@\") { nodes { body } pageInfo { hasPreviousPage } } } }"),
+    case("Chat.messages.after", "{ chat(id: \"@CHAT\") { messages(after: \"@\") { nodes { body } pageInfo { hasPreviousPage } } } }"),
+    case("Chat.messages.before", "{ chat(id: \"OWN\") { messages(before: \"@\") { nodes { body } pageInfo { hasNextPage } } } }"),
+    case("Chat.messages.before", "{ chat(id: \"@CHAT\") { messages(before: \"@\", last: 2) { nodes { body } } } }"),
+    case("Chat.participants.after", "{ chat(id: \"OWN\") { participants(after: \"@\") { nodes { id } pageInfo { hasPreviousPage } } } }"),
+    case("Chat.participants.after", "{ chat(id: \"@CHAT\") { participants(after: \"@\") { nodes { id } } } }"),
+    case("Chat.participants.before", "{ chat(id: \"OWN\") { participants(before: \"@\") { nodes { id } pageInfo { hasNextPage } } } }"),
+    case("Chat.participants.before", "{ chat(id: \"@CHAT\") { participants(before: \"@\") { nodes { id } } } }"),
+
+    case("Subscription.chatEvents.chatId", "subscription { chatEvents(chatId: \"@\") { cursor } }"),
+    case("Subscription.chatEvents.chatId", "subscription { chatEvents(chatId: \"@\", after: \"@EVENT\") { cursor chat { title } } }"),
+    case("Subscription.chatEvents.after", "subscription { chatEvents(chatId: \"OWN\", after: \"@\") { cursor } }"),
+    case("Subscription.chatEvents.after", "subscription { chatEvents(chatId: \"@CHAT\", after: \"@\") { cursor } }"),
+    case("Subscription.chatSignals.chatId", "subscription { chatSignals(chatId: \"@\") { __typename user { id } } }"),
+    // It takes nothing: `nobody_hears_of_what_is_anothers` listens to it.
+    case("Subscription.chatUpdates", "subscription { chatUpdates { kind chatId } }"),
+
+    case("Mutation.renameChat.input.chatId", "mutation { renameChat(input: { chatId: \"@\", title: \"New\" })
+        { chat { id title } userErrors { code message field } } }"),
+    case("Mutation.changeChatHistory.input.chatId", "mutation { changeChatHistory(input: { chatId: \"@\", history: SINCE_JOINING })
+        { chat { id title } userErrors { code message field } } }"),
+    case("Mutation.deleteChat.input.chatId", "mutation { deleteChat(input: { chatId: \"@\" }) { chat { id title } userErrors { code message field } } }"),
+    case("Mutation.restoreChat.input.chatId", "mutation { restoreChat(input: { chatId: \"@\" }) { chat { id title } userErrors { code message field } } }"),
+    case("Mutation.leaveChat.input.chatId", "mutation { leaveChat(input: { chatId: \"@\" }) { chat { id } userErrors { code message field } } }"),
+    case("Mutation.addParticipants.input.chatId", "mutation { addParticipants(input: { chatId: \"@\", userIds: [\"eve\"] })
+        { participants { user { id } } userErrors { code message field } } }"),
+    case("Mutation.addParticipants.input.chatId", "mutation { addParticipants(input: { chatId: \"@\", userIds: [\"@USER\"], role: OWNER })
+        { participants { user { id } } userErrors { code message field } } }"),
+    case("Mutation.removeParticipant.input.chatId", "mutation { removeParticipant(input: { chatId: \"@\", userId: \"@USER\" })
+        { chat { id title } userErrors { code message field } } }"),
+    case("Mutation.removeParticipant.input.userId", "mutation { removeParticipant(input: { chatId: \"OWN\", userId: \"@\" })
+        { chat { id title } userErrors { code message field } } }"),
+    case("Mutation.removeParticipant.input.userId", "mutation { removeParticipant(input: { chatId: \"@CHAT\", userId: \"@\" })
+        { chat { id participants { nodes { user { id } } } } userErrors { code message field } } }"),
+    case("Mutation.changeParticipantRole.input.chatId", "mutation { changeParticipantRole(input: { chatId: \"@\", userId: \"@USER\", role: ADMIN })
+        { participant { id role } userErrors { code message field } } }"),
+    case("Mutation.changeParticipantRole.input.userId", "mutation { changeParticipantRole(input: { chatId: \"OWN\", userId: \"@\", role: ADMIN })
+        { participant { id role } userErrors { code message field } } }"),
+    case("Mutation.changeParticipantRole.input.userId", "mutation { changeParticipantRole(input: { chatId: \"@CHAT\", userId: \"@\", role: ADMIN })
+        { participant { id role } userErrors { code message field } } }"),
+    case("Mutation.sendMessage.input.chatId", "mutation { sendMessage(input: { chatId: \"@\", body: \"hi\" })
+        { message { id body } userErrors { code message field } } }"),
+    case("Mutation.sendMessage.input.chatId", "mutation { sendMessage(input: { chatId: \"@\", body: \"hi\", idempotencyKey: \"key\", replyToId: \"@MESSAGE\" })
+        { message { id body } userErrors { code message field } } }"),
+    case("Mutation.sendMessage.input.replyToId", "mutation { sendMessage(input: { chatId: \"OWN\", body: \"hi\", replyToId: \"@\" })
+        { message { id replyTo { body } } userErrors { code message field } } }"),
+    case("Mutation.sendMessage.input.replyToId", "mutation { sendMessage(input: { chatId: \"@CHAT\", body: \"hi\", replyToId: \"@\" })
+        { message { id replyTo { body } } userErrors { code message field } } }"),
+    case("Mutation.editMessage.input.messageId", "mutation { editMessage(input: { messageId: \"@\", body: \"new\" })
+        { message { id body } userErrors { code message field } } }"),
+    case("Mutation.deleteMessage.input.messageId", "mutation { deleteMessage(input: { messageId: \"@\" })
+        { message { id body } userErrors { code message field } } }"),
+    case("Mutation.restoreMessage.input.messageId", "mutation { restoreMessage(input: { messageId: \"@\" })
+        { message { id body } userErrors { code message field } } }"),
+    case("Mutation.markChatRead.input.chatId", "mutation { markChatRead(input: { chatId: \"@\", messageId: \"@MESSAGE\" })
+        { chat { id unreadCount } userErrors { code message field } } }"),
+    case("Mutation.markChatRead.input.messageId", "mutation { markChatRead(input: { chatId: \"OWN\", messageId: \"@\" })
+        { chat { id unreadCount } userErrors { code message field } } }"),
+    case("Mutation.markChatRead.input.messageId", "mutation { markChatRead(input: { chatId: \"@CHAT\", messageId: \"@\" })
+        { chat { id unreadCount } userErrors { code message field } } }"),
+    case("Mutation.markChatDelivered.input.marks.chatId", "mutation { markChatDelivered(input: { marks: [{ chatId: \"@\", messageId: \"@MESSAGE\" }] })
+        { chats { id } userErrors { code message field } } }"),
+    case("Mutation.markChatDelivered.input.marks.messageId", "mutation { markChatDelivered(input: { marks: [{ chatId: \"OWN\", messageId: \"@\" }, { chatId: \"OWN\", messageId: \"OWN_MESSAGE\" }] })
+        { chats { id } userErrors { code message field } } }"),
+    case("Mutation.markChatDelivered.input.marks.messageId", "mutation { markChatDelivered(input: { marks: [{ chatId: \"@CHAT\", messageId: \"@\" }] })
+        { chats { id } userErrors { code message field } } }"),
+    case("Mutation.setTyping.input.chatId", "mutation { setTyping(input: { chatId: \"@\", typing: true }) { chat { id } userErrors { code message field } } }"),
+    case("Mutation.setPresenceVisibility", "mutation { setPresenceVisibility(input: { visible: true }) { userErrors { code message field } } }"),
+    // These make something of the attacker's own, so they come last.
+    case("Mutation.addParticipants.input.userIds", "mutation { addParticipants(input: { chatId: \"OWN\", userIds: [\"@\"] })
+        { participants { user { id } role } userErrors { code message field } } }"),
+    case("Mutation.openDirectChat.input.userId", "mutation { openDirectChat(input: { userId: \"@\" })
+        { chat { kind title participants { nodes { user { id } } } messages { nodes { body } } } userErrors { code message field } } }"),
+    case("Mutation.createGroupChat.input.participantIds", "mutation { createGroupChat(input: { title: \"Mine\", participantIds: [\"@\"] })
+        { chat { title participants { nodes { user { id } } } } userErrors { code message field } } }"),
+];
