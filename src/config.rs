@@ -3,6 +3,7 @@
 //! Every flag has a variable of the same meaning, listed in `.env.example`; a flag wins over its variable.
 //! Secrets are secret types: they are shown neither in help nor in logs.
 
+mod identity;
 mod realtime;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::{ExposeSecret as _, SecretString};
 
+pub use self::identity::{ClaimArgs, ClaimsKind, IdentityArgs, IdentityError, SecretArgs};
 pub use self::realtime::{CarrierArg, RealtimeArgs};
 use crate::app::Limits;
 use crate::http::SocketOptions;
@@ -76,20 +78,6 @@ pub struct DatabaseArgs {
     pub postgres_bin: Option<PathBuf>,
 }
 
-/// The secret that signs tokens.
-#[derive(Debug, Clone, Args)]
-pub struct SecretArgs {
-    /// The secret that tokens are signed with (HS256), at least 32 random bytes. A development run without
-    /// one makes its own and keeps it in the data folder; with a `DATABASE_URL` it must be given.
-    #[arg(
-        long,
-        env = "COLLOQUY_JWT_SECRET",
-        hide_env_values = true,
-        value_name = "SECRET"
-    )]
-    pub jwt_secret: Option<SecretString>,
-}
-
 /// How to serve.
 #[derive(Debug, Clone, Args)]
 pub struct ServeArgs {
@@ -107,9 +95,9 @@ pub struct ServeArgs {
     /// Where servers tell each other what has changed.
     #[command(flatten)]
     pub realtime: RealtimeArgs,
-    /// The secret.
+    /// Which tokens are accepted.
     #[command(flatten)]
-    pub secret: SecretArgs,
+    pub identity: IdentityArgs,
     /// Bring the database's tables up to date first. The private Postgres always is.
     #[arg(long, env = "COLLOQUY_MIGRATE", value_parser = FalseyValueParser::new())]
     pub migrate: bool,
@@ -125,9 +113,6 @@ pub struct ServeArgs {
         value_name = "ORIGIN"
     )]
     pub cors_origin: Vec<HeaderValue>,
-    /// By how much clocks may differ when a token's times are judged.
-    #[arg(long, env = "COLLOQUY_JWT_LEEWAY", default_value = "5s", value_parser = humantime::parse_duration, value_name = "TIME")]
-    pub jwt_leeway: Duration,
     /// The most participants a group may have.
     #[arg(
         long,
@@ -258,15 +243,6 @@ impl DatabaseArgs {
     pub fn data_dir(&self) -> PathBuf {
         let given = self.data_dir.clone();
         given.unwrap_or_else(crate::embedded::default_data_dir)
-    }
-}
-
-impl SecretArgs {
-    /// The secret, if one is given. A variable that is set to nothing counts as absent.
-    #[must_use]
-    pub fn secret(&self) -> Option<&SecretString> {
-        let secret = self.jwt_secret.as_ref()?;
-        (!secret.expose_secret().is_empty()).then_some(secret)
     }
 }
 

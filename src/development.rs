@@ -110,13 +110,16 @@ pub fn greet(app: &App, address: SocketAddr, data_dir: Option<&Path>) -> io::Res
         claims.name = Some(name.to_owned());
         app.tokens.make(&claims).ok()
     };
-    let alice = token("alice", "Alice").unwrap_or_default();
-    let bob = token("bob", "Bob").unwrap_or_default();
+    let mut out = io::stdout().lock();
+    let (Some(alice), Some(bob)) = (token("alice", "Alice"), token("bob", "Bob")) else {
+        // An issuer signs the tokens here, not we.
+        writeln!(out, "\nColloquy is ready at http://{address}\n")?;
+        return out.flush();
+    };
     // As it was called: after `cargo run` there is no `colloquy` on the path.
     let program = std::env::args().next().unwrap_or_default();
     let folder = data_dir.map(|folder| format!(" --data-dir {}", folder.display()));
     let folder = folder.unwrap_or_default();
-    let mut out = io::stdout().lock();
     writeln!(
         out,
         "\nColloquy is ready at http://{address}

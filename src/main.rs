@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Parser as _;
-use colloquy::app::{App, Claims, Clock, Tokens};
+use colloquy::app::{App, Claims, Clock, KeySource, Refresher, Tokens};
 use colloquy::config::{
     Cli, Command, DatabaseArgs, EpochCommand, RealtimeArgs, SecretArgs, ServeArgs, TokenArgs,
 };
@@ -67,10 +67,7 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     telemetry::start(&args.log).context("the log filter cannot be read")?;
-    let secret = secret(&args.secret, &args.database)?;
-    if secret.expose_secret().len() < SECRET_MIN_BYTES {
-        tracing::warn!("the secret that tokens are signed with has fewer than 32 bytes");
-    }
+    let tokens = tokens(&args)?;
     let listener = http::listen(&args.listen)
         .await
         .with_context(|| format!("cannot listen on {}", args.listen))?;
@@ -79,7 +76,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         let listen = listen_database(&args.realtime, &database)?;
         prepare(&database, args.migrate || postgres.is_some()).await?;
         let databases = (&database, &listen);
-        serve_on(&args, listener, databases, &secret, postgres.as_mut()).await
+        serve_on(&args, listener, databases, tokens, postgres.as_mut()).await
     };
     let served = served.await;
     if let Some(postgres) = postgres {
@@ -154,13 +151,13 @@ async fn serve_on(
     args: &ServeArgs,
     listener: TcpListener,
     (database, listen): (&Database, &Database),
-    secret: &SecretString,
+    (tokens, refresher): (Tokens, Option<Refresher>),
     postgres: Option<&mut Postgres>,
 ) -> anyhow::Result<()> {
     let pool = database.pool(args.pool())?;
     let tasks = Tasks::default();
     let realtime = tasks.realtime(args.realtime.options(), listen, &pool);
-    let tokens = Tokens::new(secret, args.jwt_leeway);
+    tasks.refresh(refresher);
     let app = Arc::new(App::new(pool, realtime, tokens, args.limits()));
     if args.demo {
         development::fill_demo(&app).await?;
@@ -224,6 +221,13 @@ impl Tasks {
             &self.engine,
             self.stop_engine.clone(),
         )
+    }
+
+    /// Keeps the keys that tokens are checked with up to date.
+    fn refresh(&self, refresher: Option<Refresher>) {
+        if let Some(refresher) = refresher {
+            self.engine.spawn(refresher.run(self.stop_engine.clone()));
+        }
     }
 
     async fn stop(&self, drain_within: Duration) {
@@ -294,6 +298,24 @@ fn token(args: TokenArgs) -> anyhow::Result<String> {
         ..Claims::new(&user, Clock.now(), args.expires_in)
     };
     Ok(Tokens::new(&secret, Duration::ZERO).make(&claims)?)
+}
+
+/// What reads tokens. In development it is the secret of the data folder, where nothing else is said.
+fn tokens(args: &ServeArgs) -> anyhow::Result<(Tokens, Option<Refresher>)> {
+    let source = match args.identity.source()? {
+        Some(source) => source,
+        None if args.database.url().is_some() => bail!(
+            "with a DATABASE_URL, say what tokens are checked with: set COLLOQUY_JWT_SECRET, \
+             COLLOQUY_JWKS_URL, COLLOQUY_JWKS_FILE or COLLOQUY_JWT_PUBLIC_KEY"
+        ),
+        None => KeySource::Secret(development::secret(&args.database.data_dir())?),
+    };
+    if let KeySource::Secret(secret) = &source
+        && secret.expose_secret().len() < SECRET_MIN_BYTES
+    {
+        tracing::warn!("the secret that tokens are signed with has fewer than 32 bytes");
+    }
+    Ok(args.identity.tokens(source)?)
 }
 
 /// The given secret; in development, the one of the data folder.

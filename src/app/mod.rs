@@ -29,7 +29,10 @@ pub use error::Error;
 pub use events::{ChatEvents, EventBatch};
 pub use messages::SendMessage;
 pub use signals::{ChatSignals, Delivery};
-pub use token::{Claims, TokenError, Tokens};
+pub use token::{
+    AddressError, Claims, KeyAddress, KeySource, Mapping, Name, Pointer, PointerError, Refresher,
+    Rules, SourceError, Times, TokenError, Tokens,
+};
 pub use updates::{ChatUpdate, ChatUpdateKind, ChatUpdates};
 
 use crate::realtime::Realtime;

@@ -11,7 +11,7 @@ impl App {
     ///
     /// [`Error::Token`] for a token that is not accepted; [`Error::Unavailable`], [`Error::Internal`].
     pub async fn authenticate(&self, token: &str) -> Result<Session, Error> {
-        let (session, profile) = self.tokens.read(token)?;
+        let (session, profile) = self.tokens.read(token, self.clock.now()).await?;
         self.bearer_seen(&session.actor, profile).await?;
         Ok(session)
     }

@@ -25,6 +25,7 @@ mod history;
 mod hot_path;
 mod http;
 mod idempotency;
+mod issuers;
 mod loaders;
 mod messages;
 mod migrations;

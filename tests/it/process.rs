@@ -12,6 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
+use crate::support::issuer::{Issuer, Signer, claims};
 use crate::support::pgbouncer::PgBouncer;
 use crate::support::user::request;
 use crate::support::{Server, postgres, run};
@@ -442,5 +443,40 @@ fn every_command_works_behind_a_pooler_of_transactions() {
         };
         let ready = request(address, "GET", "/readyz", &[], b"").await;
         assert_eq!(ready.status, 200);
+    });
+}
+
+#[test]
+fn an_issuer_takes_the_place_of_the_development_secret() {
+    run(async {
+        let signer = Signer::rsa(0).named("r");
+        let issuer = Issuer::showing(&[signer.jwk()]).await;
+        let folder = TempDir::new().unwrap();
+        let mut server = Process::start(folder.path(), &["--jwks-url", &issuer.url()]).await;
+        let line = format!("Bearer {}", signer.sign(&claims("alice")));
+        let headers = [
+            ("content-type", "application/json"),
+            ("authorization", line.as_str()),
+        ];
+        let body = br#"{"query":"{ viewer { id } }"}"#;
+        let answer = request(server.address, "POST", "/graphql", &headers, body).await;
+        assert_eq!(answer.json()["data"]["viewer"]["id"], "alice");
+        assert!(!folder.path().join("jwt-secret").exists());
+        server.signal("TERM");
+        assert!(server.ended().await.success());
+    });
+}
+
+#[test]
+fn two_sources_of_keys_are_one_too_many() {
+    run(async {
+        let two = [
+            "--jwks-url",
+            "https://id.example.com/keys",
+            "--jwt-secret",
+            "x",
+        ];
+        let said = refused(colloquy(&two)).await;
+        assert!(said.contains("set only one of"), "{said}");
     });
 }

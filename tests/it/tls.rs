@@ -5,11 +5,21 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use colloquy::store::Database;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
-use crate::support::run;
+use crate::support::issuer::{Signer, claims, identity, set};
+use crate::support::server::Setup;
+use crate::support::{Server, User, postgres, run};
 
 /// A Postgres with a certificate for `localhost`, in a folder that goes with it.
 struct Secured {
@@ -181,5 +191,68 @@ fn certificates_are_checked_as_far_as_is_asked() {
         server
             .is_refused("localhost", &format!("sslmode=verify-full&{wrong}"))
             .await;
+    });
+}
+
+/// Serves keys over TLS, with the certificate in a folder, for as long as the test runs.
+async fn secure_issuer(folder: &Path, keys: String) -> u16 {
+    let certificates = CertificateDer::pem_file_iter(folder.join("server.crt")).unwrap();
+    let certificates = certificates.map(Result::unwrap).collect();
+    let key = PrivateKeyDer::from_pem_file(folder.join("server.key")).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(certificates, key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::task::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            // A client that does not trust us hangs up.
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                continue;
+            };
+            let mut head = [0; 1024];
+            assert_ne!(stream.read(&mut head).await.unwrap(), 0);
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", keys.len());
+            stream.write_all((head + &keys).as_bytes()).await.unwrap();
+            stream.shutdown().await.ok();
+        }
+    });
+    port
+}
+
+#[test]
+fn the_keys_of_tokens_are_got_from_whom_we_trust_only() {
+    run(async {
+        let folder = tempfile::tempdir().unwrap();
+        if let Some((uid, gid)) = owner() {
+            chown(folder.path(), Some(uid), Some(gid)).unwrap();
+        }
+        make_certificates(folder.path());
+        let signer = Signer::rsa(0).named("r");
+        let keys = set(&[signer.jwk()]).to_string();
+        let port = secure_issuer(folder.path(), keys).await;
+        let token = signer.sign(&claims("alice"));
+        let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        for (host, roots, status) in [
+            ("localhost", "root.pem", 200),
+            ("127.0.0.1", "root.pem", 503),
+            ("localhost", "other.pem", 503),
+        ] {
+            let url = format!("https://{host}:{port}/keys");
+            let arguments = ["--jwks-url", &url, "--jwks-ca", &file(roots)];
+            let setup = Setup {
+                identity: Some(identity(&arguments)),
+                ..Setup::default()
+            };
+            let server = Server::with(postgres::database().await, setup).await;
+            let alice = User::anonymous(&server).with_token(&token);
+            let answer = alice.post("{ viewer { id } }", json!({})).await;
+            assert_eq!(answer.status, status, "{host} {roots}");
+        }
     });
 }

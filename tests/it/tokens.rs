@@ -270,3 +270,32 @@ fn a_socket_with_a_refused_token_is_closed() {
         }
     });
 }
+
+#[test]
+fn a_token_in_the_address_is_not_looked_at() {
+    run(async {
+        let server = Server::start().await;
+        let alice = server.user("alice");
+        let token = alice.token.clone().unwrap();
+        let query = "query=%7B%20viewer%20%7B%20id%20%7D%20%7D";
+        for name in [
+            "token",
+            "access_token",
+            "authorization",
+            "Authorization",
+            "bearer",
+        ] {
+            for value in [token.clone(), format!("Bearer%20{token}")] {
+                let headers = [("content-type", "application/json")];
+                let post = format!("/graphql?{name}={value}");
+                let posted = alice.http("POST", &post, &headers, VIEWER.as_bytes()).await;
+                let get = format!("/graphql?{query}&{name}={value}");
+                let got = alice.http("GET", &get, &[], b"").await;
+                for answer in [posted, got] {
+                    assert_eq!(answer.status, 200, "{name}");
+                    assert_eq!(answer.json()["data"]["viewer"], json!(null), "{name}");
+                }
+            }
+        }
+    });
+}

@@ -2,6 +2,7 @@
 
 pub(crate) mod database;
 pub(crate) mod frames;
+pub(crate) mod issuer;
 pub(crate) mod log;
 pub(crate) mod pgbouncer;
 pub(crate) mod postgres;

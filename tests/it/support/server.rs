@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use colloquy::app::{App, Limits, Tokens};
+use colloquy::config::IdentityArgs;
 use colloquy::graphql;
 use colloquy::http::{self, Connections, HttpState, SocketOptions};
 use colloquy::realtime::{Realtime, RealtimeOptions};
@@ -29,6 +30,8 @@ pub(crate) struct Setup {
     pub(crate) listen: Option<Database>,
     pub(crate) origins: Vec<&'static str>,
     pub(crate) leeway: Duration,
+    /// Where the keys of tokens come from, if not from the secret of all test servers.
+    pub(crate) identity: Option<IdentityArgs>,
     pub(crate) sockets: SocketOptions,
     pub(crate) schema: graphql::Schema,
 }
@@ -47,6 +50,7 @@ impl Default for Setup {
             listen: None,
             origins: Vec::new(),
             leeway: Duration::from_secs(5),
+            identity: None,
             sockets: SocketOptions::default(),
             schema: graphql::schema(),
         }
@@ -98,7 +102,17 @@ impl Server {
             &engine,
             stop_engine.clone(),
         );
-        let tokens = Tokens::new(&SecretString::from(SECRET), setup.leeway);
+        let tokens = match &setup.identity {
+            None => Tokens::new(&SecretString::from(SECRET), setup.leeway),
+            Some(identity) => {
+                let source = identity.source().unwrap().unwrap();
+                let (tokens, refresher) = identity.tokens(source).unwrap();
+                if let Some(refresher) = refresher {
+                    engine.spawn(refresher.run(stop_engine.clone()));
+                }
+                tokens
+            }
+        };
         let app = Arc::new(App::new(pool, realtime, tokens, setup.limits));
         let connections = Connections::default();
         let state = HttpState {
