@@ -4,6 +4,7 @@
 //! Secrets are secret types: they are shown neither in help nor in logs.
 
 mod identity;
+mod permissions;
 mod realtime;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::{ExposeSecret as _, SecretString};
 
 pub use self::identity::{ClaimArgs, ClaimsKind, IdentityArgs, IdentityError, SecretArgs};
+pub use self::permissions::{CoarseArg, PermissionArgs};
 pub use self::realtime::{CarrierArg, RealtimeArgs};
 use crate::app::Limits;
 use crate::http::SocketOptions;
@@ -133,6 +135,9 @@ pub struct ServeArgs {
     /// How long one statement may take before the database ends it.
     #[arg(long, env = "COLLOQUY_STATEMENT_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub statement_timeout: Duration,
+    /// What tokens permit.
+    #[command(flatten)]
+    pub permissions: PermissionArgs,
     /// The bounds of connections.
     #[command(flatten)]
     pub sockets: SocketArgs,

@@ -248,10 +248,7 @@ pub async fn fill_demo(app: &App) -> Result<(), Error> {
 }
 
 async fn person(app: &App, id: &str, name: &str) -> Result<Actor, Error> {
-    let actor = Actor {
-        tenant: TenantId::default(),
-        user: UserId::new(id)?,
-    };
+    let actor = Actor::new(TenantId::default(), UserId::new(id)?);
     let bearer = Bearer {
         tenant_id: actor.tenant.clone(),
         user_id: actor.user.clone(),

@@ -158,7 +158,8 @@ async fn serve_on(
     let tasks = Tasks::default();
     let realtime = tasks.realtime(args.realtime.options(), listen, &pool);
     tasks.refresh(refresher);
-    let app = Arc::new(App::new(pool, realtime, tokens, args.limits()));
+    let app = App::new(pool, realtime, tokens, args.limits());
+    let app = Arc::new(app.with_permissions(args.permissions.permissions()));
     if args.demo {
         development::fill_demo(&app).await?;
     }

@@ -1,6 +1,34 @@
 // @generated automatically by Diesel CLI.
 
 diesel::table! {
+    /// What administrators did and read by that right. Rows are only added: a trigger refuses everything else.
+    audit_entries (id) {
+        /// Numbers the entries, with gaps.
+        id -> Int8,
+        /// The tenant of the actor and of what it is about.
+        tenant_id -> Text,
+        /// When it was done.
+        occurred_at -> Timestamptz,
+        /// Who did it.
+        actor_id -> Text,
+        /// 0 chat read, 1 message deleted, 2 message restored, 3 chat deleted, 4 chat restored, 5 participant removed, 6 role changed, 7 tokens revoked.
+        act -> Int2,
+        /// The chat, for acts 0 to 6.
+        chat_id -> Nullable<Uuid>,
+        /// The message, for acts 1 and 2.
+        message_id -> Nullable<Uuid>,
+        /// The person it was done to, for acts 5 to 7.
+        user_id -> Nullable<Text>,
+        /// What the act needs besides: the role, or which tokens.
+        data -> Jsonb,
+        /// The id of the HTTP request, or of the one that opened the WebSocket.
+        request_id -> Nullable<Text>,
+        /// What the actor's token is called (jti); null where it has no name.
+        token_id -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
     /// The log of each chat but for the sends, which are the messages themselves; also the edit history and the audit trail.
     chat_events (chat_id, seq) {
         /// The chat, and the key by which the table can be distributed.
@@ -145,6 +173,24 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// Tokens that are not accepted any more although their time is not over.
+    revocations (revision) {
+        /// Grows with every change: servers read on from the last one they know.
+        revision -> Int8,
+        /// The tenant of the user.
+        tenant_id -> Text,
+        /// Whose tokens they are.
+        user_id -> Text,
+        /// The one token (jti); empty for all that were issued before a moment.
+        token_id -> Text,
+        /// Tokens issued up to this moment are revoked, in whole seconds; of one token, when it was revoked.
+        issued_before -> Timestamptz,
+        /// From when on the tokens have expired anyway, and the row can go; null where that is not known.
+        expires_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     /// The servers that people are connected to. A row that has expired is of a server that stopped or died.
     servers (id) {
         /// The random number under which the server also rings the doorbell.
@@ -185,6 +231,7 @@ diesel::joinable!(participants -> chats (chat_id));
 diesel::joinable!(presences -> servers (server_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
+    audit_entries,
     chat_events,
     chats,
     direct_chats,
@@ -192,6 +239,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     messages,
     participants,
     presences,
+    revocations,
     servers,
     users,
 );

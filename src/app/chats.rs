@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel_async::AsyncConnection as _;
 
 use super::access::{self, lock_for, no_such_chat, reread};
+use super::audit_entries::{Target, record};
 use super::{Actor, App, Error, IDS_MAX};
 use crate::model::{
     Action, Chat, ChatFilter, ChatHistory, ChatId, ChatKind, ChatState, ListCursor, ListKey,
@@ -26,9 +27,7 @@ impl App {
         ids: &[ChatId],
     ) -> Result<Vec<ChatState>, Error> {
         let mut conn = self.connection().await?;
-        let mut states = store::chats::states(&mut conn, &actor.tenant, &actor.user, ids).await?;
-        states.retain(access::is_visible);
-        Ok(states)
+        access::visible(&mut conn, actor, ids).await
     }
 
     /// A chat's row for the last event that someone sees of it, after which they are not in it any more.
@@ -57,7 +56,7 @@ impl App {
             Ok(ListCursor::Chat(at, id)) => Some((at, id)),
             _ => None,
         })?;
-        let Actor { tenant, user } = actor;
+        let Actor { tenant, user, .. } = actor;
         let restorers = access::restorers();
         let mut conn = self.connection().await?;
         let items = store::chats::page(&mut conn, tenant, user, filter, &restorers, &page).await?;
@@ -273,11 +272,13 @@ impl App {
         // Most often the chat is as wanted already (a direct chat that is opened again): no lock for that.
         let state = access::read_for(&mut conn, actor, id, action).await?;
         if state.chat.deleted_at.is_some() == deleted {
+            record(&mut conn, actor, &state, action, Target::Chat).await?;
             return Ok(state);
         }
         let state = conn
             .transaction(async |conn| {
                 let state = lock_for(conn, actor, id, action).await?;
+                record(conn, actor, &state, action, Target::Chat).await?;
                 if state.chat.deleted_at.is_some() == deleted {
                     return Ok(state);
                 }
@@ -348,7 +349,7 @@ async fn write_chat(
     people: &[(&UserId, Role)],
     at: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let Actor { tenant, user } = actor;
+    let Actor { tenant, user, .. } = actor;
     let last_seq = i64::try_from(people.len()).map_err(|error| Error::Internal(error.into()))?;
     let users: Vec<UserId> = people.iter().map(|(user, _)| (*user).clone()).collect();
     store::users::ensure(conn, tenant, &users, at).await?;

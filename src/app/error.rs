@@ -3,7 +3,7 @@
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
 use super::TokenError;
-use crate::model::{PageError, Refusal, RefusalCode};
+use crate::model::{PageError, Permission, Refusal, RefusalCode};
 use crate::realtime::AdmissionError;
 use crate::store::PoolError;
 
@@ -16,6 +16,12 @@ pub enum Error {
     /// The token is not accepted.
     #[error("The token is not accepted: {0}.")]
     Token(#[from] TokenError),
+    /// The token was revoked.
+    #[error("The token is not accepted: it was revoked.")]
+    Revoked,
+    /// The token does not permit it.
+    #[error("{}", lacks(*.0))]
+    Forbidden(Permission),
     /// The thing does not exist, or the actor may not see it.
     #[error("{0} does not exist, or you may not see it.")]
     NotFound(&'static str),
@@ -34,6 +40,13 @@ pub enum Error {
     /// A fault of ours.
     #[error("Something went wrong on the server.")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+fn lacks(permission: Permission) -> String {
+    match permission.name() {
+        Some(name) => format!("This needs the permission {name}, which the token lacks."),
+        None => "This is for the tenant's administrators.".to_owned(),
+    }
 }
 
 impl From<PageError> for Error {

@@ -3,13 +3,15 @@
 use uuid::Uuid;
 
 use super::access::is_visible;
+use super::audit_entries::record_reading;
 use super::{Actor, App, Error};
 use crate::model::{
-    Action, Change, ChatHistory, ChatId, ChatKind, Decision, Event, EventCursor, Role, Standing,
-    decide, visible_from,
+    Action, Capacity, Change, ChatHistory, ChatId, ChatKind, ChatState, Decision, Event,
+    EventCursor, Standing, decide, visible_from,
 };
 use crate::realtime::{Batch, Ended, Subscriber};
 use crate::sabotage::{self, Sabotage};
+use crate::store;
 
 /// What a missing chat is called in errors.
 const CHAT: &str = "The chat";
@@ -28,12 +30,15 @@ impl App {
         chat: ChatId,
         after: Option<&str>,
     ) -> Result<ChatEvents, Error> {
-        let Actor { tenant, user } = actor;
+        let Actor { tenant, user, .. } = actor;
         let after = after.map(|text| event_cursor(chat, text)).transpose()?;
         // Interest first, then access and head in one statement: what commits later is heard of.
         let watch = self.realtime.watch(tenant, chat);
         let (state, epoch) = self.realtime.admit(tenant, user, chat).await?;
-        let state = state.filter(is_visible).ok_or(Error::NotFound(CHAT))?;
+        let (state, epoch) = match state.filter(is_visible) {
+            Some(state) => (state, epoch),
+            None => self.foreign_chat(actor, chat).await?,
+        };
         let epoch = epoch.ok_or_else(|| Error::Internal("the database has no epoch".into()))?;
         let head = state.chat.last_seq;
         let after = match after {
@@ -52,13 +57,31 @@ impl App {
             viewer: Viewer {
                 actor: actor.clone(),
                 kind: state.chat.kind,
-                role: state.viewer.role,
+                capacity: state.standing().capacity,
                 history: state.chat.history,
-                joined_seq: state.viewer.joined_seq,
+                joined_seq: state.viewer.as_ref().map_or(1, |viewer| viewer.joined_seq),
                 head,
             },
             ended: false,
         })
+    }
+}
+
+impl App {
+    /// A chat as an administrator finds it, which is written down, and the life of the database's logs.
+    async fn foreign_chat(
+        &self,
+        actor: &Actor,
+        id: ChatId,
+    ) -> Result<(ChatState, Option<Uuid>), Error> {
+        if !actor.administers() {
+            return Err(Error::NotFound(CHAT));
+        }
+        let mut conn = self.connection().await?;
+        let found = store::chats::row_in_epoch(&mut conn, &actor.tenant, id).await?;
+        let (chat, epoch) = found.ok_or(Error::NotFound(CHAT))?;
+        record_reading(&mut conn, actor, &[id]).await?;
+        Ok((ChatState { chat, viewer: None }, epoch))
     }
 }
 
@@ -131,7 +154,9 @@ impl ChatEvents {
 
     /// What of a batch the viewer sees: up to the event that takes the chat from them.
     fn see(&mut self, batch: Batch) -> EventBatch {
-        let mut whole_history = self.viewer.history == ChatHistory::Whole;
+        // What an administrator is shown is shown to no participant.
+        let is_participant = self.viewer.capacity != Capacity::Administrator;
+        let mut whole_history = is_participant && self.viewer.history == ChatHistory::Whole;
         let mut events = Vec::with_capacity(batch.events.len());
         for event in batch.events {
             if self.viewer.is_hidden(&event) {
@@ -158,7 +183,7 @@ impl ChatEvents {
 struct Viewer {
     actor: Actor,
     kind: ChatKind,
-    role: Role,
+    capacity: Capacity,
     history: ChatHistory,
     joined_seq: i64,
     /// The head that was read together with access: what stands up to it is history.
@@ -169,12 +194,18 @@ impl Viewer {
     /// Whether the event is about a message that does not exist for the viewer: an edit, say, of one that was
     /// sent before they joined.
     fn is_hidden(&self, event: &Event) -> bool {
-        let first = visible_from(self.history, self.joined_seq);
+        let first = match self.capacity {
+            Capacity::Participant(_) => visible_from(self.history, self.joined_seq),
+            Capacity::Administrator => 1,
+        };
         let message = event.change.message();
         message.is_some_and(|message| message.seq < first)
     }
 
     fn sees_after(&mut self, event: &Event) -> bool {
+        if self.capacity == Capacity::Administrator {
+            return true;
+        }
         if event.seq <= self.head || sabotage::is(Sabotage::MembershipOnlyAtSubscribe) {
             return true;
         }
@@ -184,14 +215,14 @@ impl Viewer {
             Change::ParticipantAdded { user, role }
             | Change::ParticipantRoleChanged { user, role } => {
                 if user == me {
-                    self.role = *role;
+                    self.capacity = Capacity::Participant(*role);
                 }
                 true
             }
             Change::ChatDeleted => {
                 let standing = Standing {
                     kind: self.kind,
-                    role: self.role,
+                    capacity: self.capacity,
                     deleted: true,
                 };
                 decide(Action::Read, standing) == Decision::Allowed

@@ -1,10 +1,12 @@
 //! Messages: sending, amending, reading.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use diesel_async::AsyncConnection as _;
 
 use super::access::{self, lock_for, no_such_chat, permit, read_for};
+use super::audit_entries::{Target, record};
 use super::chats::append;
 use super::{Actor, App, Error};
 use crate::model::{
@@ -87,12 +89,10 @@ impl App {
         actor: &Actor,
         ids: &[MessageId],
     ) -> Result<Vec<Message>, Error> {
-        let Actor { tenant, user } = actor;
         let mut conn = self.connection().await?;
-        let mut messages = store::messages::by_ids(&mut conn, tenant, ids).await?;
+        let mut messages = store::messages::by_ids(&mut conn, &actor.tenant, ids).await?;
         let chats: Vec<ChatId> = messages.iter().map(|message| message.chat_id).collect();
-        let mut visible = store::chats::states(&mut conn, tenant, user, &chats).await?;
-        visible.retain(access::is_visible);
+        let visible = access::visible(&mut conn, actor, &chats).await?;
         messages.retain(|message| {
             let mut states = visible.iter();
             states.any(|state| state.chat.id == message.chat_id && state.sees(message.seq))
@@ -110,9 +110,23 @@ impl App {
         actor: &Actor,
         places: &[(ChatId, i64)],
     ) -> Result<Vec<(ChatId, i64, Message)>, Error> {
-        let Actor { tenant, user } = actor;
+        let Actor { tenant, user, .. } = actor;
         let mut conn = self.connection().await?;
-        Ok(store::messages::up_to(&mut conn, tenant, user, places).await?)
+        let mut found = store::messages::up_to(&mut conn, tenant, user, places).await?;
+        if let Some(administration) = &actor.administration {
+            // What the trail says they read, they see as if they were in it.
+            let own: HashSet<_> = found.iter().map(|(chat, seq, _)| (*chat, *seq)).collect();
+            let mut foreign: Vec<(ChatId, i64)> = Vec::new();
+            for place in places {
+                if !own.contains(place) && administration.has_read(place.0).await {
+                    foreign.push(*place);
+                }
+            }
+            if !foreign.is_empty() {
+                found.extend(store::messages::any_up_to(&mut conn, tenant, &foreign).await?);
+            }
+        }
+        Ok(found)
     }
 
     /// How many live messages of others stand behind the read mark, up to the head, counted to 100.
@@ -125,7 +139,7 @@ impl App {
         actor: &Actor,
         ranges: &[UnreadRange],
     ) -> Result<Vec<(UnreadRange, i64)>, Error> {
-        let Actor { tenant, user } = actor;
+        let Actor { tenant, user, .. } = actor;
         let mut conn = self.connection().await?;
         let limit = UNREAD_MAX;
         Ok(store::messages::unread_counts(&mut conn, tenant, user, ranges, limit).await?)
@@ -182,10 +196,14 @@ impl App {
         actor: &Actor,
         send: &SendMessage,
     ) -> Result<Option<Message>, Error> {
-        let Actor { tenant, user } = actor;
+        let Actor { tenant, user, .. } = actor;
         let state = store::chats::state(conn, tenant, user, send.chat_id).await?;
-        let state = state.ok_or_else(no_such_chat)?;
-        if let Err(refusal) = permit(Action::Send, &state) {
+        let Some(state) = state else {
+            // Administrators see it, and hear that they may not.
+            read_for(conn, actor, send.chat_id, Action::Send).await?;
+            return Err(no_such_chat().into());
+        };
+        if let Err(refusal) = permit(actor, Action::Send, &state) {
             // A retry of a send that was done before the chat was deleted still finds its message.
             let first = if access::is_visible(&state) {
                 sent_before(conn, actor, send).await?
@@ -319,9 +337,10 @@ impl App {
         plan: impl Fn(&Message) -> (Action, Plan<'a>) + Send + Sync,
     ) -> Result<Message, Error> {
         let missing = || no_such_message("messageId");
-        let Actor { tenant, user } = actor;
+        let Actor { tenant, user, .. } = actor;
         let mut conn = self.connection().await?;
-        let chat = store::messages::chat_of(&mut conn, tenant, user, id).await?;
+        let viewer = (!actor.administers()).then_some(user);
+        let chat = store::messages::chat_of(&mut conn, tenant, viewer, id).await?;
         let chat = chat.ok_or_else(missing)?;
         let (message, seq) = conn
             .transaction(async |conn| {
@@ -332,7 +351,8 @@ impl App {
                 let message = message.filter(|message| state.sees(message.seq));
                 let message = message.ok_or_else(missing)?;
                 let (action, change) = plan(&message);
-                permit(action, &state)?;
+                permit(actor, action, &state)?;
+                record(conn, actor, &state, action, Target::Message(id)).await?;
                 let Some((amendment, event)) = change? else {
                     return Ok((message, None));
                 };
@@ -361,13 +381,13 @@ impl App {
         chat: ChatId,
         id: MessageId,
     ) -> Result<ChatState, Error> {
-        let Actor { tenant, user } = actor;
+        let Actor { tenant, user, .. } = actor;
         let mut conn = self.connection().await?;
         let mut state = read_for(&mut conn, actor, chat, Action::MarkRead).await?;
         let seq = store::messages::seq_of(&mut conn, tenant, chat, id).await?;
         let seq = seq.filter(|seq| state.sees(*seq));
         let seq = seq.ok_or_else(|| no_such_message("messageId"))?;
-        if seq <= state.viewer.read_seq {
+        if seq <= state.read_seq() {
             return Ok(state);
         }
         if store::participants::mark_read(&mut conn, tenant, chat, user, seq).await? {
@@ -388,7 +408,7 @@ async fn sent_before(
     actor: &Actor,
     send: &SendMessage,
 ) -> Result<Option<Message>, Error> {
-    let Actor { tenant, user } = actor;
+    let Actor { tenant, user, .. } = actor;
     match &send.idempotency_key {
         None => Ok(None),
         Some(key) => {

@@ -5,6 +5,7 @@
 
 mod access;
 mod actor;
+mod audit_entries;
 mod bearers;
 mod chats;
 mod clock;
@@ -12,6 +13,8 @@ mod error;
 mod events;
 mod messages;
 mod participants;
+mod permissions;
+mod revocations;
 mod signals;
 mod token;
 mod updates;
@@ -23,11 +26,14 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 pub use actor::{Actor, Session};
+pub use audit_entries::Administration;
 pub use bearers::Bearers;
 pub use clock::{Clock, IdMaker};
 pub use error::Error;
 pub use events::{ChatEvents, EventBatch};
 pub use messages::SendMessage;
+pub use permissions::{Coarse, Permissions};
+pub use revocations::RevokeTokens;
 pub use signals::{ChatSignals, Delivery};
 pub use token::{
     AddressError, Claims, KeyAddress, KeySource, Mapping, Name, Pointer, PointerError, Refresher,
@@ -72,6 +78,8 @@ pub struct App {
     pub bearers: Bearers,
     /// What an installation can set.
     pub limits: Limits,
+    /// What tokens permit.
+    pub permissions: Permissions,
 }
 
 impl fmt::Debug for App {
@@ -98,6 +106,16 @@ impl App {
             tokens,
             bearers: Bearers::default(),
             limits,
+            permissions: Permissions::default(),
+        }
+    }
+
+    /// The same with other rules of what tokens permit.
+    #[must_use]
+    pub fn with_permissions(self, permissions: Permissions) -> Self {
+        Self {
+            permissions,
+            ..self
         }
     }
 

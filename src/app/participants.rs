@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use diesel_async::AsyncConnection as _;
 
-use super::access::{self, lock_for, permit, reread};
+use super::access::{self, by_role, lock_for, no_such_chat, permit, reread};
+use super::audit_entries::{Target, record};
 use super::chats::{append, distinct};
 use super::{Actor, App, Error};
 use crate::model::{
@@ -63,12 +64,10 @@ impl App {
         actor: &Actor,
         ids: &[ParticipantId],
     ) -> Result<Vec<Participant>, Error> {
-        let Actor { tenant, user } = actor;
         let mut conn = self.connection().await?;
-        let mut found = store::participants::by_ids(&mut conn, tenant, ids).await?;
+        let mut found = store::participants::by_ids(&mut conn, &actor.tenant, ids).await?;
         let chats: Vec<ChatId> = found.iter().map(|found| found.chat_id).collect();
-        let mut visible = store::chats::states(&mut conn, tenant, user, &chats).await?;
-        visible.retain(access::is_visible);
+        let visible = access::visible(&mut conn, actor, &chats).await?;
         found.retain(|found| visible.iter().any(|state| state.chat.id == found.chat_id));
         Ok(found)
     }
@@ -176,11 +175,21 @@ impl App {
             .transaction(async |conn| {
                 let state = lock_for(conn, actor, chat, Action::RemoveMember).await?;
                 let target = find(conn, actor, chat, user).await?;
+                let above = target
+                    .as_ref()
+                    .is_some_and(|target| target.role != Role::Member);
+                let action = if above {
+                    permit(actor, Action::RemoveAboveMember, &state)?;
+                    Action::RemoveAboveMember
+                } else {
+                    Action::RemoveMember
+                };
+                record(conn, actor, &state, action, Target::Removed(user)).await?;
                 let Some(target) = target else {
                     return Ok(state);
                 };
-                if target.role != Role::Member {
-                    permit(Action::RemoveAboveMember, &state)?;
+                if target.role == Role::Owner && !by_role(action, &state) {
+                    keep_an_owner(conn, actor, chat).await?;
                 }
                 self.take_out(conn, actor, &target).await?;
                 Ok::<_, Error>(reread(conn, actor, chat).await?)
@@ -204,10 +213,11 @@ impl App {
             .transaction(async |conn| {
                 let state = lock_for(conn, actor, chat, Action::Leave).await?;
                 let (size, owners) = store::participants::counts(conn, &actor.tenant, chat).await?;
-                if state.viewer.role == Role::Owner && owners == 1 && size > 1 {
+                let me = state.viewer.ok_or_else(no_such_chat)?;
+                if me.role == Role::Owner && owners == 1 && size > 1 {
                     return Err(last_owner().into());
                 }
-                self.take_out(conn, actor, &state.viewer).await
+                self.take_out(conn, actor, &me).await
             })
             .await?;
         self.realtime.access_changed(chat);
@@ -251,7 +261,9 @@ impl App {
         let mut conn = self.connection().await?;
         let (participant, seq) = conn
             .transaction(async |conn| {
-                lock_for(conn, actor, chat, Action::ChangeRole).await?;
+                let action = Action::ChangeRole;
+                let state = lock_for(conn, actor, chat, action).await?;
+                record(conn, actor, &state, action, Target::Role(user, role)).await?;
                 let target = find(conn, actor, chat, user).await?;
                 let target = target.ok_or_else(no_such_participant)?;
                 if target.role == role {
@@ -288,6 +300,16 @@ impl App {
         };
         append(conn, actor, chat, self.clock.now(), vec![event], true).await
     }
+}
+
+/// Refuses to take the last owner out of a group in which others remain.
+async fn keep_an_owner(conn: &mut Connection, actor: &Actor, chat: ChatId) -> Result<(), Error> {
+    let (size, owners) = store::participants::counts(conn, &actor.tenant, chat).await?;
+    if owners == 1 && size > 1 {
+        let why = "The chat's last owner stays: make another owner first.";
+        return Err(Refusal::conflict(why).into());
+    }
+    Ok(())
 }
 
 async fn find(

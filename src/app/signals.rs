@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::access::{is_visible, no_such_chat, permit, read_for};
+use super::access::{is_visible, no_such_chat, permit_by_role, read_for};
 use super::messages::no_such_message;
 use super::{Actor, App, Clock, Error, IDS_MAX};
 use crate::model::{
@@ -77,7 +77,7 @@ impl App {
     ///
     /// [`Error::NotFound`] for a chat the actor may not see; [`Error::Unavailable`], [`Error::Internal`].
     pub async fn chat_signals(&self, actor: &Actor, chat: ChatId) -> Result<ChatSignals, Error> {
-        let Actor { tenant, user } = actor;
+        let Actor { tenant, user, .. } = actor;
         // Interest first, then access: what changes later is heard of.
         let mut watch = self.realtime.watch_signals(tenant, chat, user);
         let mut conn = self.connection().await?;
@@ -211,7 +211,7 @@ impl App {
     ///
     /// [`Error::Unavailable`] and [`Error::Internal`].
     pub async fn presence_set_visible(&self, actor: &Actor, visible: bool) -> Result<(), Error> {
-        let Actor { tenant, user } = actor;
+        let Actor { tenant, user, .. } = actor;
         let mut conn = self.connection().await?;
         if store::presences::set_visible(&mut conn, tenant, user, visible).await? {
             self.realtime.presence_changed(tenant, user);
@@ -229,7 +229,7 @@ impl Delivery {
     ) -> Result<(ChatId, i64), Refusal> {
         let state = self.chat_id.and_then(|id| states.get(&id));
         let state = state.ok_or_else(no_such_chat)?;
-        permit(Action::MarkRead, state)?;
+        permit_by_role(Action::MarkRead, state)?;
         let place = self.message_id.and_then(|id| seqs.get(&id));
         let visible =
             |(chat, seq): &&(ChatId, i64)| *chat == state.chat.id && *seq >= state.visible_from();
@@ -248,7 +248,9 @@ fn marked(
     let mut chats: Vec<ChatState> = named.filter_map(|id| states.remove(&id)).collect();
     for state in &mut chats {
         let seq = marks.get(&state.chat.id).copied().unwrap_or_default();
-        state.viewer.delivered_seq = state.viewer.delivered_seq.max(seq);
+        if let Some(viewer) = &mut state.viewer {
+            viewer.delivered_seq = viewer.delivered_seq.max(seq);
+        }
     }
     chats
 }

@@ -48,7 +48,7 @@ impl Seen {
     fn of(state: &ChatState) -> Self {
         Self {
             last_seq: state.chat.last_seq,
-            read_seq: state.viewer.read_seq,
+            read_seq: state.read_seq(),
             visible: is_visible(state),
         }
     }
@@ -97,8 +97,8 @@ fn tracked(state: &ChatState) -> Tracked {
     Tracked {
         chat_id: state.chat.id,
         head: state.chat.last_seq,
-        read_seq: state.viewer.read_seq,
-        joined_seq: state.viewer.joined_seq,
+        read_seq: state.read_seq(),
+        joined_seq: state.viewer.as_ref().map_or(0, |viewer| viewer.joined_seq),
     }
 }
 
@@ -122,7 +122,7 @@ impl ChatUpdates {
     }
 
     async fn look(&mut self) -> Result<(), Error> {
-        let Actor { tenant, user } = &self.actor;
+        let Actor { tenant, user, .. } = &self.actor;
         let mut conn = self.app.connection().await?;
         self.feed.attend(self.unread.iter().copied());
         let states = store::chats::states(&mut conn, tenant, user, &self.unread).await?;

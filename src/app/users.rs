@@ -9,9 +9,11 @@ impl App {
     ///
     /// # Errors
     ///
-    /// [`Error::Token`] for a token that is not accepted; [`Error::Unavailable`], [`Error::Internal`].
+    /// [`Error::Token`] for a token that is not accepted, [`Error::Revoked`] for one that is not any more; [`Error::Unavailable`], [`Error::Internal`].
     pub async fn authenticate(&self, token: &str) -> Result<Session, Error> {
         let (session, profile) = self.tokens.read(token, self.clock.now()).await?;
+        let session = self.granted(session);
+        self.refuse_revoked(&session).await?;
         self.bearer_seen(&session.actor, profile).await?;
         Ok(session)
     }

@@ -14,7 +14,7 @@ use super::scalar::DateTime;
 use super::user::User;
 use crate::app::Error;
 use crate::model::{
-    self, ChatId, ChatState, EventCursor, ListCursor, ListKey, Slice, Title, UnreadRange,
+    self, ChatId, ChatState, EventCursor, ListCursor, ListKey, Operation, Slice, Title, UnreadRange,
 };
 
 /// What sort of chat it is. It never changes.
@@ -41,24 +41,27 @@ pub(super) enum ChatHistory {
 /// A conversation, as the viewer sees it.
 #[derive(Debug, Clone)]
 pub(super) struct Chat {
-    chat: Arc<model::Chat>,
-    /// Null for the chat of the event that took it from the viewer's sight.
+    row: Arc<model::Chat>,
+    /// None for who is not in it.
     viewer: Option<model::Participant>,
+    /// Whether it is the chat of the event that took it from the viewer's sight: nothing in it is shown.
+    left: bool,
 }
 
 impl From<Arc<ChatState>> for Chat {
     fn from(state: Arc<ChatState>) -> Self {
         let ChatState { chat, viewer } = Arc::unwrap_or_clone(state);
         Self {
-            chat: Arc::new(chat),
-            viewer: Some(viewer),
+            row: Arc::new(chat),
+            viewer,
+            left: false,
         }
     }
 }
 
 impl Listed for Chat {
     fn place(&self) -> ListCursor {
-        ListCursor::Chat(self.chat.last_activity_at, self.chat.id)
+        ListCursor::Chat(self.row.last_activity_at, self.row.id)
     }
 }
 
@@ -76,34 +79,36 @@ impl Chat {
     pub(super) fn left(mut chat: model::Chat, seq: i64) -> Self {
         chat.last_seq = seq;
         Self {
-            chat: Arc::new(chat),
+            row: Arc::new(chat),
             viewer: None,
+            left: true,
         }
     }
 
-    /// A chat as a write left it, at whose head the rest of the answer is read.
+    /// A chat as a write left it, at whose head the rest of the answer is read. An error where the token does not
+    /// permit to read it: the write was done nevertheless.
     pub(super) async fn after_write(
         ctx: &Context<'_>,
         state: Option<ChatState>,
-    ) -> Result<Option<Self>> {
+    ) -> Result<Option<Result<Self>>> {
         let Some(state) = state.map(Arc::new) else {
             return Ok(None);
         };
         ctx.loaders()?.remember(&[Arc::clone(&state)]).await;
-        Ok(Some(state.into()))
+        Ok(ctx.shown(Operation::Chat, Some(state.into())))
     }
 
     /// The first entry of the log that the viewer sees.
     fn visible_from(&self) -> i64 {
         let viewer = self.viewer.as_ref();
-        viewer.map_or(1, |viewer| self.chat.visible_from(viewer))
+        viewer.map_or(1, |viewer| self.row.visible_from(viewer))
     }
 
     async fn cursor(&self, ctx: &Context<'_>, seq: i64) -> Result<String> {
         let epoch = ctx.app()?.epoch().await.map_err(to_graphql)?;
         let cursor = EventCursor {
             epoch,
-            chat_id: self.chat.id,
+            chat_id: self.row.id,
             seq,
         };
         Ok(cursor.encode())
@@ -115,42 +120,42 @@ impl Chat {
 impl Chat {
     /// The chat's id.
     pub(super) async fn id(&self) -> ID {
-        ID(self.chat.id.to_string())
+        ID(self.row.id.to_string())
     }
 
     /// Direct or group.
     async fn kind(&self) -> ChatKind {
-        self.chat.kind.into()
+        self.row.kind.into()
     }
 
     /// How much of the chat's messages and events its participants see. A direct chat's is always `WHOLE`.
     async fn history(&self) -> ChatHistory {
-        self.chat.history.into()
+        self.row.history.into()
     }
 
     /// The title of a group. Null for a direct chat.
     async fn title(&self) -> Option<&str> {
-        self.chat.title.as_deref()
+        self.row.title.as_deref()
     }
 
     /// When the chat was opened.
     async fn created_at(&self) -> DateTime {
-        self.chat.created_at.into()
+        self.row.created_at.into()
     }
 
     /// Who opened the chat. It is nullable because it crosses to another record.
     async fn created_by(&self) -> Option<User> {
-        self.chat.created_by.clone().map(User::new)
+        self.row.created_by.clone().map(User::new)
     }
 
     /// When the newest message was sent, or else when the chat was opened.
     async fn last_activity_at(&self) -> DateTime {
-        self.chat.last_activity_at.into()
+        self.row.last_activity_at.into()
     }
 
     /// When the chat was deleted. Null while it is live. Only who can restore a deleted chat sees it.
     async fn deleted_at(&self) -> Option<DateTime> {
-        self.chat.deleted_at.map(DateTime::from)
+        self.row.deleted_at.map(DateTime::from)
     }
 
     /// The chat's messages that the viewer sees, oldest first: `last: 50` is the newest page, and `before`
@@ -165,13 +170,13 @@ impl Chat {
             String,
         >,
     ) -> Result<MessageConnection> {
-        let id = self.chat.id;
+        let id = self.row.id;
         let key = ListKey::Messages(id);
-        if self.viewer.is_none() {
+        if self.left {
             return Ok(MessageConnection::new(key, Slice::empty()));
         }
         let args = page_args(first, after, last, before);
-        let visible = (self.visible_from(), self.chat.last_seq);
+        let visible = (self.visible_from(), self.row.last_seq);
         let page = ctx
             .app()?
             .messages_page(ctx.actor()?, id, visible, &args)
@@ -183,10 +188,10 @@ impl Chat {
 
     /// The newest message that the viewer sees, also when it is deleted. Null where there is none.
     async fn last_message(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
-        if self.viewer.is_none() {
+        if self.left {
             return Ok(None);
         }
-        let (id, head) = (self.chat.id, self.chat.last_seq);
+        let (id, head) = (self.row.id, self.row.last_seq);
         let message = ctx.loaders()?.message_up_to(id, head).await?;
         Ok(message.map(Message::from))
     }
@@ -205,9 +210,10 @@ impl Chat {
             String,
         >,
     ) -> Result<ParticipantConnection> {
-        let id = self.chat.id;
+        ctx.permit(Operation::Participant)?;
+        let id = self.row.id;
         let key = ListKey::Participants(id);
-        if self.viewer.is_none() {
+        if self.left {
             return Ok(ParticipantConnection::new(key, Slice::empty()));
         }
         let args = page_args(first, after, last, before);
@@ -220,9 +226,11 @@ impl Chat {
         Ok(ParticipantConnection::new(key, participants))
     }
 
-    /// The viewer's own membership. Null only in the event that ended it.
-    async fn viewer_participant(&self) -> Option<Participant> {
-        self.viewer.clone().map(Participant::from)
+    /// The viewer's own membership. Null in the event that ended it, and for an administrator of the tenant who is
+    /// not in the chat.
+    async fn viewer_participant(&self, ctx: &Context<'_>) -> Option<Result<Participant>> {
+        let participant = self.viewer.clone().map(Participant::from);
+        ctx.shown(Operation::Participant, participant)
     }
 
     /// How many live messages of others stand behind the viewer's read mark. It is exact up to 100, and
@@ -232,9 +240,9 @@ impl Chat {
             return Ok(0);
         };
         let range = UnreadRange {
-            chat_id: self.chat.id,
+            chat_id: self.row.id,
             after: viewer.read_seq.max(self.visible_from() - 1),
-            head: self.chat.last_seq,
+            head: self.row.last_seq,
         };
         Ok(i32::try_from(ctx.loaders()?.unread(range).await?)?)
     }
@@ -242,7 +250,7 @@ impl Chat {
     /// Where the chat's event log stands for this answer: handed to `chatEvents(after:)`, the stream
     /// continues exactly where this answer ends, with nothing missed and nothing repeated.
     async fn event_cursor(&self, ctx: &Context<'_>) -> Result<String> {
-        self.cursor(ctx, self.chat.last_seq).await
+        self.cursor(ctx, self.row.last_seq).await
     }
 
     /// Stands before the first event that the viewer sees: `chatEvents(after:)` from here replays the whole
@@ -311,7 +319,7 @@ macro_rules! chat_payload {
         #[derive(Debug, SimpleObject)]
         struct $name {
             /// The chat as it is now. Null where `userErrors` says why.
-            chat: Option<Chat>,
+            chat: Option<Result<Chat>>,
             /// What the caller can mend. Empty on success.
             user_errors: Vec<UserError>,
         }
@@ -367,7 +375,7 @@ impl ChatMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "With whom to open a direct chat.")] input: OpenDirectChatInput,
     ) -> Result<Option<OpenDirectChatPayload>> {
-        let (app, actor) = ctx.fresh()?;
+        let (app, actor) = ctx.fresh(Operation::OpenDirectChat)?;
         let open = async {
             let other = user_id(&input.user_id, "userId")?;
             app.chat_open_direct(actor, other).await
@@ -381,7 +389,7 @@ impl ChatMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "What group to make, and with whom.")] input: CreateGroupChatInput,
     ) -> Result<Option<CreateGroupChatPayload>> {
-        let (app, actor) = ctx.fresh()?;
+        let (app, actor) = ctx.fresh(Operation::CreateGroupChat)?;
         let create = async {
             let title = Title::new(&input.title).map_err(|refusal| refusal.at("title"))?;
             let others = user_ids(&input.participant_ids, "participantIds")?;
@@ -397,7 +405,7 @@ impl ChatMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "What title to give to which group.")] input: RenameChatInput,
     ) -> Result<Option<RenameChatPayload>> {
-        let (app, actor) = ctx.fresh()?;
+        let (app, actor) = ctx.fresh(Operation::RenameChat)?;
         let rename = async {
             let title = Title::new(&input.title).map_err(|refusal| refusal.at("title"))?;
             let id = chat_id(&input.chat_id)?;
@@ -414,7 +422,7 @@ impl ChatMutation {
         #[graphql(desc = "How much of which group its participants see.")]
         input: ChangeChatHistoryInput,
     ) -> Result<Option<ChangeChatHistoryPayload>> {
-        let (app, actor) = ctx.fresh()?;
+        let (app, actor) = ctx.fresh(Operation::ChangeChatHistory)?;
         let change = async {
             let id = chat_id(&input.chat_id)?;
             app.chat_change_history(actor, id, input.history.into())
@@ -430,7 +438,7 @@ impl ChatMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which chat to delete.")] input: DeleteChatInput,
     ) -> Result<Option<DeleteChatPayload>> {
-        let (app, actor) = ctx.fresh()?;
+        let (app, actor) = ctx.fresh(Operation::DeleteChat)?;
         let delete = async {
             let id = chat_id(&input.chat_id)?;
             app.chat_delete(actor, id).await
@@ -445,7 +453,7 @@ impl ChatMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which chat to restore.")] input: RestoreChatInput,
     ) -> Result<Option<RestoreChatPayload>> {
-        let (app, actor) = ctx.fresh()?;
+        let (app, actor) = ctx.fresh(Operation::RestoreChat)?;
         let restore = async {
             let id = chat_id(&input.chat_id)?;
             app.chat_restore(actor, id).await

@@ -10,6 +10,7 @@ use super::execute::Turns;
 use super::feed::Feed;
 use super::loaders::Loaders;
 use crate::app::{Actor, App, Error};
+use crate::model::Operation;
 
 /// What a request brings along: to be given to it as data.
 pub struct RequestContext {
@@ -34,6 +35,11 @@ impl RequestContext {
     /// so it is not shared.
     #[must_use]
     pub fn new(app: Arc<App>, actor: Option<Actor>) -> Self {
+        Self::again(app, actor.map(|actor| actor.in_operation(None)))
+    }
+
+    /// The context of one more execution of the same operation.
+    pub(super) fn again(app: Arc<App>, actor: Option<Actor>) -> Self {
         let turns = Turns::default();
         let loaders = actor
             .as_ref()
@@ -98,8 +104,16 @@ pub(super) trait ContextExt<'a> {
     /// What the execution of a subscription is for.
     fn feed(&self) -> Result<&'a Feed>;
 
+    /// The person the request is for, where their token permits this: to be asked before anything is looked up,
+    /// so that the answer says nothing of what there is. `FORBIDDEN` where it does not.
+    fn permit(&self, operation: Operation) -> Result<&'a Actor>;
+
+    /// What a nullable field leads to, where the token permits to be shown this type: else the field is null, with
+    /// an error of its own.
+    fn shown<T>(&self, ty: Operation, found: Option<T>) -> Option<Result<T>>;
+
     /// The same for a resolver that writes: what was read before is forgotten.
-    fn fresh(&self) -> Result<(&'a Arc<App>, &'a Actor)>;
+    fn fresh(&self, operation: Operation) -> Result<(&'a Arc<App>, &'a Actor)>;
 }
 
 impl<'a> ContextExt<'a> for Context<'a> {
@@ -129,8 +143,20 @@ impl<'a> ContextExt<'a> for Context<'a> {
         Ok(&request(self)?.feed)
     }
 
-    fn fresh(&self) -> Result<(&'a Arc<App>, &'a Actor)> {
+    fn permit(&self, operation: Operation) -> Result<&'a Actor> {
         let actor = self.actor()?;
+        match actor.grants.lacking(operation) {
+            None => Ok(actor),
+            Some(permission) => Err(to_graphql(Error::Forbidden(permission))),
+        }
+    }
+
+    fn shown<T>(&self, ty: Operation, found: Option<T>) -> Option<Result<T>> {
+        found.map(|found| self.permit(ty).map(|_| found))
+    }
+
+    fn fresh(&self, operation: Operation) -> Result<(&'a Arc<App>, &'a Actor)> {
+        let actor = self.permit(operation)?;
         self.loaders()?.forget();
         Ok((self.app()?, actor))
     }

@@ -10,6 +10,7 @@ use crate::model::{Refusal, RefusalCode};
 /// The codes of top-level errors, in `extensions.code`.
 pub(super) mod code {
     pub(in crate::graphql) const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
+    pub(super) const FORBIDDEN: &str = "FORBIDDEN";
     pub(super) const NOT_FOUND: &str = "NOT_FOUND";
     pub(super) const BAD_USER_INPUT: &str = "BAD_USER_INPUT";
     pub(super) const CURSOR_EXPIRED: &str = "CURSOR_EXPIRED";
@@ -83,7 +84,8 @@ pub(super) fn to_graphql(error: Error) -> async_graphql::Error {
 
 fn code_of(error: &Error) -> &'static str {
     match error {
-        Error::Unauthenticated | Error::Token(_) => code::UNAUTHENTICATED,
+        Error::Unauthenticated | Error::Token(_) | Error::Revoked => code::UNAUTHENTICATED,
+        Error::Forbidden(_) => code::FORBIDDEN,
         Error::NotFound(_) => code::NOT_FOUND,
         Error::BadInput(_) | Error::Refused(_) => code::BAD_USER_INPUT,
         Error::CursorExpired => code::CURSOR_EXPIRED,

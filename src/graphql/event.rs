@@ -13,7 +13,7 @@ use super::message::Message;
 use super::participant::ParticipantRole;
 use super::scalar::DateTime;
 use super::user::User;
-use crate::model::{Change, Event, EventCursor};
+use crate::model::{Change, Event, EventCursor, Operation};
 
 /// What all events share.
 #[derive(Debug, Clone)]
@@ -283,7 +283,7 @@ impl EventSubscription {
         )]
         after: Option<String>,
     ) -> Result<impl Stream<Item = ChatEvent> + use<'ctx>> {
-        ctx.actor()?;
+        ctx.permit(Operation::FollowChatEvents)?;
         let after = ctx.resume()?.map(str::to_owned).or(after);
         let wanted = Wanted::Events(followed_chat(&chat_id)?, after);
         let resolve = |item| match item {

@@ -13,7 +13,7 @@ use super::payload::{chat_id, message_id, outcome};
 use super::scalar::DateTime;
 use super::user::User;
 use crate::app::{Actor, App, Error, SendMessage};
-use crate::model::{self, Body, IdempotencyKey, ListCursor};
+use crate::model::{self, Body, IdempotencyKey, ListCursor, Operation};
 
 /// A message of a chat. A deleted message keeps its place and loses its body.
 #[derive(Debug, Clone)]
@@ -165,15 +165,18 @@ macro_rules! message_payload {
         #[derive(Debug, SimpleObject)]
         struct $name {
             /// The message as it is now. Null where `userErrors` says why.
-            message: Option<Message>,
+            message: Option<Result<Message>>,
             /// What the caller can mend. Empty on success.
             user_errors: Vec<UserError>,
         }
 
         impl $name {
-            fn new(result: Result<model::Message, Error>) -> Result<Option<Self>> {
+            fn new(
+                ctx: &Context<'_>,
+                result: Result<model::Message, Error>,
+            ) -> Result<Option<Self>> {
                 let (message, user_errors) = outcome(result)?;
-                let message = message.map(Message::from);
+                let message = ctx.shown(Operation::Message, message.map(Message::from));
                 Ok(Some(Self { message, user_errors }))
             }
         }
@@ -201,7 +204,7 @@ message_payload!(
 #[derive(Debug, SimpleObject)]
 struct MarkChatReadPayload {
     /// The chat as it is now. Null where `userErrors` says why.
-    chat: Option<Chat>,
+    chat: Option<Result<Chat>>,
     /// What the caller can mend. Empty on success.
     user_errors: Vec<UserError>,
 }
@@ -219,8 +222,8 @@ impl MessageMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "What to send, and where.")] input: SendMessageInput,
     ) -> Result<Option<SendMessagePayload>> {
-        let (app, actor) = ctx.fresh()?;
-        SendMessagePayload::new(send(app, actor, input).await)
+        let (app, actor) = ctx.fresh(Operation::SendMessage)?;
+        SendMessagePayload::new(ctx, send(app, actor, input).await)
     }
 
     /// Changes the text of a message of the viewer's own. What it was before stays in the chat's log.
@@ -229,13 +232,13 @@ impl MessageMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which message to change, and to what.")] input: EditMessageInput,
     ) -> Result<Option<EditMessagePayload>> {
-        let (app, actor) = ctx.fresh()?;
+        let (app, actor) = ctx.fresh(Operation::EditMessage)?;
         let edit = async {
             let body = Body::new(input.body).map_err(|refusal| refusal.at("body"))?;
             let id = message_id(&input.message_id, "messageId")?;
             app.message_edit(actor, id, &body).await
         };
-        EditMessagePayload::new(edit.await)
+        EditMessagePayload::new(ctx, edit.await)
     }
 
     /// Deletes a message: the viewer's own, or anybody's for an admin or owner of a group. It keeps its
@@ -245,12 +248,12 @@ impl MessageMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which message to delete.")] input: DeleteMessageInput,
     ) -> Result<Option<DeleteMessagePayload>> {
-        let (app, actor) = ctx.fresh()?;
+        let (app, actor) = ctx.fresh(Operation::DeleteMessage)?;
         let delete = async {
             let id = message_id(&input.message_id, "messageId")?;
             app.message_delete(actor, id).await
         };
-        DeleteMessagePayload::new(delete.await)
+        DeleteMessagePayload::new(ctx, delete.await)
     }
 
     /// Undoes the deletion of a message: for whoever deleted it, and for an admin or owner of a group.
@@ -259,12 +262,12 @@ impl MessageMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which message to restore.")] input: RestoreMessageInput,
     ) -> Result<Option<RestoreMessagePayload>> {
-        let (app, actor) = ctx.fresh()?;
+        let (app, actor) = ctx.fresh(Operation::RestoreMessage)?;
         let restore = async {
             let id = message_id(&input.message_id, "messageId")?;
             app.message_restore(actor, id).await
         };
-        RestoreMessagePayload::new(restore.await)
+        RestoreMessagePayload::new(ctx, restore.await)
     }
 
     /// Moves the viewer's read mark of a chat forward to a message, never back.
@@ -273,7 +276,7 @@ impl MessageMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Up to where a chat is read.")] input: MarkChatReadInput,
     ) -> Result<Option<MarkChatReadPayload>> {
-        let (app, actor) = ctx.fresh()?;
+        let (app, actor) = ctx.fresh(Operation::MarkChatRead)?;
         let mark = async {
             let chat = chat_id(&input.chat_id)?;
             let id = message_id(&input.message_id, "messageId")?;

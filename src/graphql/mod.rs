@@ -18,6 +18,7 @@ mod message;
 mod node;
 mod participant;
 mod payload;
+mod revocation;
 mod root;
 mod scalar;
 mod selection;

@@ -11,7 +11,7 @@ use super::payload::{chat_id, outcome, user_id, user_ids};
 use super::scalar::DateTime;
 use super::signal::Presence;
 use super::user::User;
-use crate::model::{self, ListCursor};
+use crate::model::{self, ListCursor, Operation};
 
 /// What a participant may do in a group. Both participants of a direct chat are members.
 #[derive(Debug, Enum, Clone, Copy, PartialEq, Eq)]
@@ -134,10 +134,10 @@ struct LeaveChatInput {
 #[derive(Debug, SimpleObject)]
 struct AddParticipantsPayload {
     /// The chat as it is now. Null where `userErrors` says why.
-    chat: Option<Chat>,
+    chat: Option<Result<Chat>>,
     /// The participants that were named, those among them who were in already. Null where `userErrors`
     /// says why.
-    participants: Option<Vec<Participant>>,
+    participants: Option<Result<Vec<Participant>>>,
     /// What the caller can mend. Empty on success.
     user_errors: Vec<UserError>,
 }
@@ -146,7 +146,7 @@ struct AddParticipantsPayload {
 #[derive(Debug, SimpleObject)]
 struct RemoveParticipantPayload {
     /// The chat as it is now. Null where `userErrors` says why, and for who removed themselves.
-    chat: Option<Chat>,
+    chat: Option<Result<Chat>>,
     /// What the caller can mend. Empty on success.
     user_errors: Vec<UserError>,
 }
@@ -155,7 +155,7 @@ struct RemoveParticipantPayload {
 #[derive(Debug, SimpleObject)]
 struct ChangeParticipantRolePayload {
     /// The participant as they are now. Null where `userErrors` says why.
-    participant: Option<Participant>,
+    participant: Option<Result<Participant>>,
     /// What the caller can mend. Empty on success.
     user_errors: Vec<UserError>,
 }
@@ -182,7 +182,7 @@ impl ParticipantMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Whom to add to which group.")] input: AddParticipantsInput,
     ) -> Result<Option<AddParticipantsPayload>> {
-        let (app, actor) = ctx.fresh()?;
+        let (app, actor) = ctx.fresh(Operation::AddParticipants)?;
         let role = input.role.unwrap_or(ParticipantRole::Member).into();
         let add = async {
             let users = user_ids(&input.user_ids, "userIds")?;
@@ -193,6 +193,7 @@ impl ParticipantMutation {
         let (state, participants) = added.unzip();
         let chat = Chat::after_write(ctx, state).await?;
         let participants = participants.map(|all| all.into_iter().map(Participant::from).collect());
+        let participants = ctx.shown(Operation::Participant, participants);
         Ok(Some(AddParticipantsPayload {
             chat,
             participants,
@@ -206,7 +207,7 @@ impl ParticipantMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Whom to remove from which group.")] input: RemoveParticipantInput,
     ) -> Result<Option<RemoveParticipantPayload>> {
-        let (app, actor) = ctx.fresh()?;
+        let (app, actor) = ctx.fresh(Operation::RemoveParticipant)?;
         let remove = async {
             let user = user_id(&input.user_id, "userId")?;
             let chat = chat_id(&input.chat_id)?;
@@ -223,7 +224,7 @@ impl ParticipantMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Whose role to change, and to what.")] input: ChangeParticipantRoleInput,
     ) -> Result<Option<ChangeParticipantRolePayload>> {
-        let (app, actor) = ctx.fresh()?;
+        let (app, actor) = ctx.fresh(Operation::ChangeParticipantRole)?;
         let role = input.role.into();
         let change = async {
             let user = user_id(&input.user_id, "userId")?;
@@ -232,7 +233,7 @@ impl ParticipantMutation {
         };
         let (participant, user_errors) = outcome(change.await)?;
         Ok(Some(ChangeParticipantRolePayload {
-            participant: participant.map(Participant),
+            participant: ctx.shown(Operation::Participant, participant.map(Participant)),
             user_errors,
         }))
     }
@@ -243,7 +244,7 @@ impl ParticipantMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which group to leave.")] input: LeaveChatInput,
     ) -> Result<Option<LeaveChatPayload>> {
-        let (app, actor) = ctx.fresh()?;
+        let (app, actor) = ctx.fresh(Operation::LeaveChat)?;
         let leave = async {
             let chat = chat_id(&input.chat_id)?;
             app.participant_leave(actor, chat).await

@@ -17,12 +17,13 @@ use super::event::EventSubscription;
 use super::message::MessageMutation;
 use super::node::{Node, nodes};
 use super::participant::ParticipantMutation;
+use super::revocation::RevocationMutation;
 use super::selection::operation;
 use super::signal::{SignalMutation, SignalSubscription};
 use super::update::UpdateSubscription;
 use super::user::User;
 use crate::app::App;
-use crate::model::{ChatFilter, ChatId, UserId};
+use crate::model::{ChatFilter, ChatId, Operation, UserId};
 
 /// The schema, ready to execute. Requests bring a [`super::RequestContext`] as data.
 pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
@@ -63,6 +64,7 @@ impl Query {
         ctx: &Context<'_>,
         #[graphql(desc = "The id.")] id: ID,
     ) -> Result<Option<Node>> {
+        ctx.permit(Operation::ReadNode)?;
         let found = nodes(ctx, std::slice::from_ref(&id)).await?;
         Ok(found.into_iter().flatten().next())
     }
@@ -74,6 +76,7 @@ impl Query {
         ctx: &Context<'_>,
         #[graphql(desc = "The ids, at most 100.")] ids: Vec<ID>,
     ) -> Result<Vec<Option<Node>>> {
+        ctx.permit(Operation::ReadNodes)?;
         nodes(ctx, &ids).await
     }
 
@@ -83,7 +86,7 @@ impl Query {
         ctx: &Context<'_>,
         #[graphql(desc = "The id, as the application knows it.")] id: ID,
     ) -> Result<Option<User>> {
-        ctx.actor()?;
+        ctx.permit(Operation::ReadUser)?;
         let Ok(id) = UserId::new(id.as_str()) else {
             return Ok(None);
         };
@@ -96,7 +99,7 @@ impl Query {
         ctx: &Context<'_>,
         #[graphql(desc = "The chat's id.")] id: ID,
     ) -> Result<Option<Chat>> {
-        ctx.actor()?;
+        ctx.permit(Operation::ReadChat)?;
         let id: Result<ChatId, _> = id.parse();
         let Ok(id) = id else {
             return Ok(None);
@@ -117,7 +120,7 @@ impl Query {
             ChatFilterInput,
         >,
     ) -> Result<ChatConnection> {
-        let actor = ctx.actor()?;
+        let actor = ctx.permit(Operation::ListChats)?;
         let filter = filter.map_or_else(ChatFilter::default, |filter| ChatFilter {
             kind: filter.kind.map(Into::into),
             include_deleted: filter.include_deleted.unwrap_or(false),
@@ -138,6 +141,7 @@ pub struct Mutation(
     ParticipantMutation,
     MessageMutation,
     SignalMutation,
+    RevocationMutation,
 );
 
 /// What can be followed as it happens.

@@ -33,3 +33,9 @@ impl From<chrono::DateTime<Utc>> for DateTime {
         Self(time)
     }
 }
+
+impl From<DateTime> for chrono::DateTime<Utc> {
+    fn from(time: DateTime) -> Self {
+        time.0
+    }
+}

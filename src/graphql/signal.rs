@@ -15,7 +15,7 @@ use super::payload::{chat_id, outcome};
 use super::scalar::DateTime;
 use super::user::User;
 use crate::app;
-use crate::model::{self, ChatId, ParticipantId, Signal, UserId};
+use crate::model::{self, ChatId, Operation, ParticipantId, Signal, UserId};
 
 /// Whether a person is connected.
 #[derive(Debug, Enum, Clone, Copy, PartialEq, Eq)]
@@ -228,7 +228,7 @@ impl SignalSubscription {
         ctx: &Context<'ctx>,
         #[graphql(desc = "The chat, one that the viewer is in.")] chat_id: ID,
     ) -> Result<impl Stream<Item = ChatSignal> + use<'ctx>> {
-        ctx.actor()?;
+        ctx.permit(Operation::FollowChatSignals)?;
         let wanted = Wanted::Signals(followed_chat(&chat_id)?);
         let resolve = |item| match item {
             Item::Signal(signal) => Some(signal.into()),
@@ -274,7 +274,7 @@ struct SetPresenceVisibilityInput {
 #[derive(Debug, SimpleObject)]
 struct SetTypingPayload {
     /// The chat as it is now. Null where `userErrors` says why.
-    chat: Option<Chat>,
+    chat: Option<Result<Chat>>,
     /// What the caller can mend. Empty on success.
     user_errors: Vec<UserError>,
 }
@@ -283,7 +283,7 @@ struct SetTypingPayload {
 #[derive(Debug, SimpleObject)]
 struct MarkChatDeliveredPayload {
     /// The chats that were named, in their order. Null where `userErrors` says why.
-    chats: Option<Vec<Chat>>,
+    chats: Option<Result<Vec<Chat>>>,
     /// What the caller can mend, one for each mark at fault. Empty on success.
     user_errors: Vec<UserError>,
 }
@@ -311,7 +311,7 @@ impl SignalMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Whether the viewer types, and where.")] input: SetTypingInput,
     ) -> Result<Option<SetTypingPayload>> {
-        let (app, actor) = ctx.fresh()?;
+        let (app, actor) = ctx.fresh(Operation::SetTyping)?;
         let set = async {
             let id = chat_id(&input.chat_id)?;
             app.chat_set_typing(actor, id, input.typing).await
@@ -329,7 +329,7 @@ impl SignalMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "What has arrived on the viewer's device.")] input: MarkChatDeliveredInput,
     ) -> Result<Option<MarkChatDeliveredPayload>> {
-        let (app, actor) = ctx.fresh()?;
+        let (app, actor) = ctx.fresh(Operation::MarkChatDelivered)?;
         let deliveries = input.marks.iter().map(|mark| app::Delivery {
             chat_id: mark.chat_id.parse().ok(),
             message_id: mark.message_id.parse().ok(),
@@ -342,6 +342,7 @@ impl SignalMutation {
                 for state in states {
                     chats.extend(Chat::after_write(ctx, Some(state)).await?);
                 }
+                let chats: Result<Vec<Chat>> = chats.into_iter().collect();
                 MarkChatDeliveredPayload {
                     chats: Some(chats),
                     user_errors: Vec::new(),
@@ -360,7 +361,7 @@ impl SignalMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Whether to show one's presence.")] input: SetPresenceVisibilityInput,
     ) -> Result<Option<SetPresenceVisibilityPayload>> {
-        let (app, actor) = ctx.fresh()?;
+        let (app, actor) = ctx.fresh(Operation::SetPresenceVisibility)?;
         let set = app.presence_set_visible(actor, input.visible).await;
         let (done, user_errors) = outcome(set)?;
         let viewer = done.map(|()| User::new(actor.user.clone()));

@@ -7,6 +7,7 @@ use super::chat::Chat;
 use super::context::ContextExt as _;
 use super::feed::{Item, Wanted, follow};
 use crate::app;
+use crate::model::Operation;
 
 /// What became of a chat for the viewer.
 #[derive(Debug, Enum, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +44,7 @@ impl UpdateSubscription {
         &self,
         ctx: &Context<'ctx>,
     ) -> Result<impl Stream<Item = ChatUpdate> + use<'ctx>> {
-        ctx.actor()?;
+        ctx.permit(Operation::FollowChatUpdates)?;
         let resolve = |item| match item {
             Item::Update(update) => Some(update.into()),
             Item::Event(_) | Item::Signal(_) => None,

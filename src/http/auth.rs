@@ -3,6 +3,7 @@
 
 use axum::http::{HeaderMap, header};
 
+use super::layers::id_of;
 use crate::app::{App, Error, Session, TokenError};
 
 /// The session of a request's headers; `None` where they carry no token.
@@ -11,23 +12,29 @@ pub(super) async fn session_of(app: &App, headers: &HeaderMap) -> Result<Option<
         return Ok(None);
     };
     let line = line.to_str().or(Err(TokenError::Malformed))?;
-    session_of_line(app, line).await.map(Some)
+    session_of_line(app, line, id_of(headers)).await.map(Some)
 }
 
 /// The session of a `Bearer …` line.
-pub(super) async fn session_of_line(app: &App, line: &str) -> Result<Session, Error> {
+async fn session_of_line(
+    app: &App,
+    line: &str,
+    request_id: Option<&str>,
+) -> Result<Session, Error> {
     let (scheme, token) = line.trim().split_once(' ').ok_or(TokenError::Malformed)?;
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(TokenError::Malformed.into());
     }
-    app.authenticate(token.trim()).await
+    let session = app.authenticate(token.trim()).await?;
+    Ok(session.named(request_id))
 }
 
 /// The session of a socket's `connection_init` payload: the member `authorization`, in any case of its
-/// letters; `None` where it carries no token.
+/// letters; `None` where it carries no token. `request_id` is that of the upgrade.
 pub(super) async fn session_of_init(
     app: &App,
     payload: Option<&serde_json::Value>,
+    request_id: Option<&str>,
 ) -> Result<Option<Session>, Error> {
     let members = payload.and_then(serde_json::Value::as_object);
     let line = members
@@ -37,7 +44,9 @@ pub(super) async fn session_of_init(
         .map(|(_, value)| value);
     match line {
         None | Some(serde_json::Value::Null) => Ok(None),
-        Some(serde_json::Value::String(line)) => session_of_line(app, line).await.map(Some),
+        Some(serde_json::Value::String(line)) => {
+            session_of_line(app, line, request_id).await.map(Some)
+        }
         Some(_) => Err(TokenError::Malformed.into()),
     }
 }

@@ -188,7 +188,11 @@ fn status_of(headers: &HeaderMap, response: &Response) -> StatusCode {
 
 /// Refuses a request for who it is from.
 fn reject(headers: &HeaderMap, error: Error) -> Answer {
-    let status = if matches!(error, Error::Token(_) | Error::Unauthenticated) {
+    let refused = matches!(
+        error,
+        Error::Token(_) | Error::Revoked | Error::Unauthenticated
+    );
+    let status = if refused {
         StatusCode::UNAUTHORIZED
     } else if matches!(error, Error::Unavailable(_)) {
         StatusCode::SERVICE_UNAVAILABLE

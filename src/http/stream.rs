@@ -9,7 +9,8 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::future::{BoxFuture, Shared};
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +34,7 @@ pub(super) enum Told {
     Alive,
     /// The operation has ended. Nothing follows.
     Completed,
-    /// The token's time is over. Nothing follows.
+    /// The token is not accepted any more. Nothing follows.
     Expired,
     /// The server stops. Nothing follows.
     Stopping,
@@ -58,9 +59,12 @@ pub(super) fn answer<F: Format>(
 ) -> Response {
     let actor = session.as_ref().map(|session| session.actor.clone());
     let operation = operation::start(state, actor, request, sse::last_event_id(headers), None);
-    let left = session.map(|session| session.time_left(state.app.clock.now()));
+    let left = session
+        .as_ref()
+        .map(|session| session.time_left(state.app.clock.now()));
     let ends = Ends {
         expires: left.and_then(|left| Instant::now().checked_add(left)),
+        revoked: session.map(|session| state.app.revoked(&session).boxed().shared()),
         by_itself: operation.ends,
         shutdown: state.shutdown.clone(),
         drain_within: state.options.drain_within,
@@ -126,6 +130,8 @@ fn tell(
 #[derive(Debug, Clone)]
 pub(super) struct Ends {
     expires: Option<Instant>,
+    /// Comes when the token is revoked.
+    revoked: Option<Shared<BoxFuture<'static, ()>>>,
     /// Whether the operation ends by itself soon.
     by_itself: bool,
     shutdown: CancellationToken,
@@ -133,11 +139,23 @@ pub(super) struct Ends {
 }
 
 impl Ends {
-    /// Waits until the token's time is over.
+    /// Waits until the token is not accepted any more: its time is over, or it is revoked.
     async fn expired(&self) {
-        match self.expires {
-            None => pending().await,
-            Some(at) => sleep_until(at).await,
+        let expired = async {
+            match self.expires {
+                None => pending().await,
+                Some(at) => sleep_until(at).await,
+            }
+        };
+        let revoked = async {
+            match self.revoked.clone() {
+                None => pending().await,
+                Some(revoked) => revoked.await,
+            }
+        };
+        tokio::select! {
+            () = expired => {}
+            () = revoked => {}
         }
     }
 
@@ -151,12 +169,9 @@ impl Ends {
 
     /// Waits until a reader who is behind has had their time to hear of the end.
     pub(super) async fn overdue(&self) {
-        let last = self.expires.and_then(|at| at.checked_add(GRACE));
         let expired = async {
-            match last {
-                None => pending().await,
-                Some(at) => sleep_until(at).await,
-            }
+            self.expired().await;
+            sleep(GRACE).await;
         };
         let stopped = async {
             self.stopped().await;

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::{Queryable, Selectable};
 
 use super::closed_set::closed_set;
-use super::{ChatId, Participant, Refusal, Standing, TenantId, UserId};
+use super::{Capacity, ChatId, Participant, Refusal, Standing, TenantId, UserId};
 use crate::schema::chats;
 
 /// The most characters (Unicode scalar values) a title may have.
@@ -76,16 +76,16 @@ pub fn visible_from(history: ChatHistory, joined_seq: i64) -> i64 {
     }
 }
 
-/// A chat as one of its participants sees it, read in one statement.
+/// A chat as somebody sees it, read in one statement.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(check_for_backend(diesel::pg::Pg))]
 pub struct ChatState {
     /// The chat's row.
     #[diesel(embed)]
     pub chat: Chat,
-    /// The viewer's own membership.
+    /// The viewer's own membership. None for an administrator who is not in the chat.
     #[diesel(embed)]
-    pub viewer: Participant,
+    pub viewer: Option<Participant>,
 }
 
 impl ChatState {
@@ -94,7 +94,10 @@ impl ChatState {
     pub fn standing(&self) -> Standing {
         Standing {
             kind: self.chat.kind,
-            role: self.viewer.role,
+            capacity: match &self.viewer {
+                Some(viewer) => Capacity::Participant(viewer.role),
+                None => Capacity::Administrator,
+            },
             deleted: self.chat.deleted_at.is_some(),
         }
     }
@@ -102,7 +105,14 @@ impl ChatState {
     /// The first entry of the log that the viewer sees.
     #[must_use]
     pub fn visible_from(&self) -> i64 {
-        self.chat.visible_from(&self.viewer)
+        let viewer = self.viewer.as_ref();
+        viewer.map_or(1, |viewer| self.chat.visible_from(viewer))
+    }
+
+    /// The viewer's read mark.
+    #[must_use]
+    pub fn read_seq(&self) -> i64 {
+        self.viewer.as_ref().map_or(0, |viewer| viewer.read_seq)
     }
 
     /// Whether the viewer sees the entry of the log at `seq`, if there is one.

@@ -2,13 +2,22 @@
 
 use super::{ChatKind, Role};
 
-/// The facts a decision rests on, of someone who is in the chat.
+/// As what somebody acts in a chat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Capacity {
+    /// As one who is in it, with this role.
+    Participant(Role),
+    /// As an administrator of its tenant, who need not be in it.
+    Administrator,
+}
+
+/// The facts a decision rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
     /// Direct or group.
     pub kind: ChatKind,
-    /// The actor's role.
-    pub role: Role,
+    /// As what the actor acts.
+    pub capacity: Capacity,
     /// Whether the chat is deleted.
     pub deleted: bool,
 }
@@ -100,9 +109,10 @@ pub fn decide(action: Action, standing: Standing) -> Decision {
     if standing.deleted {
         return decide_in_deleted(action, standing);
     }
-    match standing.kind {
-        ChatKind::Direct => decide_in_direct(action),
-        ChatKind::Group => decide_in_group(action, standing.role),
+    match (standing.kind, standing.capacity) {
+        (kind, Capacity::Administrator) => decide_as_administrator(action, kind),
+        (ChatKind::Direct, Capacity::Participant(_)) => decide_in_direct(action),
+        (ChatKind::Group, Capacity::Participant(role)) => decide_in_group(action, role),
     }
 }
 
@@ -121,6 +131,42 @@ fn decide_in_deleted(action: Action, standing: Standing) -> Decision {
         Decision::Allowed
     } else {
         Decision::Conflict
+    }
+}
+
+/// Administrators read and moderate. They do not speak, and nothing in a chat is about them.
+fn decide_as_administrator(action: Action, kind: ChatKind) -> Decision {
+    match (action, kind) {
+        (
+            Action::Read
+            | Action::DeleteOwnMessage
+            | Action::DeleteOthersMessage
+            | Action::RestoreOwnDeletion
+            | Action::RestoreOthersDeletion
+            | Action::DeleteChat
+            | Action::RestoreChat,
+            _,
+        )
+        | (
+            Action::RemoveMember | Action::RemoveAboveMember | Action::ChangeRole,
+            ChatKind::Group,
+        ) => Decision::Allowed,
+        (
+            Action::RemoveMember | Action::RemoveAboveMember | Action::ChangeRole,
+            ChatKind::Direct,
+        ) => Decision::Conflict,
+        (
+            Action::MarkRead
+            | Action::Send
+            | Action::EditOwnMessage
+            | Action::EditOthersMessage
+            | Action::Rename
+            | Action::AddMember
+            | Action::AddAboveMember
+            | Action::Leave
+            | Action::ChangeHistory,
+            _,
+        ) => Decision::Forbidden,
     }
 }
 
@@ -186,26 +232,29 @@ mod tests {
     /// The whole table, for a reviewer's eyes: a change of any right shows as a change of the snapshot.
     #[test]
     fn the_whole_table() {
+        let participant = Capacity::Participant;
         let columns = [
-            (ChatKind::Group, Role::Owner),
-            (ChatKind::Group, Role::Admin),
-            (ChatKind::Group, Role::Member),
-            (ChatKind::Direct, Role::Member),
+            (ChatKind::Group, participant(Role::Owner)),
+            (ChatKind::Group, participant(Role::Admin)),
+            (ChatKind::Group, participant(Role::Member)),
+            (ChatKind::Direct, participant(Role::Member)),
+            (ChatKind::Group, Capacity::Administrator),
+            (ChatKind::Direct, Capacity::Administrator),
         ];
         let mut table = String::new();
         for deleted in [false, true] {
             let state = if deleted { "deleted chat" } else { "live chat" };
             writeln!(
                 table,
-                "{state:<22} group owner  group admin  group member  direct"
+                "{state:<22} group owner  group admin  group member direct       administrator in a group, in a direct chat"
             )
             .unwrap();
             for action in Action::ALL {
                 write!(table, "{:<22}", format!("{action:?}")).unwrap();
-                for (kind, role) in columns {
+                for (kind, capacity) in columns {
                     let standing = Standing {
                         kind,
-                        role,
+                        capacity,
                         deleted,
                     };
                     write!(table, " {:<12}", format!("{:?}", decide(*action, standing))).unwrap();

@@ -113,9 +113,9 @@ async fn read(hub: &Hub, tenant: &TenantId, wishes: &[Wish]) -> Result<Found, Re
     if let Some(epoch) = epoch {
         hub.observe_epoch(epoch);
     }
-    let states = rows.into_iter().map(|(state, _)| {
-        let of = (state.chat.id, state.viewer.user_id.clone());
-        (of, state)
+    let states = rows.into_iter().filter_map(|(state, _)| {
+        let of = (state.chat.id, state.viewer.as_ref()?.user_id.clone());
+        Some((of, state))
     });
     Ok((states.collect(), epoch))
 }

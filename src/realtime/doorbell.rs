@@ -60,6 +60,12 @@ impl Doorbell {
         self.rung.notify_one();
     }
 
+    /// Notes that there are new revocations.
+    pub(super) fn tell_of_revocations(&self) {
+        self.pending().revocations = true;
+        self.rung.notify_one();
+    }
+
     /// Rings until the engine stops, and then for what is still pending.
     pub(super) async fn run(self: Arc<Self>) {
         let mut conn = None;

@@ -1,7 +1,7 @@
 //! What hints look like on the wire between servers: the payloads of NOTIFY.
 //!
 //! A payload is words separated by spaces: a version, the sender's number, and entries. `c` tells how far a
-//! chat's log has grown, `p` that a chat concerns a person, `*` that there was too much to tell: compare all.
+//! chat's log has grown, `p` that a chat concerns a person, `r` that tokens were revoked, `*` that there was too much to tell: compare all.
 //! The words of signals stand behind these, and are left out where there is no room for them.
 
 use std::collections::{HashMap, HashSet};
@@ -25,12 +25,15 @@ pub(super) struct Hints {
     pub(super) people: HashSet<(u64, ChatId)>,
     /// Whether more changed than is told here.
     pub(super) all: bool,
+    /// Whether tokens were revoked.
+    pub(super) revocations: bool,
     pub(super) signals: SignalHints,
 }
 
 impl Hints {
     pub(super) fn is_empty(&self) -> bool {
-        self.chats.is_empty() && self.people.is_empty() && !self.all && self.signals.is_empty()
+        let nothing = self.chats.is_empty() && self.people.is_empty() && self.signals.is_empty();
+        nothing && !self.all && !self.revocations
     }
 
     pub(super) fn add(&mut self, chat: ChatId, seq: Option<i64>, people: &[u64]) {
@@ -51,7 +54,13 @@ impl Hints {
         let people = people.map(|(person, chat)| format!(" p{person:016x}:{}", chat.0.simple()));
         let access = self.signals.access_words();
         let mut payloads = Vec::new();
-        for entry in chats.chain(people).chain(access) {
+        let revocations = self.revocations.then(|| " r".to_owned());
+        for entry in revocations
+            .into_iter()
+            .chain(chats)
+            .chain(people)
+            .chain(access)
+        {
             add(&mut payloads, &head, &entry);
         }
         if self.all || payloads.len() > PAYLOADS_MAX {
@@ -83,6 +92,8 @@ impl Hints {
     fn read(&mut self, word: &str) -> Option<()> {
         if word == "*" {
             self.all = true;
+        } else if word == "r" {
+            self.revocations = true;
         } else if let Some((chat, seq)) = word.strip_prefix('c').and_then(|w| w.split_once(':')) {
             let chat = ChatId(Uuid::try_parse(chat).ok()?);
             self.add(chat, Some(seq.parse().ok()?), &[]);
@@ -155,18 +166,21 @@ mod tests {
     fn hints() -> impl Strategy<Value = Hints> {
         let chats = prop::collection::hash_map(any::<u128>(), 1..i64::MAX, 0..600);
         let people = prop::collection::hash_set((any::<u64>(), any::<u128>()), 0..600);
-        (chats, people, signals()).prop_map(|(chats, people, signals)| Hints {
-            chats: chats
-                .into_iter()
-                .map(|(id, seq)| (ChatId(Uuid::from_u128(id)), seq))
-                .collect(),
-            people: people
-                .into_iter()
-                .map(|(p, id)| (p, ChatId(Uuid::from_u128(id))))
-                .collect(),
-            all: false,
-            signals,
-        })
+        (chats, people, signals(), any::<bool>()).prop_map(
+            |(chats, people, signals, revocations)| Hints {
+                chats: chats
+                    .into_iter()
+                    .map(|(id, seq)| (ChatId(Uuid::from_u128(id)), seq))
+                    .collect(),
+                people: people
+                    .into_iter()
+                    .map(|(p, id)| (p, ChatId(Uuid::from_u128(id))))
+                    .collect(),
+                all: false,
+                revocations,
+                signals,
+            },
+        )
     }
 
     proptest! {
@@ -179,6 +193,7 @@ mod tests {
                 prop_assert_eq!(from, server);
                 told.chats.extend(part.chats);
                 told.people.extend(part.people);
+                told.revocations |= part.revocations;
                 told.signals.access.extend(part.signals.access);
                 told.signals.marks.extend(part.signals.marks);
                 told.signals.typing.extend(part.signals.typing);
@@ -188,7 +203,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_hints_or_nothing(text in ".{0,200}", words in "1 [0-9a-f]{1,16}( [cpamsto*][0-9a-fA-Z_:-]{0,60}){0,8}") {
+        fn any_text_is_hints_or_nothing(text in ".{0,200}", words in "1 [0-9a-f]{1,16}( [cpramsto*][0-9a-fA-Z_:-]{0,60}){0,8}") {
             Hints::parse(&text);
             prop_assert!(Hints::parse(&words).is_some());
         }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::hints::Hints;
 use super::hub::Hub;
+use super::revocations::Revocations;
 use super::signals::Signals;
 use super::{BackOff, RealtimeOptions};
 use crate::sabotage::{self, Sabotage};
@@ -24,6 +25,7 @@ pub(super) struct Listener {
     shutdown: CancellationToken,
     live: AtomicBool,
     signals: Arc<Signals>,
+    revocations: Arc<Revocations>,
 }
 
 /// Why a connection is given up.
@@ -45,7 +47,7 @@ impl Listener {
         database: &Database,
         server: u64,
         shutdown: CancellationToken,
-        signals: Arc<Signals>,
+        (signals, revocations): (Arc<Signals>, Arc<Revocations>),
     ) -> Self {
         Self {
             options,
@@ -54,6 +56,7 @@ impl Listener {
             shutdown,
             live: AtomicBool::new(false),
             signals,
+            revocations,
         }
     }
 
@@ -92,6 +95,7 @@ impl Listener {
                     hub.ask_for_sweep();
                 }
                 self.signals.ask_for_comparison();
+                self.revocations.ask_for_reading();
                 tracing::debug!("listening");
                 self.hear(hub, &mut conn).await
             }
@@ -149,6 +153,9 @@ impl Listener {
             hub.concerns(person, chat);
         }
         self.signals.hear(hints.signals);
+        if hints.revocations || hints.all {
+            self.revocations.ask_for_reading();
+        }
         if hints.all {
             hub.ask_for_sweep();
             self.signals.ask_for_comparison();

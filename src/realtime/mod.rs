@@ -13,6 +13,7 @@ mod hub;
 mod listener;
 mod log;
 mod replays;
+mod revocations;
 mod signals;
 mod subscriber;
 mod sweep;
@@ -26,6 +27,7 @@ use uuid::Uuid;
 
 pub use admissions::{Admission, AdmissionError};
 pub use feed::{Feed, Tracked};
+pub use revocations::{TokenMark, Unknown};
 pub use signals::{Arrival, Full, Next, Sign, SignalOptions, SignalWatch};
 pub use subscriber::{Batch, Moment, Subscriber, Watch};
 
@@ -36,6 +38,7 @@ use doorbell::Doorbell;
 use hub::Hub;
 use listener::Listener;
 use replays::Replays;
+use revocations::Revocations;
 use signals::Signals;
 
 /// What tells a server of the others' commits.
@@ -68,6 +71,8 @@ pub struct RealtimeOptions {
     pub patience: Duration,
     /// How long to wait before trying again, at first and at most.
     pub back_off: (Duration, Duration),
+    /// How often the revoked tokens are read on at the latest, also where nothing told of new ones.
+    pub revocations: Duration,
     /// The times of typing, presence and marks.
     pub signals: SignalOptions,
 }
@@ -83,6 +88,7 @@ impl Default for RealtimeOptions {
             probe: Duration::from_secs(10),
             patience: Duration::from_secs(5),
             back_off: (Duration::from_millis(50), Duration::from_secs(5)),
+            revocations: Duration::from_secs(1),
             signals: SignalOptions::default(),
         }
     }
@@ -126,6 +132,7 @@ pub struct Realtime {
     /// What rings for the other servers and hears them, but where the sweep alone does that.
     notify: Option<(Arc<Doorbell>, Arc<Listener>)>,
     signals: Arc<Signals>,
+    revocations: Arc<Revocations>,
 }
 
 impl Realtime {
@@ -147,6 +154,9 @@ impl Realtime {
         let hub = Arc::new(Hub::new(options, pool.clone(), shutdown.clone()));
         let doorbell = (options.carrier == Carrier::Notify)
             .then(|| Arc::new(Doorbell::new(options, doorbell, server, shutdown.clone())));
+        let revocations = Revocations::new(Arc::clone(&hub), doorbell.clone());
+        let revocations = Arc::new(revocations);
+        tasks.spawn(Arc::clone(&revocations).run());
         let signals = Signals::new(options, pool, doorbell.clone(), server, shutdown.clone());
         let signals = Arc::new(signals);
         signals.start(tasks);
@@ -157,7 +167,7 @@ impl Realtime {
         tasks.spawn(Arc::clone(&hub).read_on());
         tasks.spawn(sweep::run(Arc::clone(&hub)));
         let notify = doorbell.map(|doorbell| {
-            let heard_by = Arc::clone(&signals);
+            let heard_by = (Arc::clone(&signals), Arc::clone(&revocations));
             let listener = Listener::new(options, listener, server, shutdown, heard_by);
             let listener = Arc::new(listener);
             tasks.spawn(Arc::clone(&doorbell).run());
@@ -170,6 +180,7 @@ impl Realtime {
             admissions,
             notify,
             signals,
+            revocations,
         }
     }
 

@@ -231,6 +231,53 @@ pub async fn row(
         .optional()
 }
 
+/// Chats' rows without regard to who reads them: for administrators of their tenant.
+pub async fn rows(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    ids: &[ChatId],
+) -> QueryResult<Vec<Chat>> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    chats::table
+        .filter(chats::id.eq_any(ids))
+        .filter(chats::tenant_id.eq(tenant))
+        .select(Chat::as_select())
+        .load(conn)
+        .await
+}
+
+/// A chat's row without regard to who reads it, and the life of the database's logs, of one snapshot.
+pub async fn row_in_epoch(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    id: ChatId,
+) -> QueryResult<Option<(Chat, Option<Uuid>)>> {
+    chats::table
+        .filter(chats::id.eq(id))
+        .filter(chats::tenant_id.eq(tenant))
+        .select((
+            Chat::as_select(),
+            epoch::table.select(epoch::value).single_value(),
+        ))
+        .first(conn)
+        .await
+        .optional()
+}
+
+/// Locks the row of a chat whoever is in it, for an administrator of its tenant, as [`lock`] does for those
+/// who are in it.
+pub async fn lock_any(conn: &mut Connection, tenant: &TenantId, id: ChatId) -> QueryResult<bool> {
+    chats::table
+        .filter(chats::id.eq(id))
+        .filter(chats::tenant_id.eq(tenant))
+        .select(chats::id)
+        .for_no_key_update()
+        .first::<ChatId>(conn)
+        .await
+        .optional()
+        .map(|id| id.is_some())
+}
+
 /// Locks the row of a chat that `viewer` is in against its other writers, until the transaction ends.
 /// Whoever is not in it locks nothing. What was read before the lock may be stale: read again after it.
 pub async fn lock(

@@ -157,25 +157,27 @@ pub async fn by_ids(
         .await
 }
 
-/// The chat of a message, where `viewer` is in it. For anybody else it is as if there were no such message, so
-/// that nothing further is asked of the database for the one and not for the other.
+/// The chat of a message, where `viewer` is in it, or of any where there is none. For anybody else it is as if
+/// there were no such message, so that nothing further is asked of the database for the one and not for the
+/// other.
 pub async fn chat_of(
     conn: &mut Connection,
     tenant: &TenantId,
-    viewer: &UserId,
+    viewer: Option<&UserId>,
     id: MessageId,
 ) -> QueryResult<Option<ChatId>> {
-    let member = participants::table
-        .filter(participants::chat_id.eq(messages::chat_id))
-        .filter(participants::user_id.eq(viewer));
-    messages::table
+    let mut query = messages::table
         .filter(messages::id.eq(id))
         .filter(messages::tenant_id.eq(tenant))
-        .filter(exists(member))
         .select(messages::chat_id)
-        .first(conn)
-        .await
-        .optional()
+        .into_boxed();
+    if let Some(viewer) = viewer {
+        let member = participants::table
+            .filter(participants::chat_id.eq(messages::chat_id))
+            .filter(participants::user_id.eq(viewer));
+        query = query.filter(exists(member));
+    }
+    query.first(conn).await.optional()
 }
 
 /// The seq of a message of a chat.
@@ -212,6 +214,50 @@ pub async fn up_to(
     }
     .load(conn)
     .await
+}
+
+/// The same whoever may see it: for administrators of the tenant.
+pub async fn any_up_to(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    places: &[(ChatId, i64)],
+) -> QueryResult<Vec<(ChatId, i64, Message)>> {
+    let (chats, seqs): (Vec<ChatId>, Vec<i64>) = places.iter().copied().unzip();
+    AnyUpTo {
+        tenant,
+        chats,
+        seqs,
+    }
+    .load(conn)
+    .await
+}
+
+#[derive(Debug)]
+struct AnyUpTo<'a> {
+    tenant: &'a TenantId,
+    chats: Vec<ChatId>,
+    seqs: Vec<i64>,
+}
+
+hot!(AnyUpTo<'a> -> (SqlUuid, BigInt, MessageSql));
+
+impl QueryFragment<Pg> for AnyUpTo<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("SELECT want.chat_id, want.seq, ");
+        out.push_sql(COLUMNS);
+        out.push_sql(" FROM unnest(");
+        out.push_bind_param::<Array<SqlUuid>, _>(&self.chats)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<BigInt>, _>(&self.seqs)?;
+        out.push_sql(
+            ") AS want (chat_id, seq) CROSS JOIN LATERAL (SELECT * FROM messages \
+             WHERE messages.chat_id = want.chat_id AND messages.seq <= want.seq \
+             AND messages.tenant_id = ",
+        );
+        out.push_bind_param::<Text, _>(self.tenant)?;
+        out.push_sql(" ORDER BY messages.seq DESC LIMIT 1) AS m");
+        Ok(())
+    }
 }
 
 #[derive(Debug)]

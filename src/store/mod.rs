@@ -2,12 +2,13 @@
 //!
 //! A function takes the connection and returns `QueryResult`. It opens no transaction, checks no permission
 //! and reads no clock: those are `app`'s. No function that serves a user takes an id without the tenant it
-//! must belong to; `chats::heads` and `signals` serve the engine.
+//! must belong to; `chats::heads`, `revocations::behind` and `signals` serve the engine.
 //!
 //! What is hot is a [`statement::hot`] statement: SQL of its own with a static query id, prepared once a
 //! connection. Everything else is diesel's query DSL, whose `SELECT`s are cached likewise and whose writes
 //! are parsed on each call. Behind a proxy of transactions nothing is kept: see [`PoolMode`].
 
+pub mod audit_entries;
 pub mod chats;
 mod connection;
 pub mod constraint;
@@ -20,6 +21,7 @@ pub mod migrations;
 pub mod participants;
 mod pool;
 pub mod presences;
+pub mod revocations;
 pub mod signals;
 mod statement;
 mod tls;

@@ -9,7 +9,7 @@ use crate::support::{Server, User, run};
 
 /// What an outsider gets of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outsider {
+pub(crate) enum Outsider {
     /// The field is null.
     Null,
     /// Null in each place of the list.
@@ -20,16 +20,18 @@ enum Outsider {
     Theirs,
     /// A user error, or for a subscription the stream's error, with this code.
     NotFound,
+    /// A top-level error: it is for administrators.
+    Forbidden,
     /// A stream that says nothing of others' chats.
     Quiet,
 }
 
 /// A field of a root, with arguments that ask for what is another's. `CHAT`, `MESSAGE`, `GONE`,
 /// `PARTICIPANT` and `DELETED` stand for ids of a chat that the outsider is not in.
-struct Case {
-    field: &'static str,
-    document: &'static str,
-    outsider: Outsider,
+pub(crate) struct Case {
+    pub(crate) field: &'static str,
+    pub(crate) document: &'static str,
+    pub(crate) outsider: Outsider,
 }
 
 const fn case(field: &'static str, document: &'static str, outsider: Outsider) -> Case {
@@ -40,10 +42,10 @@ const fn case(field: &'static str, document: &'static str, outsider: Outsider) -
     }
 }
 
-use Outsider::{NoNodes, NotFound, Null, Nulls, Quiet, Theirs};
+use Outsider::{Forbidden, NoNodes, NotFound, Null, Nulls, Quiet, Theirs};
 
 #[rustfmt::skip]
-const QUERIES: &[Case] = &[
+pub(crate) const QUERIES: &[Case] = &[
     case("viewer", "{ viewer { id } }", Theirs),
     case("chat", "{ chat(id: \"CHAT\") { id } }", Null),
     case("chat", "{ chat(id: \"DELETED\") { id } }", Null),
@@ -63,7 +65,7 @@ const QUERIES: &[Case] = &[
 ];
 
 #[rustfmt::skip]
-const MUTATIONS: &[Case] = &[
+pub(crate) const MUTATIONS: &[Case] = &[
     case("openDirectChat", "{ userId: \"eve\" }", Theirs),
     case("createGroupChat", "{ title: \"Mine\" }", Theirs),
     case("renameChat", "{ chatId: \"CHAT\", title: \"New\" }", NotFound),
@@ -91,11 +93,13 @@ const MUTATIONS: &[Case] = &[
     case("markChatDelivered", "{ marks: [{ chatId: \"CHAT\", messageId: \"MESSAGE\" }] }", NotFound),
     case("markChatDelivered", "{ marks: [{ chatId: \"nonsense\", messageId: \"MESSAGE\" }] }", NotFound),
     case("markChatDelivered", "{ marks: [] }", Theirs),
+    case("revokeTokens", "{ userId: \"alice\" }", Forbidden),
+    case("revokeTokens", "{ userId: \"alice\", tokenId: \"t\" }", Forbidden),
     case("setPresenceVisibility", "{ visible: false }", Theirs),
 ];
 
 #[rustfmt::skip]
-const SUBSCRIPTIONS: &[Case] = &[
+pub(crate) const SUBSCRIPTIONS: &[Case] = &[
     case("chatEvents", "subscription { chatEvents(chatId: \"CHAT\") { cursor } }", NotFound),
     case("chatEvents", "subscription { chatEvents(chatId: \"DELETED\") { cursor } }", NotFound),
     case("chatEvents", "subscription { chatEvents(chatId: \"CHAT\", after: \"CURSOR\") { cursor } }", NotFound),
@@ -107,14 +111,14 @@ const SUBSCRIPTIONS: &[Case] = &[
 ];
 
 /// A private chat of alice and bob with some history, and one that alice deleted.
-struct Private {
-    alice: User,
+pub(crate) struct Private {
+    pub(crate) alice: User,
     names: Vec<(&'static str, String)>,
     chats: [String; 2],
 }
 
 impl Private {
-    async fn new(server: &Server) -> Self {
+    pub(crate) async fn new(server: &Server) -> Self {
         let (alice, bob) = (server.user("alice"), server.user("bob"));
         let chat = alice.group("Private", &[&bob]).await;
         let input = json!({ "chatId": chat, "body": "secret", "idempotencyKey": "key" });
@@ -142,7 +146,7 @@ impl Private {
         }
     }
 
-    fn fill(&self, document: &str) -> String {
+    pub(crate) fn fill(&self, document: &str) -> String {
         let fill = |text: String, (name, id): &(&str, String)| {
             text.replace(&format!("\"{name}\""), &format!("\"{id}\""))
         };
@@ -150,7 +154,7 @@ impl Private {
     }
 
     /// All there is of the chats, to see that nothing changed.
-    async fn state(&self, server: &Server) -> (Vec<String>, [Value; 2]) {
+    pub(crate) async fn state(&self, server: &Server) -> (Vec<String>, [Value; 2]) {
         let [chat, deleted] = &self.chats;
         let mut log = server.log(chat).await;
         log.extend(server.log(deleted).await);
@@ -177,7 +181,7 @@ async fn outsiders(server: &Server, private: &Private) -> [User; 3] {
     ]
 }
 
-fn mutation(case: &Case) -> String {
+pub(crate) fn mutation(case: &Case) -> String {
     let (field, input) = (case.field, case.document);
     format!("mutation {{ {field}(input: {input}) {{ userErrors {{ code }} }} }}")
 }
@@ -248,7 +252,7 @@ fn without_a_token_nothing_but_the_empty_viewer_is_answered() {
 }
 
 /// The code of the error that ends a stream before it began.
-async fn stream_error(socket: &mut Socket) -> String {
+pub(crate) async fn stream_error(socket: &mut Socket) -> String {
     let message = socket.hear().await;
     assert_eq!(message["type"], "error", "{message}");
     let code = &message["payload"][0]["extensions"]["code"];
@@ -268,7 +272,7 @@ fn what_an_outsider_asks_for_is_not_there() {
                     Null => assert_eq!(data, json!(null), "{query}"),
                     Nulls => assert!(data.as_array().unwrap().iter().all(Value::is_null)),
                     NoNodes => assert_eq!(data["nodes"], json!([]), "{query}"),
-                    Theirs | NotFound | Quiet => assert_eq!(data["id"], json!(user.id)),
+                    Theirs | NotFound | Forbidden | Quiet => assert_eq!(data["id"], json!(user.id)),
                 }
             }
         }
@@ -285,10 +289,18 @@ fn what_an_outsider_does_is_done_to_nothing() {
         for user in outsiders {
             for case in MUTATIONS {
                 let query = private.fill(&mutation(case));
+                if case.outsider == Forbidden {
+                    assert_eq!(
+                        user.codes(&query, json!({})).await,
+                        ["FORBIDDEN"],
+                        "{query}"
+                    );
+                    continue;
+                }
                 let data = user.ask(&query, json!({})).await[case.field].clone();
                 let expected = match case.outsider {
                     NotFound => json!([{ "code": "NOT_FOUND" }]),
-                    Null | Nulls | NoNodes | Theirs | Quiet => json!([]),
+                    Null | Nulls | NoNodes | Theirs | Forbidden | Quiet => json!([]),
                 };
                 assert_eq!(data["userErrors"], expected, "{query} by {}", user.id);
             }

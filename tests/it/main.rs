@@ -14,6 +14,7 @@
     reason = "a test says what is wrong by panicking, and is read once where it fails"
 )]
 
+mod administration;
 mod architecture;
 mod attack;
 mod authorization;
@@ -21,6 +22,7 @@ mod chats;
 mod cohorts;
 mod cursors;
 mod event_cursors;
+mod grants;
 mod history;
 mod hot_path;
 mod http;
@@ -39,6 +41,7 @@ mod pooler;
 mod process;
 mod reading;
 mod reconnection;
+mod revocation;
 mod schema;
 mod servers;
 mod signals;

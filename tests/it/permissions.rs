@@ -218,7 +218,12 @@ fn every_mutation_of_a_chat_is_in_the_table() {
             .collect();
         assert_eq!(
             missing,
-            ["openDirectChat", "createGroupChat", "setPresenceVisibility"]
+            [
+                "openDirectChat",
+                "createGroupChat",
+                "setPresenceVisibility",
+                "revokeTokens"
+            ]
         );
     });
 }

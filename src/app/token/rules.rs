@@ -115,10 +115,8 @@ impl Rules {
         } = &self.mapping;
         let user = id(claims, subject)?.ok_or(TokenError::Subject)?;
         let tenant = id(claims, tenant)?.map_or(Ok(TenantId::default()), TenantId::new);
-        Ok(Actor {
-            tenant: tenant.or(Err(TokenError::Subject))?,
-            user: UserId::new(user).or(Err(TokenError::Subject))?,
-        })
+        let user = UserId::new(user).or(Err(TokenError::Subject))?;
+        Ok(Actor::new(tenant.or(Err(TokenError::Subject))?, user))
     }
 
     fn permissions(&self, claims: &Value) -> Result<Arc<[String]>, TokenError> {

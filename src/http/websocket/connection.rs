@@ -48,6 +48,8 @@ enum Phase {
 /// Who a connection is from.
 struct Known {
     session: Option<Session>,
+    /// Comes when the token is revoked.
+    revoked: Option<BoxFuture<'static, ()>>,
     /// The user's place among the connections.
     _admission: Admission,
 }
@@ -65,11 +67,18 @@ pub(super) struct Connection {
     timers: Timers,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
     stopping: bool,
+    /// The id of the request for the upgrade.
+    request_id: Option<Box<str>>,
 }
 
 impl Connection {
     /// A connection that has just been upgraded. `begin` is what was read behind the upgrade.
-    pub(super) fn new(state: HttpState, stream: TcpStream, begin: &[u8]) -> Self {
+    pub(super) fn new(
+        state: HttpState,
+        stream: TcpStream,
+        begin: &[u8],
+        request_id: Option<Box<str>>,
+    ) -> Self {
         Self {
             stream,
             incoming: Incoming::new(begin, state.options.message_max),
@@ -80,6 +89,7 @@ impl Connection {
             timers: Timers::new(&state.options),
             shutdown: Box::pin(state.shutdown.clone().cancelled_owned()),
             stopping: false,
+            request_id,
             state,
         }
     }
@@ -106,6 +116,7 @@ impl Connection {
     fn round(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         self.stop_in_order(cx)?;
         self.keep_time(cx)?;
+        self.stop_revoked(cx)?;
         let stuck = self.outgoing.is_stuck();
         let acknowledged = self.acknowledge(cx)?;
         let read = self.read(cx)?;
@@ -152,6 +163,17 @@ impl Connection {
         Ok(())
     }
 
+    /// A token that was revoked ends the connection as its expiry does.
+    fn stop_revoked(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        if let Phase::Known(known) = &mut self.phase
+            && let Some(revoked) = &mut known.revoked
+            && revoked.as_mut().poll(cx).is_ready()
+        {
+            return Err(Some(Close::Forbidden));
+        }
+        Ok(())
+    }
+
     /// Acknowledges the client once its token has been looked at.
     fn acknowledge(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         let Phase::Asking(asking) = &mut self.phase else {
@@ -175,8 +197,12 @@ impl Connection {
                 .map(|session| session.time_left(self.state.app.clock.now()));
             self.timers.ends(left, Due::Expiry);
         }
+        let revoked = session
+            .as_ref()
+            .map(|session| self.state.app.revoked(session).boxed());
         self.phase = Phase::Known(Box::new(Known {
             session,
+            revoked,
             _admission: admission,
         }));
         self.outgoing.text([protocol::ACKNOWLEDGEMENT]);
@@ -216,7 +242,10 @@ impl Connection {
                     self.timers.ends(None, Due::Init);
                 }
                 let app = Arc::clone(&self.state.app);
-                let asking = async move { auth::session_of_init(&app, payload.as_ref()).await };
+                let request_id = self.request_id.take();
+                let asking = async move {
+                    auth::session_of_init(&app, payload.as_ref(), request_id.as_deref()).await
+                };
                 self.phase = Phase::Asking(asking.boxed());
             }
             ClientMessage::Ping(payload) => self.outgoing.reply(protocol::pong(payload.as_ref())),

@@ -28,6 +28,7 @@ use tokio::time::timeout;
 use tungstenite::handshake::derive_accept_key;
 
 use super::HttpState;
+use super::layers::id_of;
 use super::listen::Patient;
 use close::Close;
 use connection::Connection;
@@ -57,7 +58,8 @@ pub(super) fn upgrade(state: HttpState, mut request: Request) -> Response {
     let speaks = names_protocol(request.headers());
     let upgrade = hyper::upgrade::on(&mut request);
     let tasks = state.tasks.clone();
-    tasks.spawn(serve(state, upgrade, speaks));
+    let request_id = id_of(request.headers()).map(Box::from);
+    tasks.spawn(serve(state, upgrade, speaks, request_id));
     let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -115,11 +117,11 @@ fn listed<'a>(
 }
 
 /// Serves an upgraded connection to its end.
-async fn serve(state: HttpState, upgrade: OnUpgrade, speaks: bool) {
+async fn serve(state: HttpState, upgrade: OnUpgrade, speaks: bool, request_id: Option<Box<str>>) {
     let Some((stream, begin)) = upgrade.await.ok().and_then(own) else {
         return;
     };
-    let mut connection = Connection::new(state, stream, &begin);
+    let mut connection = Connection::new(state, stream, &begin, request_id);
     drop(begin);
     let end = if speaks {
         poll_fn(|cx| connection.poll_run(cx)).await
@@ -187,7 +189,7 @@ async fn say_farewell(
 mod tests {
     use super::*;
 
-    fn size_of_future<A, B, C, F>(_: fn(A, B, C) -> F) -> usize {
+    fn size_of_future<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
         size_of::<F>()
     }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use super::place::{Beginning, Kind, Place, Sign};
-use crate::model::{Standing, TenantId, UserId};
+use crate::model::{Capacity, Standing, TenantId, UserId};
 use crate::store::signals::Access;
 
 /// Up to how many people in a chat everybody's marks are told at the beginning.
@@ -165,7 +165,7 @@ impl Followed {
             acl_version: access.acl_version,
             standing: role.map(|role| Standing {
                 kind: access.kind,
-                role: *role,
+                capacity: Capacity::Participant(*role),
                 deleted: access.deleted,
             }),
         }

@@ -13,6 +13,15 @@ struct Line {
 
 /// The rows of a statement with one column of text, which is named `line`.
 pub(crate) async fn lines(conn: &mut Connection, statement: &str) -> Vec<String> {
-    let rows: Vec<Line> = diesel::sql_query(statement).load(conn).await.unwrap();
-    rows.into_iter().map(|row| row.line).collect()
+    try_lines(conn, statement).await.unwrap()
+}
+
+/// The same for a statement that may be refused: why.
+pub(crate) async fn try_lines(
+    conn: &mut Connection,
+    statement: &str,
+) -> Result<Vec<String>, String> {
+    let rows = diesel::sql_query(statement).load::<Line>(conn).await;
+    let rows = rows.map_err(|error| error.to_string())?;
+    Ok(rows.into_iter().map(|row| row.line).collect())
 }

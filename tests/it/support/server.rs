@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use colloquy::app::{App, Limits, Tokens};
+use colloquy::app::{App, Limits, Permissions, Tokens};
 use colloquy::config::IdentityArgs;
 use colloquy::graphql;
 use colloquy::http::{self, Connections, HttpState, SocketOptions};
@@ -24,6 +24,7 @@ pub(crate) const SECRET: &str = "a secret of thirty-two bytes, or more";
 #[derive(Clone)]
 pub(crate) struct Setup {
     pub(crate) limits: Limits,
+    pub(crate) permissions: Permissions,
     pub(crate) pool: PoolOptions,
     pub(crate) realtime: RealtimeOptions,
     /// Where to listen and to ring, if not at the database's own address.
@@ -40,6 +41,7 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
+            permissions: Permissions::default(),
             pool: PoolOptions {
                 size: 8,
                 wait: Duration::from_secs(20),
@@ -113,7 +115,8 @@ impl Server {
                 tokens
             }
         };
-        let app = Arc::new(App::new(pool, realtime, tokens, setup.limits));
+        let app = App::new(pool, realtime, tokens, setup.limits);
+        let app = Arc::new(app.with_permissions(setup.permissions));
         let connections = Connections::default();
         let state = HttpState {
             app: Arc::clone(&app),

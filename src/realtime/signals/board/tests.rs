@@ -6,7 +6,7 @@ use chrono::DateTime;
 use uuid::Uuid;
 
 use super::*;
-use crate::model::{ChatKind, Role};
+use crate::model::{Capacity, ChatKind, Role};
 use crate::realtime::Sign;
 use crate::store::signals::Access;
 
@@ -207,7 +207,10 @@ fn an_answer_about_others_decides_nothing() {
     let Found::Access { standing, .. } = board.next(CHAT, &mut bob, now) else {
         panic!("nothing to decide");
     };
-    assert_eq!(standing.unwrap().role, Role::Member);
+    assert_eq!(
+        standing.unwrap().capacity,
+        Capacity::Participant(Role::Member)
+    );
     bob.acl_version = 2;
     assert!(!told(&mut board, &mut bob, now).is_empty());
 }
