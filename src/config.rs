@@ -4,6 +4,7 @@
 //! Secrets are secret types: they are shown neither in help nor in logs.
 
 mod identity;
+mod limits;
 mod permissions;
 mod realtime;
 
@@ -16,6 +17,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::{ExposeSecret as _, SecretString};
 
 pub use self::identity::{ClaimArgs, ClaimsKind, IdentityArgs, IdentityError, SecretArgs};
+pub use self::limits::{LimitArgs, Switch};
 pub use self::permissions::{CoarseArg, PermissionArgs};
 pub use self::realtime::{CarrierArg, RealtimeArgs};
 use crate::app::Limits;
@@ -141,6 +143,9 @@ pub struct ServeArgs {
     /// The bounds of connections.
     #[command(flatten)]
     pub sockets: SocketArgs,
+    /// How often anybody may ask.
+    #[command(flatten)]
+    pub limits: LimitArgs,
     /// How the log looks.
     #[command(flatten)]
     pub log: LogArgs,
@@ -258,6 +263,7 @@ impl ServeArgs {
         PoolOptions {
             size: usize::from(self.pool_size),
             wait: self.pool_wait,
+            queue: self.limits.queue(),
             connect: self.connect_timeout,
             statement: self.statement_timeout,
         }
@@ -268,6 +274,7 @@ impl ServeArgs {
     pub fn limits(&self) -> Limits {
         Limits {
             participants_max: self.participants_max,
+            rates: self.limits.rates(),
         }
     }
 }

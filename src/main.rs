@@ -160,6 +160,11 @@ async fn serve_on(
     tasks.refresh(refresher);
     let app = App::new(pool, realtime, tokens, args.limits());
     let app = Arc::new(app.with_permissions(args.permissions.permissions()));
+    let tended = Arc::clone(&app);
+    let stop = tasks.stop_engine.clone();
+    tasks
+        .engine
+        .spawn(async move { tended.rates.tend(stop).await });
     if args.demo {
         development::fill_demo(&app).await?;
     }
@@ -167,8 +172,9 @@ async fn serve_on(
         app: Arc::clone(&app),
         schema: graphql::schema(),
         shutdown: tasks.stop_serving.clone(),
-        options: args.sockets.options(),
+        options: args.limits.bound(args.sockets.options()),
         connections: Connections::default(),
+        trusted_proxies: args.limits.trusted_proxies(),
         tasks: tasks.sockets.clone(),
     };
     let router = http::router(state.clone(), args.cors_origin.clone());

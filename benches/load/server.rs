@@ -68,6 +68,7 @@ impl Server {
             .arg(&folder.0)
             .args(["--listen", &address.to_string()])
             .env("COLLOQUY_JWT_SECRET", SECRET)
+            .env("COLLOQUY_RATE_LIMITS", "off")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log)?);

@@ -2,10 +2,14 @@
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
-use super::TokenError;
+use super::{RateLimited, TokenError};
 use crate::model::{PageError, Permission, Refusal, RefusalCode};
 use crate::realtime::AdmissionError;
 use crate::store::PoolError;
+
+/// In how many seconds to try again where the service is not available. What it lacks comes back soon or not at all,
+/// and who asks waits longer each time.
+const UNAVAILABLE_SECONDS: u64 = 1;
 
 /// A failed operation.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +38,9 @@ pub enum Error {
     /// The caller can mend it.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// Somebody asks too often.
+    #[error(transparent)]
+    RateLimited(#[from] RateLimited),
     /// The database cannot be reached, or has no time. Trying again later helps.
     #[error("The service is not available at the moment.")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -102,6 +109,24 @@ fn is_outage(error: &DieselError) -> bool {
 }
 
 impl Error {
+    /// In how many seconds trying again may help, where that is known.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::RateLimited(limited) => Some(limited.retry_after()),
+            Self::Unavailable(_) => Some(UNAVAILABLE_SECONDS),
+            Self::Unauthenticated
+            | Self::Token(_)
+            | Self::Revoked
+            | Self::Forbidden(_)
+            | Self::NotFound(_)
+            | Self::BadInput(_)
+            | Self::CursorExpired
+            | Self::Refused(_)
+            | Self::Internal(_) => None,
+        }
+    }
+
     /// The same error, but another refusal where the chat does not exist for the actor.
     pub(super) fn not_found_as(self, refusal: Refusal) -> Self {
         let not_found = matches!(&self, Self::Refused(why) if why.code == RefusalCode::NotFound);

@@ -153,6 +153,7 @@ impl App {
     /// `NOT_FOUND` for the chat or the message to answer; [`Error::Refused`] as the permission table says;
     /// [`Error::Unavailable`], [`Error::Internal`].
     pub async fn message_send(&self, actor: &Actor, send: SendMessage) -> Result<Message, Error> {
+        self.rates.send(actor)?;
         let mut conn = self.connection().await?;
         for _ in 0..SEND_ATTEMPTS {
             if sabotage::is(Sabotage::NotifyBeforeCommit) {

@@ -14,6 +14,7 @@ mod events;
 mod messages;
 mod participants;
 mod permissions;
+mod rates;
 mod revocations;
 mod signals;
 mod token;
@@ -33,6 +34,7 @@ pub use error::Error;
 pub use events::{ChatEvents, EventBatch};
 pub use messages::SendMessage;
 pub use permissions::{Coarse, Permissions};
+pub use rates::{Limit, Network, Rate, RateLimited, RateLimits, Rates};
 pub use revocations::RevokeTokens;
 pub use signals::{ChatSignals, Delivery};
 pub use token::{
@@ -52,12 +54,15 @@ pub const IDS_MAX: usize = 100;
 pub struct Limits {
     /// The most participants a group may have.
     pub participants_max: u32,
+    /// How often anybody may ask; `None` where no rate is limited.
+    pub rates: Option<RateLimits>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             participants_max: 10_000,
+            rates: Some(RateLimits::default()),
         }
     }
 }
@@ -76,6 +81,8 @@ pub struct App {
     pub tokens: Tokens,
     /// Whose token has been seen already.
     pub bearers: Bearers,
+    /// How often everybody has asked.
+    pub rates: Rates,
     /// What an installation can set.
     pub limits: Limits,
     /// What tokens permit.
@@ -85,7 +92,7 @@ pub struct App {
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("App")
-            .field("pool", &self.pool.status())
+            .field("pool", &self.pool)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
@@ -105,6 +112,7 @@ impl App {
             ids: IdMaker,
             tokens,
             bearers: Bearers::default(),
+            rates: Rates::new(limits.rates),
             limits,
             permissions: Permissions::default(),
         }
@@ -119,9 +127,10 @@ impl App {
         }
     }
 
-    /// Borrows a connection; refused as unavailable where none comes free in time.
+    /// Borrows a connection in its turn; refused as unavailable where none comes free in time, or at once where too
+    /// many wait.
     pub(crate) async fn connection(&self) -> Result<PooledConnection, Error> {
-        Ok(self.pool.get().await?)
+        Ok(self.pool.get_in_turn().await?)
     }
 
     /// The epoch that every event cursor of this database carries.
@@ -145,7 +154,8 @@ impl App {
     ///
     /// [`Error::Unavailable`] and [`Error::Internal`].
     pub async fn ping(&self) -> Result<(), Error> {
-        let mut conn = self.connection().await?;
+        // A server that has much to do is not away: it is not to be taken out of service for that.
+        let mut conn = self.pool.get().await?;
         store::events::current_epoch(&mut conn).await?;
         Ok(())
     }

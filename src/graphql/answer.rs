@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::error::code;
 use super::feed::Want;
 use super::{classify, refusal_response};
-use crate::app::Error;
+use crate::app::{Error, RateLimited};
 use crate::model::EventCursor;
 
 /// One answer of a subscription, serialised once and shared by everyone who gets the same.
@@ -44,6 +44,19 @@ impl Answer {
     pub fn too_many_operations(most: usize) -> Self {
         let why = format!("This connection runs {most} operations already: end one of them first.");
         Self::refused_as(code::TOO_MANY_OPERATIONS, why)
+    }
+
+    /// Refuses a subscription of a user who has `most` already.
+    #[must_use]
+    pub fn too_many_subscriptions(most: usize) -> Self {
+        let why = format!("You follow {most} subscriptions already: end one of them first.");
+        Self::refused_as(code::TOO_MANY_OPERATIONS, why)
+    }
+
+    /// Refuses an operation of somebody who asks too often.
+    #[must_use]
+    pub fn rate_limited(limited: RateLimited) -> Self {
+        Self::refused(Error::RateLimited(limited))
     }
 
     /// Refuses an operation because the server stops.

@@ -14,6 +14,8 @@ pub(super) mod code {
     pub(super) const NOT_FOUND: &str = "NOT_FOUND";
     pub(super) const BAD_USER_INPUT: &str = "BAD_USER_INPUT";
     pub(super) const CURSOR_EXPIRED: &str = "CURSOR_EXPIRED";
+    /// Somebody asks too often: `extensions.retryAfter` says in how many seconds to try again.
+    pub(super) const RATE_LIMITED: &str = "RATE_LIMITED";
     pub(in crate::graphql) const SERVICE_UNAVAILABLE: &str = "SERVICE_UNAVAILABLE";
     /// One connection asks for more operations at a time than it may.
     pub(in crate::graphql) const TOO_MANY_OPERATIONS: &str = "TOO_MANY_OPERATIONS";
@@ -78,8 +80,12 @@ pub(super) fn to_graphql(error: Error) -> async_graphql::Error {
     } else {
         tracing::debug!(%error, code, "an operation was refused");
     }
-    async_graphql::Error::new(error.to_string())
-        .extend_with(|_, extensions| extensions.set("code", code))
+    async_graphql::Error::new(error.to_string()).extend_with(|_, extensions| {
+        extensions.set("code", code);
+        if let Some(seconds) = error.retry_after() {
+            extensions.set("retryAfter", seconds);
+        }
+    })
 }
 
 fn code_of(error: &Error) -> &'static str {
@@ -89,6 +95,7 @@ fn code_of(error: &Error) -> &'static str {
         Error::NotFound(_) => code::NOT_FOUND,
         Error::BadInput(_) | Error::Refused(_) => code::BAD_USER_INPUT,
         Error::CursorExpired => code::CURSOR_EXPIRED,
+        Error::RateLimited(_) => code::RATE_LIMITED,
         Error::Unavailable(_) => code::SERVICE_UNAVAILABLE,
         Error::Internal(_) => code::INTERNAL_SERVER_ERROR,
     }

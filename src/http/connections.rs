@@ -6,16 +6,32 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::app::Actor;
 use crate::realtime::{Arrival, Realtime};
 
-/// The connections of this server, counted by their users.
+/// The connections of this server, and the subscriptions on them, counted by their users.
 #[derive(Debug, Clone, Default)]
-pub struct Connections(Arc<Mutex<HashMap<Actor, usize>>>);
+pub struct Connections(Arc<Both>);
+
+#[derive(Debug, Default)]
+struct Both {
+    connections: Counts,
+    subscriptions: Counts,
+}
+
+/// How many of something each user has.
+#[derive(Debug, Clone, Default)]
+struct Counts(Arc<Mutex<HashMap<Actor, usize>>>);
+
+/// One of what a user has; given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Seat {
+    counts: Counts,
+    actor: Actor,
+}
 
 /// A place among the connections, given back when it is dropped. Each socket and each stream over HTTP holds one
 /// from when its user is known to its end, so what else lasts as long as a user is connected belongs here.
 #[derive(Debug)]
 pub(super) struct Admission {
-    connections: Connections,
-    actor: Option<Actor>,
+    _seat: Option<Seat>,
     /// The user is online while this is held.
     _arrival: Option<Arrival>,
 }
@@ -24,7 +40,13 @@ impl Connections {
     /// How many connections of users are open.
     #[must_use]
     pub fn open(&self) -> usize {
-        self.counts().values().sum()
+        self.0.connections.all()
+    }
+
+    /// How many subscriptions of users run.
+    #[must_use]
+    pub fn subscriptions(&self) -> usize {
+        self.0.subscriptions.all()
     }
 
     /// Admits a connection; `None` where its user has `most` already. Without a user it is not counted: it
@@ -35,30 +57,44 @@ impl Connections {
         actor: Option<&Actor>,
         most: usize,
     ) -> Option<Admission> {
-        let actor = actor.cloned();
-        if let Some(actor) = &actor {
-            let mut counts = self.counts();
-            let open = counts.get(actor).copied().unwrap_or_default();
-            if open >= most {
-                return None;
-            }
-            counts.insert(actor.clone(), open + 1);
-        }
-        let arrival = actor
-            .as_ref()
-            .map(|who| realtime.arrive(&who.tenant, &who.user));
+        let seat = match actor {
+            Some(actor) => Some(self.0.connections.take(actor, most)?),
+            None => None,
+        };
+        let arrival = actor.map(|who| realtime.arrive(&who.tenant, &who.user));
         Some(Admission {
-            connections: self.clone(),
-            actor,
+            _seat: seat,
             _arrival: arrival,
         })
     }
 
-    fn leave(&self, actor: &Actor) {
-        let mut counts = self.counts();
-        let open = counts.get(actor).copied().unwrap_or_default();
-        if open > 1 {
-            counts.insert(actor.clone(), open - 1);
+    /// Admits a subscription of a user; `None` where they have `most` already, on all their connections to this
+    /// server together.
+    pub(super) fn subscribe(&self, actor: &Actor, most: usize) -> Option<Seat> {
+        self.0.subscriptions.take(actor, most)
+    }
+}
+
+impl Counts {
+    fn take(&self, actor: &Actor, most: usize) -> Option<Seat> {
+        let mut counts = self.lock();
+        let taken = counts.get(actor).copied().unwrap_or_default();
+        if taken >= most {
+            return None;
+        }
+        counts.insert(actor.clone(), taken + 1);
+        drop(counts);
+        Some(Seat {
+            counts: self.clone(),
+            actor: actor.clone(),
+        })
+    }
+
+    fn give_back(&self, actor: &Actor) {
+        let mut counts = self.lock();
+        let taken = counts.get(actor).copied().unwrap_or_default();
+        if taken > 1 {
+            counts.insert(actor.clone(), taken - 1);
         } else {
             counts.remove(actor);
             if counts.len() < counts.capacity() / 4 {
@@ -67,15 +103,17 @@ impl Connections {
         }
     }
 
-    fn counts(&self) -> MutexGuard<'_, HashMap<Actor, usize>> {
+    fn all(&self) -> usize {
+        self.lock().values().sum()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Actor, usize>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Admission {
+impl Drop for Seat {
     fn drop(&mut self) {
-        if let Some(actor) = &self.actor {
-            self.connections.leave(actor);
-        }
+        self.counts.give_back(&self.actor);
     }
 }

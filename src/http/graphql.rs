@@ -15,7 +15,7 @@ use super::body::{self, Unread};
 use super::layers::id_of;
 use super::multipart::Multipart;
 use super::sse::EventStream;
-use super::{HttpState, auth, operation, stream, websocket};
+use super::{HttpState, auth, operation, rates, stream, websocket};
 use crate::app::{Error, Session};
 use crate::graphql::{RequestContext, classify, operation_type, refusal_response, was_refused};
 
@@ -114,6 +114,9 @@ async fn execute(
         Ok(session) => session,
         Err(error) => return reject(headers, error),
     };
+    if let Err(refusal) = rates::admit(state, headers, session.as_ref()) {
+        return *refusal;
+    }
     let kind = operation_type(&mut request);
     if only_queries && kind == Some(OperationType::Mutation) {
         let why = "A mutation needs a POST.";
@@ -187,13 +190,16 @@ fn status_of(headers: &HeaderMap, response: &Response) -> StatusCode {
 }
 
 /// Refuses a request for who it is from.
-fn reject(headers: &HeaderMap, error: Error) -> Answer {
+pub(super) fn reject(headers: &HeaderMap, error: Error) -> Answer {
+    let forged = matches!(&error, Error::Token(why) if why.is_forged());
     let refused = matches!(
         error,
         Error::Token(_) | Error::Revoked | Error::Unauthenticated
     );
     let status = if refused {
         StatusCode::UNAUTHORIZED
+    } else if matches!(error, Error::RateLimited(_)) {
+        StatusCode::TOO_MANY_REQUESTS
     } else if matches!(error, Error::Unavailable(_)) {
         StatusCode::SERVICE_UNAVAILABLE
     } else {
@@ -206,6 +212,9 @@ fn reject(headers: &HeaderMap, error: Error) -> Answer {
         let scheme = HeaderValue::from_static("Bearer");
         let headers = answer.headers_mut();
         headers.insert(header::WWW_AUTHENTICATE, scheme);
+    }
+    if forged {
+        answer.extensions_mut().insert(rates::Forged);
     }
     answer
 }

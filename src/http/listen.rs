@@ -24,6 +24,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio::time::sleep;
 
 use super::HttpState;
+use super::address::Peer;
 use super::stream::Ends;
 
 /// How much a connection's kernel buffer holds of what its peer has not taken. Linux doubles it, for its own
@@ -80,8 +81,8 @@ pub async fn serve(listener: TcpListener, router: Router, state: HttpState) {
     let accepting = async {
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => {
-                    let connection = connection(stream, router.clone(), state.clone());
+                Ok((stream, peer)) => {
+                    let connection = connection(stream, peer, router.clone(), state.clone());
                     state.tasks.spawn(connection);
                 }
                 Err(error) if is_of_one_connection(&error) => {}
@@ -107,7 +108,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn connection(stream: TcpStream, router: Router, state: HttpState) {
+async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, state: HttpState) {
     prepare(&stream, state.options.write_within);
     let ends = Arc::default();
     let stream = Patient::new(stream, state.options.write_within, Arc::clone(&ends));
@@ -115,7 +116,7 @@ async fn connection(stream: TcpStream, router: Router, state: HttpState) {
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(stream), service(router, ends))
+        .serve_connection(TokioIo::new(stream), service(router, peer, ends))
         .with_upgrades();
     let mut connection = Box::pin(connection);
     let ended = tokio::select! {
@@ -148,6 +149,7 @@ type Ending = Arc<Mutex<Option<Ends>>>;
 /// The routes, with a note of each answer's end.
 fn service(
     router: Router,
+    peer: SocketAddr,
     ending: Ending,
 ) -> impl hyper::service::Service<
     Request<Incoming>,
@@ -156,7 +158,8 @@ fn service(
     Future: Send,
 > {
     let router = TowerToHyperService::new(router);
-    service_fn(move |request| {
+    service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer.ip()));
         let answer = hyper::service::Service::call(&router, request);
         let ending = Arc::clone(&ending);
         async move {

@@ -37,14 +37,18 @@ pub(super) fn start(
     resume: Option<String>,
     place: Option<Place>,
 ) -> Operation {
+    let kind = operation_type(&mut request);
+    let follows = kind == Some(OperationType::Subscription);
+    let follower = actor.clone().filter(|_| follows);
     let mut context = RequestContext::new(Arc::clone(&state.app), actor);
     if let Some(cursor) = resume {
         context = context.resuming(cursor);
     }
-    let kind = operation_type(&mut request);
-    if kind == Some(OperationType::Subscription) {
+    if follows {
         return Operation {
-            answers: follow(state, request, context),
+            answers: seated(state, follower.as_ref(), |state| {
+                follow(state, request, context)
+            }),
             ends: false,
         };
     }
@@ -89,6 +93,28 @@ async fn execute_to_end(
     };
     let done = state.tasks.spawn(run.instrument(Span::current())).await;
     done.map_err(|error| Box::new(refusal_response(Error::Internal(error.into()))))
+}
+
+/// Follows while the user's place among their subscriptions is held, if they have one left.
+fn seated(
+    state: &HttpState,
+    actor: Option<&Actor>,
+    follow: impl FnOnce(&HttpState) -> BoxStream<'static, Answer>,
+) -> BoxStream<'static, Answer> {
+    let Some(actor) = actor else {
+        return follow(state);
+    };
+    let most = state.options.subscriptions_max;
+    let Some(seat) = state.connections.subscribe(actor, most) else {
+        let answer = Answer::too_many_subscriptions(most);
+        return futures_util::stream::once(async move { answer }).boxed();
+    };
+    let held = follow(state).map(move |answer| {
+        // With the stream, and not before, the place is given back.
+        let _seat = &seat;
+        answer
+    });
+    held.boxed()
 }
 
 fn follow(

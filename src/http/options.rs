@@ -23,6 +23,8 @@ pub struct SocketOptions {
     pub operations_max: usize,
     /// The most connections of one user to this server: sockets, and streams over HTTP.
     pub connections_max: usize,
+    /// The most subscriptions of one user to this server, on all their connections together.
+    pub subscriptions_max: usize,
     /// The most bytes of a socket's message.
     pub message_max: usize,
 }
@@ -39,6 +41,7 @@ impl Default for SocketOptions {
             drain_within: Duration::from_secs(10),
             operations_max: 100,
             connections_max: 100,
+            subscriptions_max: 1000,
             message_max: 1024 * 1024,
         }
     }

@@ -21,6 +21,7 @@ pub mod migrations;
 pub mod participants;
 mod pool;
 pub mod presences;
+mod queue;
 pub mod revocations;
 pub mod signals;
 mod statement;
@@ -28,6 +29,5 @@ mod tls;
 pub mod users;
 
 pub use connection::{Connection, Field, Row};
-pub use pool::{
-    Database, DatabaseError, Pool, PoolError, PoolMode, PoolOptions, PooledConnection, discard,
-};
+pub use pool::{Database, DatabaseError, PoolMode, PoolOptions, PooledConnection, discard};
+pub use queue::{Pool, PoolError};

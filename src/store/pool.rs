@@ -18,14 +18,12 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::task::TaskTracker;
 
 use super::connection::{Connection, Unprepared};
+use super::queue::Pool;
 use super::tls;
 use crate::sabotage::{self, Sabotage};
 
 /// The pool's manager.
-type Manager = AsyncDieselConnectionManager<Connection>;
-
-/// A bounded pool of connections.
-pub type Pool = deadpool::managed::Pool<Manager>;
+pub(super) type Manager = AsyncDieselConnectionManager<Connection>;
 
 /// A connection on loan from the pool.
 pub type PooledConnection = deadpool::managed::Object<Manager>;
@@ -34,9 +32,6 @@ pub type PooledConnection = deadpool::managed::Object<Manager>;
 pub fn discard(conn: PooledConnection) {
     drop(PooledConnection::take(conn));
 }
-
-/// Why the pool lent no connection.
-pub type PoolError = deadpool::managed::PoolError<diesel_async::pooled_connection::PoolError>;
 
 /// What is wrong with a database's address.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +88,8 @@ pub struct PoolOptions {
     pub size: usize,
     /// How long an operation waits for a connection before it is refused.
     pub wait: Duration,
+    /// How many operations may wait for a connection; the next is refused at once.
+    pub queue: usize,
     /// How long connecting may take.
     pub connect: Duration,
     /// How long one statement may take; Postgres ends it then.
@@ -242,7 +239,7 @@ impl Database {
             }
             .boxed()
         });
-        Pool::builder(Manager::new_with_config("", config))
+        let connections = deadpool::managed::Pool::builder(Manager::new_with_config("", config))
             .max_size(options.size)
             .timeouts(Timeouts {
                 wait: Some(options.wait),
@@ -251,7 +248,8 @@ impl Database {
             })
             .runtime(deadpool::Runtime::Tokio1)
             .build()
-            .map_err(DatabaseError::Pool)
+            .map_err(DatabaseError::Pool)?;
+        Ok(Pool::new(connections, options.queue))
     }
 }
 

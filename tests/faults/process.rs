@@ -201,6 +201,7 @@ fn spawn(name: &str, back: &Proxy, database: &str, settings: &Settings, log: &Pa
         .args(["--realtime-sweep", &seconds(settings.sweep)])
         .env("DATABASE_URL", url)
         .env("COLLOQUY_JWT_SECRET", SECRET)
+        .env("COLLOQUY_RATE_LIMITS", "off")
         .env("COLLOQUY_LOG", "info")
         .stdin(Stdio::null())
         .stdout(Stdio::null())

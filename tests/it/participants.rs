@@ -129,6 +129,7 @@ fn an_add_names_at_most_a_hundred_possible_ids() {
 async fn small() -> Server {
     let limits = Limits {
         participants_max: 3,
+        ..Setup::default().limits
     };
     let setup = Setup {
         limits,

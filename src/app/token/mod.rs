@@ -62,6 +62,15 @@ pub enum TokenError {
     Subject,
 }
 
+impl TokenError {
+    /// Whether the token may be somebody's guess. What an issuer did sign is none, though it is not for us or
+    /// not for now: each client shows such a one now and then.
+    #[must_use]
+    pub fn is_forged(self) -> bool {
+        matches!(self, Self::Malformed | Self::Signature)
+    }
+}
+
 /// Reads and makes tokens.
 pub struct Tokens {
     keys: Keys,

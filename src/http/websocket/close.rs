@@ -35,6 +35,8 @@ pub(super) enum Close {
     DuplicateId(Arc<str>),
     /// `connection_init` came twice.
     TooManyInits,
+    /// Too many tokens from its address were forged.
+    TooManyRequests,
     /// The user has too many connections.
     TooManyConnections,
     /// The client does not take what it asked for.
@@ -67,7 +69,7 @@ impl Close {
             Self::UnknownProtocol => 4406,
             Self::InitTimeout => 4408,
             Self::DuplicateId(_) => 4409,
-            Self::TooManyInits | Self::TooManyConnections => 4429,
+            Self::TooManyInits | Self::TooManyRequests | Self::TooManyConnections => 4429,
             Self::SlowConsumer => 4508,
         }
     }
@@ -86,6 +88,7 @@ impl Close {
             Self::UnknownProtocol => "Subprotocol not acceptable",
             Self::InitTimeout => "Connection initialisation timeout",
             Self::TooManyInits => "Too many initialisation requests",
+            Self::TooManyRequests => "Too many requests: try again later",
             Self::TooManyConnections => "Too many connections",
             Self::SlowConsumer => "Slow consumer: resume",
         };

@@ -21,10 +21,10 @@ use super::operations::{Operations, Said};
 use super::outgoing::Outgoing;
 use super::protocol::{self, ClientMessage};
 use super::timers::{Due, Timers};
-use crate::app::{Error, Session};
+use crate::app::{Error, Network, RateLimited, Session};
 use crate::graphql::Answer;
 use crate::http::connections::Admission;
-use crate::http::{HttpState, auth, operation};
+use crate::http::{HttpState, auth, operation, rates};
 
 /// How many rounds one wake-up may take before other connections get their turn.
 const ROUNDS: usize = 32;
@@ -58,6 +58,8 @@ struct Known {
 pub(super) struct Connection {
     state: HttpState,
     stream: TcpStream,
+    /// Where it comes from.
+    network: Option<Box<Network>>,
     incoming: Incoming,
     outgoing: Outgoing,
     phase: Phase,
@@ -76,11 +78,13 @@ impl Connection {
     pub(super) fn new(
         state: HttpState,
         stream: TcpStream,
+        network: Option<Box<Network>>,
         begin: &[u8],
         request_id: Option<Box<str>>,
     ) -> Self {
         Self {
             stream,
+            network,
             incoming: Incoming::new(begin, state.options.message_max),
             outgoing: Outgoing::default(),
             phase: Phase::Silent,
@@ -182,7 +186,7 @@ impl Connection {
         let Poll::Ready(session) = asking.as_mut().poll(cx) else {
             return Ok(false);
         };
-        let session = session.map_err(|error| Some(close_of(&error)))?;
+        let session = session.map_err(|error| Some(self.reject(&error)))?;
         let actor = session.as_ref().map(|session| &session.actor);
         let most = self.state.options.connections_max;
         let (connections, realtime) = (&self.state.connections, &self.state.app.realtime);
@@ -207,6 +211,15 @@ impl Connection {
         }));
         self.outgoing.text([protocol::ACKNOWLEDGEMENT]);
         Ok(true)
+    }
+
+    /// How to close where the client's token is not accepted.
+    fn reject(&self, error: &Error) -> Close {
+        let forged = matches!(error, Error::Token(why) if why.is_forged());
+        if let Some(network) = self.network().filter(|_| forged) {
+            self.state.app.rates.forged(network);
+        }
+        close_of(error)
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
@@ -241,6 +254,13 @@ impl Connection {
                     // It came in time; the database has its own limits.
                     self.timers.ends(None, Due::Init);
                 }
+                let rates = &self.state.app.rates;
+                if self
+                    .network()
+                    .is_some_and(|from| rates.may_try(from).is_err())
+                {
+                    return Err(Some(Close::TooManyRequests));
+                }
                 let app = Arc::clone(&self.state.app);
                 let request_id = self.request_id.take();
                 let asking = async move {
@@ -270,12 +290,22 @@ impl Connection {
             self.refuse(&id, &Answer::too_many_operations(most));
         } else if self.stopping {
             self.refuse(&id, &Answer::stopping());
+        } else if let Err(limited) = self.admit(known.session.as_ref()) {
+            self.refuse(&id, &Answer::rate_limited(limited));
         } else {
             let actor = known.session.as_ref().map(|session| session.actor.clone());
             let operation = operation::start(&self.state, actor, request, None, place);
             self.operations.start(id, operation);
         }
         Ok(())
+    }
+
+    fn admit(&self, session: Option<&Session>) -> Result<(), RateLimited> {
+        rates::admit_on_socket(&self.state, self.network(), session)
+    }
+
+    fn network(&self) -> Option<Network> {
+        self.network.as_deref().copied()
     }
 
     fn refuse(&mut self, id: &str, answer: &Answer) {

@@ -30,6 +30,8 @@ use tungstenite::handshake::derive_accept_key;
 use super::HttpState;
 use super::layers::id_of;
 use super::listen::Patient;
+use super::rates::Origin;
+use crate::app::Network;
 use close::Close;
 use connection::Connection;
 use incoming::{End, Incoming};
@@ -57,9 +59,13 @@ pub(super) fn upgrade(state: HttpState, mut request: Request) -> Response {
     };
     let speaks = names_protocol(request.headers());
     let upgrade = hyper::upgrade::on(&mut request);
+    let network = request.extensions().get::<Origin>();
+    // Each connection keeps it, and a pointer is smaller.
+    let network = network.map(|Origin(network)| Box::new(*network));
     let tasks = state.tasks.clone();
     let request_id = id_of(request.headers()).map(Box::from);
-    tasks.spawn(serve(state, upgrade, speaks, request_id));
+    let from = (network, request_id);
+    tasks.spawn(serve(Box::new(state), upgrade, from, speaks));
     let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -117,11 +123,17 @@ fn listed<'a>(
 }
 
 /// Serves an upgraded connection to its end.
-async fn serve(state: HttpState, upgrade: OnUpgrade, speaks: bool, request_id: Option<Box<str>>) {
+async fn serve(
+    // In a box until the connection has it: the task has room for one only.
+    state: Box<HttpState>,
+    upgrade: OnUpgrade,
+    (network, request_id): (Option<Box<Network>>, Option<Box<str>>),
+    speaks: bool,
+) {
     let Some((stream, begin)) = upgrade.await.ok().and_then(own) else {
         return;
     };
-    let mut connection = Connection::new(state, stream, &begin, request_id);
+    let mut connection = Connection::new(*state, stream, network, &begin, request_id);
     drop(begin);
     let end = if speaks {
         poll_fn(|cx| connection.poll_run(cx)).await

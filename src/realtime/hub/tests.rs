@@ -19,6 +19,7 @@ fn hub() -> Arc<Hub> {
     let options = PoolOptions {
         size: 1,
         wait: second,
+        queue: 1,
         connect: second,
         statement: second,
     };

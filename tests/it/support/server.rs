@@ -35,16 +35,22 @@ pub(crate) struct Setup {
     pub(crate) identity: Option<IdentityArgs>,
     pub(crate) sockets: SocketOptions,
     pub(crate) schema: graphql::Schema,
+    pub(crate) trusted_proxies: Vec<&'static str>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         Self {
-            limits: Limits::default(),
+            // Tests ask as fast as they can.
+            limits: Limits {
+                rates: None,
+                ..Limits::default()
+            },
             permissions: Permissions::default(),
             pool: PoolOptions {
                 size: 8,
                 wait: Duration::from_secs(20),
+                queue: 1024,
                 connect: Duration::from_secs(5),
                 statement: Duration::from_secs(20),
             },
@@ -55,6 +61,7 @@ impl Default for Setup {
             identity: None,
             sockets: SocketOptions::default(),
             schema: graphql::schema(),
+            trusted_proxies: Vec::new(),
         }
     }
 }
@@ -117,6 +124,10 @@ impl Server {
         };
         let app = App::new(pool, realtime, tokens, setup.limits);
         let app = Arc::new(app.with_permissions(setup.permissions));
+        let tended = Arc::clone(&app);
+        let stop = stop_engine.clone();
+        engine.spawn(async move { tended.rates.tend(stop).await });
+        let trusted = setup.trusted_proxies.iter();
         let connections = Connections::default();
         let state = HttpState {
             app: Arc::clone(&app),
@@ -124,6 +135,7 @@ impl Server {
             shutdown: stop_serving.clone(),
             options: setup.sockets,
             connections: connections.clone(),
+            trusted_proxies: trusted.map(|range| range.parse().unwrap()).collect(),
             tasks: sockets.clone(),
         };
         let origins = setup.origins.iter().map(|origin| origin.parse().unwrap());

@@ -1,0 +1,210 @@
+//! The pool, and the queue of those who wait for its connections.
+//!
+//! A queue without a bound makes everybody late when more is asked than the database can do: each request waits for
+//! all before it, its client gives up and asks again, and the work is done for nobody. So two things end it. Only so
+//! many may wait. And where there has been somebody waiting for a whole [`STANDING`], the queue does not take up a
+//! burst any more but only makes everybody wait: then those who come wait for [`HURRIED`] at most.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use deadpool::managed::{PoolError as LendError, TimeoutType, Timeouts};
+
+use super::pool::{Manager, PooledConnection};
+
+/// For how long somebody must have been waiting, one or another, before the queue counts as standing.
+const STANDING: Duration = Duration::from_secs(1);
+
+/// How long a request waits that comes to a standing queue.
+const HURRIED: Duration = Duration::from_millis(100);
+
+/// Why the pool lent no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolError {
+    /// None came free in time, or none could be opened.
+    #[error(transparent)]
+    Lend(#[from] LendError<diesel_async::pooled_connection::PoolError>),
+    /// As many wait as may.
+    #[error("{0} requests wait for a connection already")]
+    Full(usize),
+}
+
+/// A bounded pool of connections, with a bounded queue in front of it.
+#[derive(Clone)]
+pub struct Pool {
+    connections: deadpool::managed::Pool<Manager>,
+    queue: Arc<Queue>,
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("status", &self.connections.status())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    pub(super) fn new(connections: deadpool::managed::Pool<Manager>, most: usize) -> Self {
+        Self {
+            connections,
+            queue: Arc::new(Queue {
+                most,
+                ..Queue::default()
+            }),
+        }
+    }
+
+    /// Borrows a connection for the server's own work, which is little and must go on: it waits for as long as the
+    /// pool lets it, however many wait.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::Lend`].
+    pub async fn get(&self) -> Result<PooledConnection, PoolError> {
+        Ok(self.connections.get().await?)
+    }
+
+    /// Borrows a connection for a request: at once, or in its turn if the queue has room for it.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError`], at once where the queue is full.
+    pub async fn get_in_turn(&self) -> Result<PooledConnection, PoolError> {
+        let usual = self.connections.timeouts();
+        let within = |wait| Timeouts { wait, ..usual };
+        let at_once = within(Some(Duration::ZERO));
+        match self.connections.timeout_get(&at_once).await {
+            Err(LendError::Timeout(TimeoutType::Wait)) => {}
+            lent => return Ok(lent?),
+        }
+        let place = self.queue.join()?;
+        let wait = match usual.wait {
+            Some(wait) if place.hurries => Some(wait.min(HURRIED)),
+            None if place.hurries => Some(HURRIED),
+            wait => wait,
+        };
+        let lent = self.connections.timeout_get(&within(wait)).await;
+        if matches!(lent, Err(LendError::Timeout(TimeoutType::Wait))) {
+            self.queue.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(lent?)
+    }
+
+    /// How many requests wait for a connection.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.queue.waiting.load(Ordering::Relaxed)
+    }
+
+    /// How many connections are open, and how many of them are lent.
+    #[must_use]
+    pub fn open(&self) -> (usize, usize) {
+        let status = self.connections.status();
+        (status.size, status.size.saturating_sub(status.available))
+    }
+
+    /// How many requests got no connection because too many asked for one.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.queue.refused.load(Ordering::Relaxed)
+    }
+
+    /// Lends nothing any more.
+    pub fn close(&self) {
+        self.connections.close();
+    }
+}
+
+/// Those who wait.
+#[derive(Debug, Default)]
+struct Queue {
+    most: usize,
+    waiting: AtomicUsize,
+    /// Since when somebody has been waiting, one or another.
+    since: Mutex<Option<Instant>>,
+    refused: AtomicU64,
+}
+
+/// A place in the queue, given back when it is dropped, also by a request that is given up.
+#[derive(Debug)]
+struct Place<'a> {
+    queue: &'a Queue,
+    /// Whether the queue was standing when this one came.
+    hurries: bool,
+}
+
+impl Queue {
+    fn join(&self) -> Result<Place<'_>, PoolError> {
+        self.join_at(Instant::now())
+    }
+
+    fn join_at(&self, now: Instant) -> Result<Place<'_>, PoolError> {
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        // The lock is held, so the count and the time fit each other.
+        if self.waiting.load(Ordering::Relaxed) >= self.most {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return Err(PoolError::Full(self.most));
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let begun = *since.get_or_insert(now);
+        Ok(Place {
+            queue: self,
+            hurries: now.saturating_duration_since(begun) >= STANDING,
+        })
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let since = self.queue.since.lock();
+        let mut since = since.unwrap_or_else(PoisonError::into_inner);
+        if self.queue.waiting.fetch_sub(1, Ordering::Relaxed) == 1 {
+            *since = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(most: usize) -> Queue {
+        Queue {
+            most,
+            ..Queue::default()
+        }
+    }
+
+    #[test]
+    fn only_so_many_wait_and_who_leaves_makes_room() {
+        let queue = queue(2);
+        let (one, two) = (queue.join().unwrap(), queue.join().unwrap());
+        assert!(matches!(queue.join(), Err(PoolError::Full(2))));
+        assert_eq!(queue.refused.load(Ordering::Relaxed), 1);
+        drop(one);
+        let three = queue.join().unwrap();
+        drop((two, three));
+        assert_eq!(queue.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_queue_that_stands_hurries_those_who_come_until_it_is_empty() {
+        let queue = queue(10);
+        let begun = Instant::now();
+        let at = |time| queue.join_at(begun + time).unwrap();
+        let moment = Duration::from_millis(1);
+        let first = at(Duration::ZERO);
+        let second = at(STANDING.saturating_sub(moment));
+        assert!(!first.hurries && !second.hurries);
+        // Others come and go, but somebody waits all the time.
+        drop(first);
+        let third = at(STANDING);
+        assert!(third.hurries);
+        drop((second, third));
+        // Nobody waited for a moment: what comes now is a new burst.
+        assert!(!at(STANDING + moment).hurries);
+    }
+}
