@@ -3,6 +3,7 @@
 //! Every flag has a variable of the same meaning, listed in `.env.example`; a flag wins over its variable.
 //! Secrets are secret types: they are shown neither in help nor in logs.
 
+mod http;
 mod identity;
 mod limits;
 mod permissions;
@@ -11,13 +12,13 @@ mod realtime;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use axum::http::HeaderValue;
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::{ExposeSecret as _, SecretString};
 
+pub use self::http::{HttpArgs, HttpArgsError};
 pub use self::identity::{ClaimArgs, ClaimsKind, IdentityArgs, IdentityError, SecretArgs};
-pub use self::limits::{LimitArgs, Switch};
+pub use self::limits::LimitArgs;
 pub use self::permissions::{CoarseArg, PermissionArgs};
 pub use self::realtime::{CarrierArg, RealtimeArgs};
 use crate::app::Limits;
@@ -108,15 +109,9 @@ pub struct ServeArgs {
     /// Fill a few sample chats in for alice, bob and carol, if alice has no chats.
     #[arg(long, env = "COLLOQUY_DEMO", value_parser = FalseyValueParser::new())]
     pub demo: bool,
-    /// A browser origin that may call the API, such as `http://localhost:5173`. Repeat it, or separate with
-    /// commas. None by default.
-    #[arg(
-        long,
-        env = "COLLOQUY_CORS_ORIGIN",
-        value_delimiter = ',',
-        value_name = "ORIGIN"
-    )]
-    pub cors_origin: Vec<HeaderValue>,
+    /// How HTTP is spoken.
+    #[command(flatten)]
+    pub http: HttpArgs,
     /// The most participants a group may have.
     #[arg(
         long,
@@ -203,6 +198,15 @@ pub struct LogArgs {
     /// For people or for machines; by default for people on a terminal, and for machines otherwise.
     #[arg(long, env = "COLLOQUY_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
+}
+
+/// Whether something is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
 }
 
 /// How log lines are written.

@@ -2,7 +2,6 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
@@ -103,7 +102,7 @@ pub fn secret(data_dir: &Path) -> Result<SecretString, DevelopmentError> {
 /// # Errors
 ///
 /// Whatever keeps standard output from being written.
-pub fn greet(app: &App, address: SocketAddr, data_dir: Option<&Path>) -> io::Result<()> {
+pub fn greet(app: &App, origin: &str, data_dir: Option<&Path>) -> io::Result<()> {
     let token = |user: &str, name: &str| {
         let user = UserId::new(user).ok()?;
         let mut claims = Claims::new(&user, app.clock.now(), TOKENS_VALID);
@@ -113,7 +112,7 @@ pub fn greet(app: &App, address: SocketAddr, data_dir: Option<&Path>) -> io::Res
     let mut out = io::stdout().lock();
     let (Some(alice), Some(bob)) = (token("alice", "Alice"), token("bob", "Bob")) else {
         // An issuer signs the tokens here, not we.
-        writeln!(out, "\nColloquy is ready at http://{address}\n")?;
+        writeln!(out, "\nColloquy is ready at {origin}\n")?;
         return out.flush();
     };
     // As it was called: after `cargo run` there is no `colloquy` on the path.
@@ -122,16 +121,16 @@ pub fn greet(app: &App, address: SocketAddr, data_dir: Option<&Path>) -> io::Res
     let folder = folder.unwrap_or_default();
     writeln!(
         out,
-        "\nColloquy is ready at http://{address}
+        "\nColloquy is ready at {origin}
 
 Open GraphiQL as one of two sample users, each in a window of its own:
 
-  Alice  http://{address}/#token={alice}
-  Bob    http://{address}/#token={bob}
+  Alice  {origin}/#token={alice}
+  Bob    {origin}/#token={bob}
 
 Or ask from a terminal:
 
-  curl http://{address}/graphql \\
+  curl {origin}/graphql \\
     -H 'Content-Type: application/json' \\
     -H 'Authorization: Bearer {alice}' \\
     -d '{{\"query\": \"{{ viewer {{ id displayName }} chats {{ nodes {{ id title }} }} }}\"}}'

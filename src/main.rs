@@ -12,7 +12,7 @@ use colloquy::config::{
     Cli, Command, DatabaseArgs, EpochCommand, RealtimeArgs, SecretArgs, ServeArgs, TokenArgs,
 };
 use colloquy::embedded::{Options, Postgres};
-use colloquy::http::{self, Connections, HttpState};
+use colloquy::http::{self, Connections, HttpOptions, HttpState};
 use colloquy::model::{TenantId, UserId};
 use colloquy::realtime::{Carrier, Realtime, RealtimeOptions};
 use colloquy::store::{self, Connection, Database, Pool, PoolMode, migrations};
@@ -68,6 +68,7 @@ fn print(text: &str) -> anyhow::Result<()> {
 async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     telemetry::start(&args.log).context("the log filter cannot be read")?;
     let tokens = tokens(&args)?;
+    let http = args.http.options(args.database.url().is_none())?;
     let listener = http::listen(&args.listen)
         .await
         .with_context(|| format!("cannot listen on {}", args.listen))?;
@@ -76,7 +77,8 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         let listen = listen_database(&args.realtime, &database)?;
         prepare(&database, args.migrate || postgres.is_some()).await?;
         let databases = (&database, &listen);
-        serve_on(&args, listener, databases, tokens, postgres.as_mut()).await
+        let http = (listener, http);
+        serve_on(&args, http, databases, tokens, postgres.as_mut()).await
     };
     let served = served.await;
     if let Some(postgres) = postgres {
@@ -149,11 +151,12 @@ async fn prepare(database: &Database, migrate: bool) -> anyhow::Result<()> {
 
 async fn serve_on(
     args: &ServeArgs,
-    listener: TcpListener,
+    (listener, http): (TcpListener, HttpOptions),
     (database, listen): (&Database, &Database),
     (tokens, refresher): (Tokens, Option<Refresher>),
     postgres: Option<&mut Postgres>,
 ) -> anyhow::Result<()> {
+    let secure = http.certificates.is_some();
     let pool = database.pool(args.pool())?;
     let tasks = Tasks::default();
     let realtime = tasks.realtime(args.realtime.options(), listen, &pool);
@@ -172,17 +175,20 @@ async fn serve_on(
         app: Arc::clone(&app),
         schema: graphql::schema(),
         shutdown: tasks.stop_serving.clone(),
-        options: args.limits.bound(args.sockets.options()),
+        options: Arc::new(args.limits.bound(args.http.sockets(args.sockets.options()))),
+        http: Arc::new(http),
         connections: Connections::default(),
         trusted_proxies: args.limits.trusted_proxies(),
         tasks: tasks.sockets.clone(),
     };
-    let router = http::router(state.clone(), args.cors_origin.clone());
+    let router = http::router(state.clone());
     let address = listener.local_addr()?;
     tasks.sockets.spawn(http::serve(listener, router, state));
     tracing::info!(%address, "serving");
     if postgres.is_some() {
-        development::greet(&app, address, args.database.data_dir.as_deref())?;
+        let scheme = if secure { "https" } else { "http" };
+        let origin = format!("{scheme}://{address}");
+        development::greet(&app, &origin, args.database.data_dir.as_deref())?;
     }
     let ended = until_ended(postgres).await;
     tasks.stop(args.sockets.drain).await;

@@ -2,8 +2,9 @@
 
 use std::num::NonZeroU32;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
+use super::Switch;
 use crate::app::{Rate, RateLimits};
 use crate::http::{AddressRange, SocketOptions, TrustedProxies};
 
@@ -46,15 +47,6 @@ pub struct LimitArgs {
     /// How many requests may wait for a connection to the database; the next is turned away at once.
     #[arg(long, env = "COLLOQUY_POOL_QUEUE", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..), value_name = "COUNT")]
     pub pool_queue: u32,
-}
-
-/// Whether something is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Switch {
-    /// It is.
-    On,
-    /// It is not.
-    Off,
 }
 
 /// The most that a rate or a burst may be: more is no limit.

@@ -9,7 +9,6 @@ use futures_util::StreamExt as _;
 use tokio::time::timeout;
 
 use super::HttpState;
-use super::layers::BODY_MAX_BYTES;
 
 /// How much of a refused body is passed over, in bytes, and for how long. A client that hears nothing before it has
 /// sent all would otherwise find its connection reset, and not why.
@@ -19,7 +18,7 @@ const PASSED_OVER_WITHIN: Duration = Duration::from_secs(2);
 /// Why a body was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unread {
-    /// It is larger than [`BODY_MAX_BYTES`], or was cut off.
+    /// It is larger than it may be, or was cut off.
     TooLarge,
     /// It did not come in time.
     TooSlow,
@@ -31,11 +30,12 @@ pub(super) async fn read(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<BytesMut, Unread> {
+    let most = state.http.body_max;
     // What is announced as too large is not waited for.
     let announced = usize::try_from(body.size_hint().lower());
     let mut body = body.into_data_stream();
-    let read = if announced.is_ok_and(|size| size <= BODY_MAX_BYTES) {
-        let collected = timeout(state.options.body_within, collect(&mut body));
+    let read = if announced.is_ok_and(|size| size <= most) {
+        let collected = timeout(state.options.body_within, collect(&mut body, most));
         collected.await.unwrap_or(Err(Unread::TooSlow))
     } else {
         Err(Unread::TooLarge)
@@ -47,11 +47,11 @@ pub(super) async fn read(
 }
 
 /// Copies what comes: a piece of one byte would keep the whole buffer that it was read into.
-async fn collect(body: &mut BodyDataStream) -> Result<BytesMut, Unread> {
+async fn collect(body: &mut BodyDataStream, most: usize) -> Result<BytesMut, Unread> {
     let mut bytes = BytesMut::new();
     while let Some(piece) = body.next().await {
         let piece = piece.or(Err(Unread::TooLarge))?;
-        if bytes.len().saturating_add(piece.len()) > BODY_MAX_BYTES {
+        if bytes.len().saturating_add(piece.len()) > most {
             return Err(Unread::TooLarge);
         }
         bytes.extend_from_slice(&piece);

@@ -87,10 +87,18 @@ where
         .route("/graphiql/{*path}", get(file))
 }
 
+/// What is at `/` where the page is not served.
+pub(super) async fn absent() -> (StatusCode, &'static str) {
+    let why = "There is no page here. The API is at /graphql.\n";
+    (StatusCode::NOT_FOUND, why)
+}
+
 async fn page(headers: HeaderMap) -> Response {
     let (assets, policy) = edition();
     let mut response = respond(assets, "index.html", &headers);
     set(&mut response, header::CONTENT_SECURITY_POLICY, policy);
+    let opener = HeaderName::from_static("cross-origin-opener-policy");
+    set(&mut response, opener, "same-origin");
     response
 }
 
@@ -202,6 +210,8 @@ mod tests {
         assert_eq!(value(&response, header::CACHE_CONTROL), "no-cache");
         assert_eq!(value(&response, header::X_CONTENT_TYPE_OPTIONS), "nosniff");
         assert_eq!(value(&response, header::REFERRER_POLICY), "no-referrer");
+        let opener = HeaderName::from_static("cross-origin-opener-policy");
+        assert_eq!(value(&response, opener), "same-origin");
         let policy = if BUILT.is_empty() {
             FALLBACK_POLICY
         } else {

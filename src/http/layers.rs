@@ -4,7 +4,7 @@ use std::any::Any;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use axum::http::{HeaderName, Method, Response, StatusCode, header};
 use axum::response::IntoResponse as _;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -12,19 +12,24 @@ use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetReques
 use tower_http::trace::TraceLayer;
 use tracing::Span;
 
+use super::{HttpOptions, Origins};
+
 /// The header that names a request.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The header by which a client of server-sent events says where to go on.
 pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// The most bytes of a request's body: the longest message takes 40 000, escaped 120 000.
-pub(super) const BODY_MAX_BYTES: usize = 1024 * 1024;
+/// Headers by which clients of GraphQL make browsers ask first.
+const APOLLO_PREFLIGHT: HeaderName = HeaderName::from_static("apollo-require-preflight");
+const GRAPHQL_PREFLIGHT: HeaderName = HeaderName::from_static("graphql-require-preflight");
+const APOLLO_OPERATION: HeaderName = HeaderName::from_static("x-apollo-operation-name");
 
 /// How long browsers may remember the cross-origin rules.
 const CORS_MAX_AGE: Duration = Duration::from_mins(10);
 
-pub(super) fn wrap(routes: Router, origins: Vec<HeaderValue>) -> Router {
+pub(super) fn wrap(routes: Router, options: &HttpOptions) -> Router {
+    let origins = &options.origins;
     let routes = if origins.is_empty() {
         routes
     } else {
@@ -45,15 +50,24 @@ pub(super) fn wrap(routes: Router, origins: Vec<HeaderValue>) -> Router {
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
 }
 
-fn cors(origins: Vec<HeaderValue>) -> CorsLayer {
+/// Without credentials: cookies are never read, so any page may ask where the list says so.
+fn cors(origins: &Origins) -> CorsLayer {
+    let allowed = if origins.is_any() {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::list(origins.listed())
+    };
     CorsLayer::new()
-        .allow_origin(AllowOrigin::list(origins))
+        .allow_origin(allowed)
         .allow_methods([Method::GET, Method::POST])
         .allow_headers([
             header::AUTHORIZATION,
             header::CONTENT_TYPE,
             LAST_EVENT_ID,
             REQUEST_ID,
+            APOLLO_PREFLIGHT,
+            GRAPHQL_PREFLIGHT,
+            APOLLO_OPERATION,
         ])
         .expose_headers([REQUEST_ID])
         .max_age(CORS_MAX_AGE)

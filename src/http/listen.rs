@@ -1,31 +1,18 @@
-//! Listening, accepting, and serving connections.
+//! Listening, and accepting connections.
 
-use std::convert::Infallible;
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::http::{Request, Response};
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
+use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
-use super::HttpState;
 use super::address::Peer;
-use super::stream::Ends;
+use super::{HttpState, connection};
 
 /// How much a connection's kernel buffer holds of what its peer has not taken. Linux doubles it, for its own
 /// books. Without a bound it grows to some 4 MiB for each peer that does not read.
@@ -34,19 +21,13 @@ const SEND_BUFFER: u32 = 128 * 1024;
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1024;
 
-/// How long a request's head may take, and how long a connection may rest between two requests.
-/// A proxy keeps one for a minute, as a rule: it must be the first to close, or its next request is lost.
-const HEAD_WITHIN: Duration = Duration::from_secs(75);
-
-/// How much longer than a write the kernel waits for a peer to confirm anything at all. A peer that has vanished
-/// does not block a write as long as the kernel takes it.
-const VANISHED_AFTER: Duration = Duration::from_secs(20);
-
-/// How much of an answer is buffered in front of the kernel, and how long a request's head may be, in bytes.
-const BUFFER: usize = 64 * 1024;
-
 /// How long to rest where connections cannot be accepted, as when there are too many open files.
 const REST: Duration = Duration::from_secs(1);
+
+/// What a connection hears for which there is no place.
+const NO_PLACE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\n\
+    content-type: text/plain; charset=utf-8\r\ncontent-length: 37\r\nconnection: close\r\n\r\n\
+    The server has too many connections.\n";
 
 /// Listens on an address, such as `127.0.0.1:8080`, with small buffers for writing.
 ///
@@ -77,12 +58,22 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Accepts connections until the server stops. The connections are among the state's tasks.
+///
+/// Where there are as many as there may be, more are told so and closed: left to wait, they would time out
+/// somewhere else, and nobody would know why.
 pub async fn serve(listener: TcpListener, router: Router, state: HttpState) {
+    let places = Arc::new(Semaphore::new(state.http.open_max));
     let accepting = async {
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => {
-                    let connection = connection(stream, peer, router.clone(), state.clone());
+                    let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                        turn_away(stream, &state);
+                        continue;
+                    };
+                    let peer = Peer(peer.ip());
+                    let connection =
+                        connection::serve(stream, peer, place, router.clone(), state.clone());
                     state.tasks.spawn(connection);
                 }
                 Err(error) if is_of_one_connection(&error) => {}
@@ -93,9 +84,25 @@ pub async fn serve(listener: TcpListener, router: Router, state: HttpState) {
             }
         }
     };
+    let renewing = async {
+        match &state.http.certificates {
+            Some(certificates) => certificates.keep_current(state.http.renew_every).await,
+            None => pending().await,
+        }
+    };
     tokio::select! {
         () = state.shutdown.cancelled() => {}
         () = accepting => {}
+        () = renewing => {}
+    }
+}
+
+/// Says that there is no place, where that can be said in the clear: a handshake would be work.
+fn turn_away(stream: TcpStream, state: &HttpState) {
+    tracing::debug!("a connection is turned away: there are as many as there may be");
+    if state.http.certificates.is_none() {
+        // It fits into the kernel's buffer, or the peer goes without.
+        stream.try_write(NO_PLACE).ok();
     }
 }
 
@@ -106,190 +113,4 @@ fn is_of_one_connection(error: &io::Error) -> bool {
         error.kind(),
         K::ConnectionAborted | K::ConnectionRefused | K::ConnectionReset
     )
-}
-
-async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, state: HttpState) {
-    prepare(&stream, state.options.write_within);
-    let ends = Arc::default();
-    let stream = Patient::new(stream, state.options.write_within, Arc::clone(&ends));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WITHIN)
-        .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(stream), service(router, peer, ends))
-        .with_upgrades();
-    let mut connection = Box::pin(connection);
-    let ended = tokio::select! {
-        ended = &mut connection => ended,
-        () = state.shutdown.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection broke");
-    }
-}
-
-/// Sets what the kernel does for a connection. Where it cannot, the connection works without.
-fn prepare(stream: &TcpStream, write_within: Duration) {
-    // An event is small and urgent.
-    stream.set_nodelay(true).ok();
-    #[cfg(target_os = "linux")]
-    {
-        let within = write_within.saturating_add(VANISHED_AFTER);
-        let socket = socket2::SockRef::from(stream);
-        socket.set_tcp_user_timeout(Some(within)).ok();
-    }
-}
-
-/// When the answer that is being written has to end, if it has to.
-type Ending = Arc<Mutex<Option<Ends>>>;
-
-/// The routes, with a note of each answer's end.
-fn service(
-    router: Router,
-    peer: SocketAddr,
-    ending: Ending,
-) -> impl hyper::service::Service<
-    Request<Incoming>,
-    Response = Response<Body>,
-    Error = Infallible,
-    Future: Send,
-> {
-    let router = TowerToHyperService::new(router);
-    service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(Peer(peer.ip()));
-        let answer = hyper::service::Service::call(&router, request);
-        let ending = Arc::clone(&ending);
-        async move {
-            let mut response = answer.await?;
-            let ends = response.extensions_mut().remove::<Ends>();
-            *ending.lock().unwrap_or_else(PoisonError::into_inner) = ends;
-            Ok(response)
-        }
-    })
-}
-
-/// A connection that gives up on a peer that takes nothing for too long, or beyond the end of what it is told.
-pub(super) struct Patient {
-    stream: TcpStream,
-    within: Duration,
-    ending: Ending,
-    blocked: Option<BoxFuture<'static, ()>>,
-}
-
-impl std::fmt::Debug for Patient {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Patient").finish_non_exhaustive()
-    }
-}
-
-impl Patient {
-    fn new(stream: TcpStream, within: Duration, ending: Ending) -> Self {
-        Self {
-            stream,
-            within,
-            ending,
-            blocked: None,
-        }
-    }
-
-    /// The connection itself.
-    pub(super) fn into_inner(self) -> TcpStream {
-        self.stream
-    }
-
-    fn judge(
-        &mut self,
-        cx: &mut Context<'_>,
-        written: Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
-        if written.is_ready() {
-            self.blocked = None;
-            return written;
-        }
-        let (within, ending) = (self.within, &self.ending);
-        let blocked = self.blocked.get_or_insert_with(|| {
-            let ends = ending.lock().unwrap_or_else(PoisonError::into_inner);
-            give_up(within, ends.clone()).boxed()
-        });
-        ready!(blocked.as_mut().poll(cx));
-        // What the kernel still holds for the peer goes with the connection.
-        self.stream.set_zero_linger().ok();
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-/// Waits until a blocked write is to be given up.
-async fn give_up(within: Duration, ends: Option<Ends>) {
-    let ended = async {
-        match ends {
-            Some(ends) => ends.overdue().await,
-            None => pending().await,
-        }
-    };
-    tokio::select! {
-        () = sleep(within) => {}
-        () = ended => {}
-    }
-}
-
-impl AsyncRead for Patient {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Patient {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.judge(cx, written)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
-        self.judge(cx, written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn the_kernel_gives_up_on_a_peer_that_has_vanished() {
-        let listener = listen("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (_peer, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
-        let (stream, _) = accepted.unwrap();
-        prepare(&stream, Duration::from_secs(10));
-        let within = socket2::SockRef::from(&stream).tcp_user_timeout().unwrap();
-        assert_eq!(within, Some(Duration::from_secs(30)));
-        assert!(stream.nodelay().unwrap());
-    }
 }

@@ -4,33 +4,46 @@ mod accept;
 mod address;
 mod auth;
 mod body;
+mod bounds;
+mod browsers;
+mod channel;
+mod compression;
+mod connection;
 mod connections;
+mod exchange;
 mod graphiql;
 mod graphql;
 mod health;
+mod http2;
 mod layers;
 mod listen;
 mod multipart;
 mod operation;
 mod options;
+mod origins;
+mod patient;
 mod rates;
 mod sse;
+mod stalls;
 mod stream;
+mod tls;
 mod websocket;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::HeaderValue;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::routing::get;
+use browsers::Told;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use address::{AddressRange, AddressRangeError, TrustedProxies};
 pub use connections::Connections;
 pub use listen::{listen, serve};
-pub use options::SocketOptions;
+pub use options::{HttpOptions, SocketOptions};
+pub use origins::Origins;
+pub use tls::{CertificateError, Certificates};
 
 use crate::app::App;
 use crate::graphql::Schema;
@@ -45,7 +58,9 @@ pub struct HttpState {
     /// Cancelled when the server stops.
     pub shutdown: CancellationToken,
     /// Times and bounds of the connections.
-    pub options: SocketOptions,
+    pub options: Arc<SocketOptions>,
+    /// What the server offers, and what it takes from everybody.
+    pub http: Arc<HttpOptions>,
     /// Who is connected.
     pub connections: Connections,
     /// The proxies whose word is taken for where requests come from.
@@ -60,15 +75,34 @@ impl std::fmt::Debug for HttpState {
     }
 }
 
-/// The routes. Pages of `origins` may call them from browsers; by default none but our own.
-pub fn router(state: HttpState, origins: Vec<HeaderValue>) -> Router {
+/// The routes, with all that wraps them.
+pub fn router(state: HttpState) -> Router {
     let endpoint = get(graphql::get_or_upgrade).post(graphql::post);
     let endpoint = endpoint.layer(from_fn_with_state(state.clone(), rates::limit));
     let routes = Router::new()
         .route("/graphql", endpoint)
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
-        .with_state(state)
-        .merge(graphiql::router());
-    layers::wrap(routes, origins)
+        .with_state(state.clone());
+    let routes = if state.http.graphiql {
+        routes.merge(graphiql::router())
+    } else {
+        routes.route("/", get(graphiql::absent))
+    };
+    layers::wrap(guard(routes, &state), &state.http)
+}
+
+/// Refuses what is out of bounds, compresses answers, and tells browsers about them.
+fn guard(routes: Router, state: &HttpState) -> Router {
+    let told = Told::new(&state.http);
+    let routes = match state.http.compress_from {
+        Some(from) => routes.layer(compression::layer(from)),
+        None => routes,
+    };
+    routes
+        .layer(from_fn_with_state(state.clone(), bounds::judge))
+        .layer(map_response(move |response| {
+            let response = told.tell(response);
+            std::future::ready(response)
+        }))
 }

@@ -1,6 +1,10 @@
-//! Times and bounds of the connections.
+//! Times and bounds of the connections, and what the server offers on them.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use super::origins::Origins;
+use super::tls::Certificates;
 
 /// Times and bounds of the connections: WebSockets, and streams over HTTP.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +47,50 @@ impl Default for SocketOptions {
             connections_max: 100,
             subscriptions_max: 1000,
             message_max: 1024 * 1024,
+        }
+    }
+}
+
+/// What the server offers, and what it takes from everybody.
+#[derive(Debug, Clone)]
+pub struct HttpOptions {
+    /// The certificate, where the server speaks TLS; otherwise it speaks in the clear.
+    pub certificates: Option<Arc<Certificates>>,
+    /// How often the files of the certificate are looked at again.
+    pub renew_every: Duration,
+    /// The most connections to this server at a time, of any kind.
+    pub open_max: usize,
+    /// How long the head of a request may take to come, from its first byte on. A new connection has as long
+    /// for its first request, with the handshake.
+    pub head_within: Duration,
+    /// How long a connection may rest between two requests. A proxy keeps one for a minute, as a rule: it must
+    /// be the first to close, or its next request is lost.
+    pub idle_within: Duration,
+    /// The most bytes of a request's body. The longest message takes 40 000, escaped 120 000.
+    pub body_max: usize,
+    /// The other origins whose pages may use the API from browsers.
+    pub origins: Origins,
+    /// Whether the `GraphiQL` page is served.
+    pub graphiql: bool,
+    /// From how many bytes on answers are compressed; `None` for never.
+    pub compress_from: Option<u16>,
+    /// For how long browsers shall insist on TLS once they have had it; `None` says nothing of it.
+    pub hsts: Option<Duration>,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            certificates: None,
+            renew_every: Duration::from_mins(1),
+            open_max: 20_000,
+            head_within: Duration::from_secs(10),
+            idle_within: Duration::from_secs(75),
+            body_max: 1024 * 1024,
+            origins: Origins::default(),
+            graphiql: true,
+            compress_from: Some(1024),
+            hsts: None,
         }
     }
 }

@@ -11,7 +11,6 @@ use std::task::{Context, Poll};
 use async_graphql::Request;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
@@ -23,6 +22,7 @@ use super::protocol::{self, ClientMessage};
 use super::timers::{Due, Timers};
 use crate::app::{Error, Network, RateLimited, Session};
 use crate::graphql::Answer;
+use crate::http::channel::Channel;
 use crate::http::connections::Admission;
 use crate::http::{HttpState, auth, operation, rates};
 
@@ -57,7 +57,7 @@ struct Known {
 /// A connection.
 pub(super) struct Connection {
     state: HttpState,
-    stream: TcpStream,
+    stream: Channel,
     /// Where it comes from.
     network: Option<Box<Network>>,
     incoming: Incoming,
@@ -77,7 +77,7 @@ impl Connection {
     /// A connection that has just been upgraded. `begin` is what was read behind the upgrade.
     pub(super) fn new(
         state: HttpState,
-        stream: TcpStream,
+        stream: Channel,
         network: Option<Box<Network>>,
         begin: &[u8],
         request_id: Option<Box<str>>,
@@ -112,7 +112,7 @@ impl Connection {
     }
 
     /// What is left for the farewell. The operations end here.
-    pub(super) fn into_rest(self) -> (TcpStream, Incoming, Outgoing) {
+    pub(super) fn into_rest(self) -> (Channel, Incoming, Outgoing) {
         (self.stream, self.incoming, self.outgoing)
     }
 

@@ -9,12 +9,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead as _, ReadBuf};
-use tokio::net::TcpStream;
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message, Utf8Bytes};
 
 use super::close::Close;
 use super::outgoing::Outgoing;
+use crate::http::channel::Channel;
 
 /// How much is read at once. Each connection keeps a buffer of this size.
 const READ_BUFFER: usize = 1024;
@@ -78,7 +78,7 @@ impl Incoming {
     pub(super) fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
-        stream: &mut TcpStream,
+        stream: &mut Channel,
         outgoing: &mut Outgoing,
     ) -> Poll<Result<Heard, End>> {
         let mut wire = Wire {
@@ -113,7 +113,7 @@ impl Incoming {
     pub(super) fn close(
         &mut self,
         cx: &mut Context<'_>,
-        stream: &mut TcpStream,
+        stream: &mut Channel,
         outgoing: &mut Outgoing,
         close: &Close,
     ) {
@@ -144,7 +144,7 @@ fn end_of(error: &Error) -> End {
 
 /// The connection as tungstenite sees it: reading may block, writing never does.
 struct Wire<'a, 'cx> {
-    stream: &'a mut TcpStream,
+    stream: &'a mut Channel,
     outgoing: &'a mut Outgoing,
     cx: &'a mut Context<'cx>,
     heard: &'a mut bool,

@@ -23,13 +23,13 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tungstenite::handshake::derive_accept_key;
 
 use super::HttpState;
+use super::channel::Channel;
 use super::layers::id_of;
-use super::listen::Patient;
+use super::patient::Patient;
 use super::rates::Origin;
 use crate::app::Network;
 use close::Close;
@@ -50,6 +50,11 @@ pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
 
 /// Answers a request for the upgrade (RFC 6455, section 4.2).
 pub(super) fn upgrade(state: HttpState, mut request: Request) -> Response {
+    let secure = state.http.certificates.is_some();
+    if !state.http.origins.may_connect(request.headers(), secure) {
+        let why = "Pages of this origin may not open a WebSocket here: the server's --cors-origin names those that may.";
+        return (StatusCode::FORBIDDEN, why).into_response();
+    }
     let key = match key_of(&request) {
         Ok(key) => derive_accept_key(key.as_bytes()),
         Err(refusal) => return *refusal,
@@ -144,9 +149,9 @@ async fn serve(
 }
 
 /// The connection below an upgraded one, and what was read of it already.
-fn own(upgraded: Upgraded) -> Option<(TcpStream, bytes::Bytes)> {
-    let parts = upgraded.downcast::<TokioIo<Patient>>().ok()?;
-    Some((parts.io.into_inner().into_inner(), parts.read_buf))
+fn own(upgraded: Upgraded) -> Option<(Channel, bytes::Bytes)> {
+    let parts = upgraded.downcast::<TokioIo<Channel<Patient>>>().ok()?;
+    Some((parts.io.into_inner().upgraded(), parts.read_buf))
 }
 
 /// Ends a connection: says why, where there is something to say, and waits for the peer to have heard it.
@@ -170,12 +175,12 @@ async fn farewell(connection: Connection, end: End) {
     timeout(within, said).await.ok();
     if !outgoing.is_empty() {
         // Nobody takes what the kernel still holds: it goes with the connection.
-        stream.set_zero_linger().ok();
+        stream.forget();
     }
 }
 
 async fn say_farewell(
-    stream: &mut TcpStream,
+    stream: &mut Channel,
     incoming: &mut Incoming,
     outgoing: &mut Outgoing,
     end: Option<&Close>,

@@ -10,8 +10,9 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use tokio::io::AsyncWrite as _;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
+
+use crate::http::channel::Channel;
 
 /// How many pieces are written at once.
 const PIECES: usize = 48;
@@ -54,9 +55,9 @@ impl Outgoing {
         self.stuck
     }
 
-    /// Whether there is nothing to write.
+    /// Whether there is nothing to write, nor anything below that the kernel has not taken.
     pub(super) fn is_empty(&self) -> bool {
-        self.pieces.is_empty()
+        self.pieces.is_empty() && !self.stuck
     }
 
     /// Queues a text message, put together of pieces.
@@ -86,9 +87,8 @@ impl Outgoing {
     }
 
     fn push(&mut self, piece: Bytes) {
-        if self.pieces.is_empty() {
-            self.since = Some(Instant::now());
-        }
+        // Below TLS something may still be on its way, though nothing is queued.
+        self.since = self.since.or_else(|| Some(Instant::now()));
         self.bytes = self.bytes.saturating_add(piece.len());
         self.pieces.push_back(piece);
     }
@@ -97,7 +97,7 @@ impl Outgoing {
     pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
-        stream: &mut TcpStream,
+        stream: &mut Channel,
     ) -> Poll<std::io::Result<()>> {
         self.stuck = true;
         while !self.pieces.is_empty() {
@@ -113,6 +113,8 @@ impl Outgoing {
             }
             self.advance(written);
         }
+        // TLS takes what the kernel does not.
+        ready!(Pin::new(&mut *stream).poll_flush(cx))?;
         self.rest();
         Poll::Ready(Ok(()))
     }

@@ -1,7 +1,9 @@
 //! How tests speak: as users, through the real router and real sockets, on a database of their own.
 
+pub(crate) mod certificate;
 pub(crate) mod database;
 pub(crate) mod frames;
+pub(crate) mod http2;
 pub(crate) mod issuer;
 pub(crate) mod log;
 pub(crate) mod pgbouncer;

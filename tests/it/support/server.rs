@@ -7,7 +7,7 @@ use std::time::Duration;
 use colloquy::app::{App, Limits, Permissions, Tokens};
 use colloquy::config::IdentityArgs;
 use colloquy::graphql;
-use colloquy::http::{self, Connections, HttpState, SocketOptions};
+use colloquy::http::{self, Connections, HttpOptions, HttpState, Origins, SocketOptions};
 use colloquy::realtime::{Realtime, RealtimeOptions};
 use colloquy::store::{Connection, Database, PoolOptions};
 use secrecy::SecretString;
@@ -34,6 +34,8 @@ pub(crate) struct Setup {
     /// Where the keys of tokens come from, if not from the secret of all test servers.
     pub(crate) identity: Option<IdentityArgs>,
     pub(crate) sockets: SocketOptions,
+    /// Its origins are those above.
+    pub(crate) http: HttpOptions,
     pub(crate) schema: graphql::Schema,
     pub(crate) trusted_proxies: Vec<&'static str>,
 }
@@ -60,6 +62,7 @@ impl Default for Setup {
             leeway: Duration::from_secs(5),
             identity: None,
             sockets: SocketOptions::default(),
+            http: HttpOptions::default(),
             schema: graphql::schema(),
             trusted_proxies: Vec::new(),
         }
@@ -129,17 +132,25 @@ impl Server {
         engine.spawn(async move { tended.rates.tend(stop).await });
         let trusted = setup.trusted_proxies.iter();
         let connections = Connections::default();
+        let origins = setup
+            .origins
+            .iter()
+            .map(|origin| Origins::parse(origin).unwrap());
+        let origins = Origins::new(origins);
         let state = HttpState {
             app: Arc::clone(&app),
             schema: setup.schema,
             shutdown: stop_serving.clone(),
-            options: setup.sockets,
+            options: Arc::new(setup.sockets),
+            http: Arc::new(HttpOptions {
+                origins,
+                ..setup.http
+            }),
             connections: connections.clone(),
             trusted_proxies: trusted.map(|range| range.parse().unwrap()).collect(),
             tasks: sockets.clone(),
         };
-        let origins = setup.origins.iter().map(|origin| origin.parse().unwrap());
-        let router = http::router(state.clone(), origins.collect());
+        let router = http::router(state.clone());
         let listener = http::listen("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         sockets.spawn(http::serve(listener, router, state));
