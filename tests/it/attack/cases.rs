@@ -23,6 +23,8 @@ pub(super) const TEXTS: &[&str] = &[
     // A key is its sender's own within a chat: the attacks on the chat use one that its owner used.
     "Mutation.sendMessage.input.idempotencyKey",
     "Mutation.editMessage.input.body",
+    // A token's name means something together with its bearer alone.
+    "Mutation.revokeTokens.input.tokenId",
 ];
 
 /// Where a person may be named whom the attacker need not share a chat with: it makes the person exist for the
@@ -32,6 +34,9 @@ pub(super) const MAKES: &[&str] = &[
     "Mutation.createGroupChat.input.participantIds",
     "Mutation.addParticipants.input.userIds",
 ];
+
+/// Where an administrator names a person of their tenant, known or not; everybody else is refused.
+pub(super) const ADMINISTERS: &[&str] = &["Mutation.revokeTokens.input.userId"];
 
 /// Where the schema says that whoever was ever seen in one's own tenant is found.
 pub(super) const DIRECTORY: &[&str] = &["Query.user.id", "Query.node.id", "Query.nodes.ids"];
@@ -117,6 +122,7 @@ pub(super) const CASES: &[Case] = &[
     case("Mutation.markChatDelivered.input.marks.messageId", "mutation { markChatDelivered(input: { marks: [{ chatId: \"@CHAT\", messageId: \"@\" }] })
         { chats { id } userErrors { code message field } } }"),
     case("Mutation.setTyping.input.chatId", "mutation { setTyping(input: { chatId: \"@\", typing: true }) { chat { id } userErrors { code message field } } }"),
+    case("Mutation.revokeTokens.input.userId", "mutation { revokeTokens(input: { userId: \"@\" }) { revocation { user { id } } userErrors { code message field } } }"),
     case("Mutation.setPresenceVisibility", "mutation { setPresenceVisibility(input: { visible: true }) { userErrors { code message field } } }"),
     // These make something of the attacker's own, so they come last.
     case("Mutation.addParticipants.input.userIds", "mutation { addParticipants(input: { chatId: \"OWN\", userIds: [\"@\"] })
