@@ -181,7 +181,7 @@ async fn serve_on(
         trusted_proxies: args.limits.trusted_proxies(),
         tasks: tasks.sockets.clone(),
     };
-    let router = http::router(state.clone());
+    let router = http::router(&state);
     let address = listener.local_addr()?;
     tasks.sockets.spawn(http::serve(listener, router, state));
     tracing::info!(%address, "serving");

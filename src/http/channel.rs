@@ -19,7 +19,7 @@ pub(super) type Place = OwnedSemaphorePermit;
 #[derive(Debug)]
 pub(super) struct Channel<P = TcpStream> {
     line: Line<P>,
-    _place: Place,
+    place: Place,
 }
 
 #[derive(Debug)]
@@ -32,14 +32,14 @@ impl Channel<Patient> {
     pub(super) fn plain(stream: Patient, place: Place) -> Self {
         Self {
             line: Line::Plain(stream),
-            _place: place,
+            place,
         }
     }
 
     pub(super) fn tls(stream: TlsStream<Patient>, place: Place) -> Self {
         Self {
             line: Line::Tls(Box::new(stream)),
-            _place: place,
+            place,
         }
     }
 
@@ -54,7 +54,7 @@ impl Channel<Patient> {
         };
         Channel {
             line,
-            _place: self._place,
+            place: self.place,
         }
     }
 }

@@ -68,7 +68,7 @@ pub async fn serve(listener: TcpListener, router: Router, state: HttpState) {
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                        turn_away(stream, &state);
+                        turn_away(&stream, &state);
                         continue;
                     };
                     let peer = Peer(peer.ip());
@@ -98,7 +98,7 @@ pub async fn serve(listener: TcpListener, router: Router, state: HttpState) {
 }
 
 /// Says that there is no place, where that can be said in the clear: a handshake would be work.
-fn turn_away(stream: TcpStream, state: &HttpState) {
+fn turn_away(stream: &TcpStream, state: &HttpState) {
     tracing::debug!("a connection is turned away: there are as many as there may be");
     if state.http.certificates.is_none() {
         // It fits into the kernel's buffer, or the peer goes without.

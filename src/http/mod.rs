@@ -76,7 +76,7 @@ impl std::fmt::Debug for HttpState {
 }
 
 /// The routes, with all that wraps them.
-pub fn router(state: HttpState) -> Router {
+pub fn router(state: &HttpState) -> Router {
     let endpoint = get(graphql::get_or_upgrade).post(graphql::post);
     let endpoint = endpoint.layer(from_fn_with_state(state.clone(), rates::limit));
     let routes = Router::new()
@@ -89,7 +89,7 @@ pub fn router(state: HttpState) -> Router {
     } else {
         routes.route("/", get(graphiql::absent))
     };
-    layers::wrap(guard(routes, &state), &state.http)
+    layers::wrap(guard(routes, state), &state.http)
 }
 
 /// Refuses what is out of bounds, compresses answers, and tells browsers about them.

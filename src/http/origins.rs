@@ -42,7 +42,7 @@ impl Origins {
                     && scheme
                         .chars()
                         .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
-                let authority: Authority = host.parse().or_else(|_| Err(wrong()))?;
+                let authority: Authority = host.parse().or(Err(wrong()))?;
                 let port_fits = authority.port_u16().is_some() || host == authority.host();
                 let odd = host.contains(['@', '/', '?', '*']);
                 if !scheme_fits || !port_fits || odd {
@@ -51,7 +51,7 @@ impl Origins {
                 format!("{scheme}://{}", without_default_port(scheme, host))
             }
         };
-        HeaderValue::from_str(&canonical).or_else(|_| Err(wrong()))
+        HeaderValue::from_str(&canonical).or(Err(wrong()))
     }
 
     /// Whether pages of no other origin may use the API.

@@ -105,7 +105,7 @@ impl Certificates {
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(CertificateError::Library)?;
-        let resolver: Arc<dyn ResolvesServerCert> = Arc::clone(&current) as _;
+        let resolver: Arc<dyn ResolvesServerCert> = current.clone();
         let mut config = config.with_no_client_auth().with_cert_resolver(resolver);
         config.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_1_1.to_vec()];
         Ok(Self {

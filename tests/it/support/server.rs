@@ -150,7 +150,7 @@ impl Server {
             trusted_proxies: trusted.map(|range| range.parse().unwrap()).collect(),
             tasks: sockets.clone(),
         };
-        let router = http::router(state.clone());
+        let router = http::router(&state);
         let listener = http::listen("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         sockets.spawn(http::serve(listener, router, state));
