@@ -23,7 +23,7 @@ pub use self::permissions::{CoarseArg, PermissionArgs};
 pub use self::realtime::{CarrierArg, RealtimeArgs};
 use crate::app::Limits;
 use crate::http::SocketOptions;
-use crate::store::PoolOptions;
+use crate::store::{PoolOptions, RoleName};
 
 /// A GraphQL chat server beside one Postgres.
 ///
@@ -123,6 +123,10 @@ pub struct ServeArgs {
     /// The most connections to the database; two more listen and ring.
     #[arg(long, env = "COLLOQUY_POOL_SIZE", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..), value_name = "COUNT")]
     pub pool_size: u16,
+    /// A role of Postgres that reads and writes what is about one tenant, which row level security keeps to it. The
+    /// server takes it by itself; without one, only Colloquy's own statements keep tenants apart.
+    #[arg(long, env = "COLLOQUY_ROW_SECURITY_ROLE", value_name = "ROLE")]
+    pub row_security_role: Option<RoleName>,
     /// How long a request waits for a connection before it is turned away.
     #[arg(long, env = "COLLOQUY_POOL_WAIT", default_value = "5s", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub pool_wait: Duration,

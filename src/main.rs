@@ -15,7 +15,7 @@ use colloquy::embedded::{Options, Postgres};
 use colloquy::http::{self, Connections, HttpOptions, HttpState};
 use colloquy::model::{TenantId, UserId};
 use colloquy::realtime::{Carrier, Realtime, RealtimeOptions};
-use colloquy::store::{self, Connection, Database, Pool, PoolMode, migrations};
+use colloquy::store::{self, Connection, Database, Pool, PoolMode, migrations, row_security};
 use colloquy::{development, graphql, telemetry};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
@@ -76,6 +76,8 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let served = async {
         let listen = listen_database(&args.realtime, &database)?;
         prepare(&database, args.migrate || postgres.is_some()).await?;
+        let role = args.row_security_role.as_ref();
+        row_security::prepare(&mut connect(&database).await?, role).await?;
         let databases = (&database, &listen);
         let http = (listener, http);
         serve_on(&args, http, databases, tokens, postgres.as_mut()).await
@@ -158,6 +160,7 @@ async fn serve_on(
 ) -> anyhow::Result<()> {
     let secure = http.certificates.is_some();
     let pool = database.pool(args.pool())?;
+    let pool = pool.confined_as(args.row_security_role.clone());
     let tasks = Tasks::default();
     let realtime = tasks.realtime(args.realtime.options(), listen, &pool);
     tasks.refresh(refresher);

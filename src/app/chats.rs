@@ -26,7 +26,7 @@ impl App {
         actor: &Actor,
         ids: &[ChatId],
     ) -> Result<Vec<ChatState>, Error> {
-        let mut conn = self.connection().await?;
+        let mut conn = self.connection_for(actor).await?;
         access::visible(&mut conn, actor, ids).await
     }
 
@@ -36,7 +36,7 @@ impl App {
     ///
     /// [`Error::Unavailable`] and [`Error::Internal`].
     pub async fn chat_left(&self, actor: &Actor, id: ChatId) -> Result<Option<Chat>, Error> {
-        let mut conn = self.connection().await?;
+        let mut conn = self.connection_for(actor).await?;
         Ok(store::chats::row(&mut conn, &actor.tenant, id).await?)
     }
 
@@ -58,7 +58,7 @@ impl App {
         })?;
         let Actor { tenant, user, .. } = actor;
         let restorers = access::restorers();
-        let mut conn = self.connection().await?;
+        let mut conn = self.connection_for(actor).await?;
         let items = store::chats::page(&mut conn, tenant, user, filter, &restorers, &page).await?;
         let before_it = match page.after {
             None => false,
@@ -93,7 +93,7 @@ impl App {
                 .into());
         }
         let pair = (&actor.user, &other);
-        let mut conn = self.connection().await?;
+        let mut conn = self.connection_for(actor).await?;
         let existing = match store::chats::of_pair(&mut conn, &actor.tenant, pair).await? {
             Some(existing) => Some(existing),
             None => self.make_direct(&mut conn, actor, &other).await?,
@@ -131,7 +131,7 @@ impl App {
     }
 
     async fn direct_of(&self, actor: &Actor, other: &UserId) -> Result<ChatState, Error> {
-        let mut conn = self.connection().await?;
+        let mut conn = self.connection_for(actor).await?;
         let id = store::chats::of_pair(&mut conn, &actor.tenant, (&actor.user, other)).await?;
         let id = id.ok_or_else(no_such_chat)?;
         Ok(reread(&mut conn, actor, id).await?)
@@ -157,7 +157,7 @@ impl App {
             .collect();
         self.check_size(people.len(), "participantIds")?;
         let (id, at) = (self.ids.chat(), self.clock.now());
-        let mut conn = self.connection().await?;
+        let mut conn = self.connection_for(actor).await?;
         let state = conn
             .transaction(async |conn| {
                 write_chat(conn, actor, id, Some((title, history)), &people, at).await?;
@@ -191,7 +191,7 @@ impl App {
         title: &Title,
     ) -> Result<ChatState, Error> {
         let title = title.as_str();
-        let mut conn = self.connection().await?;
+        let mut conn = self.connection_for(actor).await?;
         let state = conn
             .transaction(async |conn| {
                 let state = lock_for(conn, actor, id, Action::Rename).await?;
@@ -222,7 +222,7 @@ impl App {
         id: ChatId,
         history: ChatHistory,
     ) -> Result<ChatState, Error> {
-        let mut conn = self.connection().await?;
+        let mut conn = self.connection_for(actor).await?;
         let state = conn
             .transaction(async |conn| {
                 let state = lock_for(conn, actor, id, Action::ChangeHistory).await?;
@@ -268,7 +268,7 @@ impl App {
         (action, event): (Action, NewEvent),
         deleted: bool,
     ) -> Result<ChatState, Error> {
-        let mut conn = self.connection().await?;
+        let mut conn = self.connection_for(actor).await?;
         // Most often the chat is as wanted already (a direct chat that is opened again): no lock for that.
         let state = access::read_for(&mut conn, actor, id, action).await?;
         if state.chat.deleted_at.is_some() == deleted {

@@ -77,7 +77,7 @@ impl App {
         if !actor.administers() {
             return Err(Error::NotFound(CHAT));
         }
-        let mut conn = self.connection().await?;
+        let mut conn = self.connection_for(actor).await?;
         let found = store::chats::row_in_epoch(&mut conn, &actor.tenant, id).await?;
         let (chat, epoch) = found.ok_or(Error::NotFound(CHAT))?;
         record_reading(&mut conn, actor, &[id]).await?;

@@ -60,7 +60,7 @@ impl App {
             _ => None,
         })?;
         let tenant = &actor.tenant;
-        let mut conn = self.connection().await?;
+        let mut conn = self.connection_for(actor).await?;
         let rows = store::messages::page(&mut conn, tenant, chat, (from, head), &page).await?;
         let (before_it, behind_it) = match (rows.first(), page.after, page.before) {
             (Some((_, before_it, behind_it)), ..) => (*before_it, *behind_it),
@@ -89,7 +89,7 @@ impl App {
         actor: &Actor,
         ids: &[MessageId],
     ) -> Result<Vec<Message>, Error> {
-        let mut conn = self.connection().await?;
+        let mut conn = self.connection_for(actor).await?;
         let mut messages = store::messages::by_ids(&mut conn, &actor.tenant, ids).await?;
         let chats: Vec<ChatId> = messages.iter().map(|message| message.chat_id).collect();
         let visible = access::visible(&mut conn, actor, &chats).await?;
@@ -111,7 +111,7 @@ impl App {
         places: &[(ChatId, i64)],
     ) -> Result<Vec<(ChatId, i64, Message)>, Error> {
         let Actor { tenant, user, .. } = actor;
-        let mut conn = self.connection().await?;
+        let mut conn = self.connection_for(actor).await?;
         let mut found = store::messages::up_to(&mut conn, tenant, user, places).await?;
         if let Some(administration) = &actor.administration {
             // What the trail says they read, they see as if they were in it.
@@ -140,7 +140,7 @@ impl App {
         ranges: &[UnreadRange],
     ) -> Result<Vec<(UnreadRange, i64)>, Error> {
         let Actor { tenant, user, .. } = actor;
-        let mut conn = self.connection().await?;
+        let mut conn = self.connection_for(actor).await?;
         let limit = UNREAD_MAX;
         Ok(store::messages::unread_counts(&mut conn, tenant, user, ranges, limit).await?)
     }
@@ -154,7 +154,7 @@ impl App {
     /// [`Error::Unavailable`], [`Error::Internal`].
     pub async fn message_send(&self, actor: &Actor, send: SendMessage) -> Result<Message, Error> {
         self.rates.send(actor)?;
-        let mut conn = self.connection().await?;
+        let mut conn = self.connection_for(actor).await?;
         for _ in 0..SEND_ATTEMPTS {
             if sabotage::is(Sabotage::NotifyBeforeCommit) {
                 return self.ring_then_commit(&mut conn, actor, &send).await;
@@ -339,7 +339,7 @@ impl App {
     ) -> Result<Message, Error> {
         let missing = || no_such_message("messageId");
         let Actor { tenant, user, .. } = actor;
-        let mut conn = self.connection().await?;
+        let mut conn = self.connection_for(actor).await?;
         let viewer = (!actor.administers()).then_some(user);
         let chat = store::messages::chat_of(&mut conn, tenant, viewer, id).await?;
         let chat = chat.ok_or_else(missing)?;
@@ -383,7 +383,7 @@ impl App {
         id: MessageId,
     ) -> Result<ChatState, Error> {
         let Actor { tenant, user, .. } = actor;
-        let mut conn = self.connection().await?;
+        let mut conn = self.connection_for(actor).await?;
         let mut state = read_for(&mut conn, actor, chat, Action::MarkRead).await?;
         let seq = store::messages::seq_of(&mut conn, tenant, chat, id).await?;
         let seq = seq.filter(|seq| state.sees(*seq));

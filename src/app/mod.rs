@@ -127,8 +127,14 @@ impl App {
         }
     }
 
-    /// Borrows a connection in its turn; refused as unavailable where none comes free in time, or at once where too
-    /// many wait.
+    /// Borrows a connection in its turn for work about the actor's tenant, of which alone it sees the rows where row
+    /// level security has a role for that. Refused as [`App::connection`] is.
+    pub(crate) async fn connection_for(&self, actor: &Actor) -> Result<PooledConnection, Error> {
+        Ok(self.pool.get_in_turn_for(&actor.tenant).await?)
+    }
+
+    /// Borrows a connection in its turn that sees all tenants' rows: for what is not about one of them. Refused as
+    /// unavailable where none comes free in time, or at once where too many wait.
     pub(crate) async fn connection(&self) -> Result<PooledConnection, Error> {
         Ok(self.pool.get_in_turn().await?)
     }

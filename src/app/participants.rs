@@ -41,7 +41,7 @@ impl App {
             _ => None,
         })?;
         let tenant = &actor.tenant;
-        let mut conn = self.connection().await?;
+        let mut conn = self.connection_for(actor).await?;
         let items = store::participants::page(&mut conn, tenant, chat, &page).await?;
         let before_it = match &page.after {
             None => false,
@@ -64,7 +64,7 @@ impl App {
         actor: &Actor,
         ids: &[ParticipantId],
     ) -> Result<Vec<Participant>, Error> {
-        let mut conn = self.connection().await?;
+        let mut conn = self.connection_for(actor).await?;
         let mut found = store::participants::by_ids(&mut conn, &actor.tenant, ids).await?;
         let chats: Vec<ChatId> = found.iter().map(|found| found.chat_id).collect();
         let visible = access::visible(&mut conn, actor, &chats).await?;
@@ -90,7 +90,7 @@ impl App {
             Role::Member => Action::AddMember,
             Role::Admin | Role::Owner => Action::AddAboveMember,
         };
-        let mut conn = self.connection().await?;
+        let mut conn = self.connection_for(actor).await?;
         let (state, added) = conn
             .transaction(async |conn| {
                 lock_for(conn, actor, chat, action).await?;
@@ -170,7 +170,7 @@ impl App {
         if *user == actor.user {
             return self.participant_leave(actor, chat).await.map(|()| None);
         }
-        let mut conn = self.connection().await?;
+        let mut conn = self.connection_for(actor).await?;
         let state = conn
             .transaction(async |conn| {
                 let state = lock_for(conn, actor, chat, Action::RemoveMember).await?;
@@ -208,7 +208,7 @@ impl App {
     /// `CONFLICT` for the last owner while others remain; [`Error::Refused`] as the permission table says;
     /// [`Error::Unavailable`], [`Error::Internal`].
     pub async fn participant_leave(&self, actor: &Actor, chat: ChatId) -> Result<(), Error> {
-        let mut conn = self.connection().await?;
+        let mut conn = self.connection_for(actor).await?;
         let seq = conn
             .transaction(async |conn| {
                 let state = lock_for(conn, actor, chat, Action::Leave).await?;
@@ -258,7 +258,7 @@ impl App {
         user: &UserId,
         role: Role,
     ) -> Result<Participant, Error> {
-        let mut conn = self.connection().await?;
+        let mut conn = self.connection_for(actor).await?;
         let (participant, seq) = conn
             .transaction(async |conn| {
                 let action = Action::ChangeRole;

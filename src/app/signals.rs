@@ -80,7 +80,7 @@ impl App {
         let Actor { tenant, user, .. } = actor;
         // Interest first, then access: what changes later is heard of.
         let mut watch = self.realtime.watch_signals(tenant, chat, user);
-        let mut conn = self.connection().await?;
+        let mut conn = self.connection_for(actor).await?;
         let state = store::chats::state(&mut conn, tenant, user, chat).await?;
         drop(conn);
         let state = state.filter(is_visible);
@@ -104,7 +104,7 @@ impl App {
         chat: ChatId,
         types: bool,
     ) -> Result<ChatState, Error> {
-        let mut conn = self.connection().await?;
+        let mut conn = self.connection_for(actor).await?;
         let state = read_for(&mut conn, actor, chat, Action::Send).await?;
         self.realtime.set_typing(chat, &actor.user, types);
         Ok(state)
@@ -151,7 +151,7 @@ impl App {
         deliveries: &[Delivery],
     ) -> Result<HashMap<ChatId, ChatState>, Error> {
         let ids: Vec<ChatId> = deliveries.iter().filter_map(|one| one.chat_id).collect();
-        let mut conn = self.connection().await?;
+        let mut conn = self.connection_for(actor).await?;
         let states = store::chats::states(&mut conn, &actor.tenant, &actor.user, &ids).await?;
         let states = states.into_iter().map(|state| (state.chat.id, state));
         Ok(states.collect())
@@ -164,7 +164,7 @@ impl App {
         deliveries: &[Delivery],
     ) -> Result<HashMap<MessageId, (ChatId, i64)>, Error> {
         let ids: Vec<MessageId> = deliveries.iter().filter_map(|one| one.message_id).collect();
-        let mut conn = self.connection().await?;
+        let mut conn = self.connection_for(actor).await?;
         let messages = store::messages::by_ids(&mut conn, &actor.tenant, &ids).await?;
         let places = messages
             .into_iter()
@@ -197,7 +197,7 @@ impl App {
             .iter()
             .map(|user| (actor.tenant.clone(), user.clone()));
         let people: Vec<_> = people.collect();
-        let mut conn = self.connection().await?;
+        let mut conn = self.connection_for(actor).await?;
         let found = store::presences::of_people(&mut conn, &people).await?;
         let shown = found
             .into_iter()
@@ -212,7 +212,7 @@ impl App {
     /// [`Error::Unavailable`] and [`Error::Internal`].
     pub async fn presence_set_visible(&self, actor: &Actor, visible: bool) -> Result<(), Error> {
         let Actor { tenant, user, .. } = actor;
-        let mut conn = self.connection().await?;
+        let mut conn = self.connection_for(actor).await?;
         if store::presences::set_visible(&mut conn, tenant, user, visible).await? {
             self.realtime.presence_changed(tenant, user);
         }

@@ -75,7 +75,7 @@ impl App {
         // Interest first, in the person and in each of their chats, then the list: what changes later is
         // heard of.
         let feed = self.realtime.follow(&actor.tenant, &actor.user);
-        let mut conn = self.connection().await?;
+        let mut conn = self.connection_for(actor).await?;
         let me = std::slice::from_ref(&actor.user);
         let chats = store::participants::memberships(&mut conn, &actor.tenant, me).await?;
         feed.attend(chats.iter().map(|membership| membership.chat_id));
@@ -123,7 +123,7 @@ impl ChatUpdates {
 
     async fn look(&mut self) -> Result<(), Error> {
         let Actor { tenant, user, .. } = &self.actor;
-        let mut conn = self.app.connection().await?;
+        let mut conn = self.app.connection_for(&self.actor).await?;
         self.feed.attend(self.unread.iter().copied());
         let states = store::chats::states(&mut conn, tenant, user, &self.unread).await?;
         drop(conn);

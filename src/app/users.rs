@@ -24,7 +24,7 @@ impl App {
     ///
     /// [`Error::Unavailable`] and [`Error::Internal`].
     pub async fn users_by_ids(&self, actor: &Actor, ids: &[UserId]) -> Result<Vec<User>, Error> {
-        let mut conn = self.connection().await?;
+        let mut conn = self.connection_for(actor).await?;
         Ok(store::users::by_ids(&mut conn, &actor.tenant, ids).await?)
     }
 }

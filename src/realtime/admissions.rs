@@ -108,7 +108,7 @@ type Found = (HashMap<Membership, ChatState>, Option<Uuid>);
 async fn read(hub: &Hub, tenant: &TenantId, wishes: &[Wish]) -> Result<Found, ReadError> {
     let wanted: Vec<Membership> = wishes.iter().map(|wish| wish.of.clone()).collect();
     let read = async |conn: &mut Connection| store::chats::states_of(conn, tenant, &wanted).await;
-    let rows = hub.with_connection(read).await?;
+    let rows = hub.with_connection_for(tenant, read).await?;
     let epoch = rows.first().and_then(|(_, epoch)| *epoch);
     if let Some(epoch) = epoch {
         hub.observe_epoch(epoch);

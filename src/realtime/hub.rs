@@ -24,7 +24,7 @@ use super::log::{Entry, Log, Missing, Read, View};
 use super::{BackOff, RealtimeOptions};
 use crate::model::{ChatId, Event, TenantId};
 use crate::store::events::LogRange;
-use crate::store::{self, Connection, Pool, PoolError};
+use crate::store::{self, Connection, Pool, PoolError, PooledConnection};
 
 /// Why the database was not read.
 #[derive(Debug, thiserror::Error)]
@@ -169,7 +169,23 @@ impl Hub {
         &self,
         read: impl AsyncFnOnce(&mut Connection) -> Result<T, Error>,
     ) -> Result<T, ReadError> {
-        let mut conn = self.pool.get().await?;
+        self.read_with(self.pool.get().await?, read).await
+    }
+
+    /// The same for a read that is about one tenant.
+    pub(super) async fn with_connection_for<T>(
+        &self,
+        tenant: &TenantId,
+        read: impl AsyncFnOnce(&mut Connection) -> Result<T, Error>,
+    ) -> Result<T, ReadError> {
+        self.read_with(self.pool.get_for(tenant).await?, read).await
+    }
+
+    async fn read_with<T>(
+        &self,
+        mut conn: PooledConnection,
+        read: impl AsyncFnOnce(&mut Connection) -> Result<T, Error>,
+    ) -> Result<T, ReadError> {
         if let Ok(read) = timeout(self.options.patience, read(&mut conn)).await {
             return Ok(read?);
         }

@@ -83,7 +83,7 @@ async fn compare_some(
     let read =
         async |conn: &mut Connection| store::participants::memberships(conn, tenant, &users).await;
     let mut memberships: HashMap<UserId, Vec<Membership>> = HashMap::new();
-    for found in hub.with_connection(read).await? {
+    for found in hub.with_connection_for(tenant, read).await? {
         let of_user = memberships.entry(found.user_id.clone()).or_default();
         of_user.push(found);
     }

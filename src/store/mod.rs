@@ -23,11 +23,13 @@ mod pool;
 pub mod presences;
 mod queue;
 pub mod revocations;
+pub mod row_security;
 pub mod signals;
 mod statement;
 mod tls;
 pub mod users;
 
-pub use connection::{Connection, Field, Row};
+pub use connection::{Connection, Field, Row, Scope};
 pub use pool::{Database, DatabaseError, PoolMode, PoolOptions, PooledConnection, discard};
 pub use queue::{Pool, PoolError};
+pub use row_security::{RoleName, RoleNameError, RowSecurityError};

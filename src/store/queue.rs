@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 use deadpool::managed::{PoolError as LendError, TimeoutType, Timeouts};
 
 use super::pool::{Manager, PooledConnection};
+use super::{RoleName, Scope};
+use crate::model::TenantId;
 
 /// For how long somebody must have been waiting, one or another, before the queue counts as standing.
 const STANDING: Duration = Duration::from_secs(1);
@@ -36,6 +38,8 @@ pub enum PoolError {
 pub struct Pool {
     connections: deadpool::managed::Pool<Manager>,
     queue: Arc<Queue>,
+    /// As whom connections see the rows of one tenant.
+    role: Option<RoleName>,
 }
 
 impl fmt::Debug for Pool {
@@ -54,7 +58,21 @@ impl Pool {
                 most,
                 ..Queue::default()
             }),
+            role: None,
         }
+    }
+
+    /// The same pool, whose connections for one tenant see the rows of it alone, as this role.
+    #[must_use]
+    pub fn confined_as(self, role: Option<RoleName>) -> Self {
+        Self { role, ..self }
+    }
+
+    /// What a connection for a tenant sees; everything, where no role is there for that.
+    fn scope(&self, tenant: &TenantId) -> Option<Scope> {
+        let role = self.role.clone()?;
+        let tenant = tenant.clone();
+        Some(Scope { role, tenant })
     }
 
     /// Borrows a connection for the server's own work, which is little and must go on: it waits for as long as the
@@ -64,7 +82,20 @@ impl Pool {
     ///
     /// [`PoolError::Lend`].
     pub async fn get(&self) -> Result<PooledConnection, PoolError> {
-        Ok(self.connections.get().await?)
+        let mut lent = self.connections.get().await?;
+        lent.confine(None);
+        Ok(lent)
+    }
+
+    /// The same for work that is about one tenant.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::Lend`].
+    pub async fn get_for(&self, tenant: &TenantId) -> Result<PooledConnection, PoolError> {
+        let mut lent = self.connections.get().await?;
+        lent.confine(self.scope(tenant));
+        Ok(lent)
     }
 
     /// Borrows a connection for a request: at once, or in its turn if the queue has room for it.
@@ -73,6 +104,23 @@ impl Pool {
     ///
     /// [`PoolError`], at once where the queue is full.
     pub async fn get_in_turn(&self) -> Result<PooledConnection, PoolError> {
+        let mut lent = self.lend_in_turn().await?;
+        lent.confine(None);
+        Ok(lent)
+    }
+
+    /// The same for a request that is about one tenant.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError`], at once where the queue is full.
+    pub async fn get_in_turn_for(&self, tenant: &TenantId) -> Result<PooledConnection, PoolError> {
+        let mut lent = self.lend_in_turn().await?;
+        lent.confine(self.scope(tenant));
+        Ok(lent)
+    }
+
+    async fn lend_in_turn(&self) -> Result<PooledConnection, PoolError> {
         let usual = self.connections.timeouts();
         let within = |wait| Timeouts { wait, ..usual };
         let at_once = within(Some(Duration::ZERO));

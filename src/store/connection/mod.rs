@@ -6,6 +6,8 @@
 
 mod error;
 mod row;
+mod scope;
+mod session;
 mod unprepared;
 
 use std::fmt;
@@ -22,9 +24,11 @@ use diesel_async::{
 };
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
-use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use futures_util::{FutureExt as _, StreamExt as _};
 
 pub use row::{Field, Row};
+pub use scope::Scope;
+use session::Session;
 pub(super) use unprepared::Unprepared;
 
 /// A connection to Postgres.
@@ -32,7 +36,7 @@ pub struct Connection(Link);
 
 enum Link {
     /// A session of its own.
-    Session(Box<AsyncPgConnection>),
+    Session(Box<Session>),
     /// A session for each transaction.
     Transaction(Box<Unprepared>),
 }
@@ -49,7 +53,7 @@ impl fmt::Debug for Connection {
 
 impl From<AsyncPgConnection> for Connection {
     fn from(session: AsyncPgConnection) -> Self {
-        Self(Link::Session(Box::new(session)))
+        Self(Link::Session(Box::new(Session::new(session))))
     }
 }
 
@@ -64,7 +68,7 @@ impl Connection {
     /// transactions nothing can be listened to, and nothing ever comes.
     pub fn notifications_stream(&mut self) -> BoxStream<'_, QueryResult<PgNotification>> {
         match &mut self.0 {
-            Link::Session(session) => session.notifications_stream().boxed(),
+            Link::Session(session) => session.link.notifications_stream().boxed(),
             Link::Transaction(_) => stream::pending().boxed(),
         }
     }
@@ -73,6 +77,15 @@ impl Connection {
     pub(super) fn limit(&mut self, statement: Duration) {
         if let Link::Transaction(link) = &mut self.0 {
             link.limit(statement);
+        }
+    }
+
+    /// Has the next statements see the rows of one tenant, or everything. It takes no round trip of its own.
+    /// Not to be called within a transaction.
+    pub(super) fn confine(&mut self, scope: Option<Scope>) {
+        match &mut self.0 {
+            Link::Session(session) => session.confine(scope),
+            Link::Transaction(link) => link.confine(scope),
         }
     }
 }
@@ -106,13 +119,7 @@ impl AsyncConnectionCore for Connection {
         match &mut self.0 {
             Link::Session(session) => {
                 let rows = session.load(source);
-                // To the last message of the answer, which is the commit of a statement that is its own
-                // transaction: whoever takes only the first row would else be told of what may yet fail.
-                async move {
-                    let rows = rows.await?.map_ok(Row::prepared);
-                    Ok(whole(rows.try_collect().await?))
-                }
-                .boxed()
+                async move { Ok(whole(rows.await?)) }.boxed()
             }
             Link::Transaction(link) => {
                 let statement = unprepared::Statement::new(&source.as_query());
@@ -129,7 +136,7 @@ impl AsyncConnectionCore for Connection {
         T: QueryFragment<Pg> + QueryId + 'query,
     {
         match &mut self.0 {
-            Link::Session(session) => session.execute_returning_count(source),
+            Link::Session(session) => session.execute(source),
             Link::Transaction(link) => {
                 let statement = unprepared::Statement::new(&source);
                 async move { link.execute(statement?).await }.boxed()
@@ -149,28 +156,28 @@ impl AsyncConnection for Connection {
 
     fn transaction_state(&mut self) -> &mut AnsiTransactionManager {
         match &mut self.0 {
-            Link::Session(session) => session.transaction_state(),
+            Link::Session(session) => session.link.transaction_state(),
             Link::Transaction(link) => link.transaction_state(),
         }
     }
 
     fn instrumentation(&mut self) -> &mut dyn Instrumentation {
         match &mut self.0 {
-            Link::Session(session) => session.instrumentation(),
+            Link::Session(session) => session.link.instrumentation(),
             Link::Transaction(link) => link.instrumentation(),
         }
     }
 
     fn set_instrumentation(&mut self, instrumentation: impl Instrumentation) {
         match &mut self.0 {
-            Link::Session(session) => session.set_instrumentation(instrumentation),
+            Link::Session(session) => session.link.set_instrumentation(instrumentation),
             Link::Transaction(link) => link.set_instrumentation(Box::new(instrumentation)),
         }
     }
 
     fn set_prepared_statement_cache_size(&mut self, size: CacheSize) {
         if let Link::Session(session) = &mut self.0 {
-            session.set_prepared_statement_cache_size(size);
+            session.link.set_prepared_statement_cache_size(size);
         }
     }
 }

@@ -23,6 +23,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type};
 
 use super::error::to_diesel;
 use super::row::Row;
+use super::scope::Scope;
 
 /// A connection whose statements are not prepared.
 pub(in crate::store) struct Unprepared {
@@ -31,9 +32,11 @@ pub(in crate::store) struct Unprepared {
     instrumentation: Box<dyn Instrumentation>,
     /// How long a statement may take.
     limit: Option<Duration>,
+    /// What statements see; each transaction is told.
+    scope: Option<Scope>,
     in_transaction: bool,
-    /// A statement took too long: what its session does now is not known.
-    overdue: bool,
+    /// A statement took too long, or a transaction did not begin whole: what its session does now is not known.
+    lost: bool,
 }
 
 impl Unprepared {
@@ -44,12 +47,17 @@ impl Unprepared {
             state: AnsiTransactionManager::default(),
             instrumentation: Box::new(None::<Box<dyn Instrumentation>>),
             limit: None,
-            overdue: false,
+            scope: None,
+            lost: false,
         }
     }
 
     pub(super) fn limit(&mut self, statement: Duration) {
         self.limit = Some(statement);
+    }
+
+    pub(super) fn confine(&mut self, scope: Option<Scope>) {
+        self.scope = scope;
     }
 
     pub(super) fn transaction_state(&mut self) -> &mut AnsiTransactionManager {
@@ -65,15 +73,17 @@ impl Unprepared {
     }
 
     pub(super) fn is_broken(&self) -> bool {
-        self.overdue || self.client.is_closed()
+        self.lost || self.client.is_closed()
     }
 
     pub(super) async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
         // A transaction may be begun and forgotten while it holds a chat's lock. A session is told the limit
-        // when it starts; here the transaction is told, in the same round trip.
-        let begin = self.limit.filter(|_| query == BEGIN).map(begin_within);
+        // when it starts; here the transaction is told, in the same round trip, as it is told what to see.
+        let begin = (query == BEGIN).then(|| self.beginning()).flatten();
         let sent = begin.as_deref().unwrap_or(query);
         let done = within(self.limit, self.client.batch_execute(sent)).await;
+        // A beginning that fails in its middle leaves a transaction open.
+        self.lost |= begin.is_some() && !matches!(done, Some(Ok(())));
         self.settle(done)?;
         match query {
             BEGIN => self.in_transaction = true,
@@ -87,7 +97,7 @@ impl Unprepared {
         let Statement { sql, binds } = statement;
         let binds: Vec<_> = binds.iter().map(Bind::typed).collect();
         let query = self.client.query_typed(&sql, &binds);
-        let rows = self.scope().run(query).await;
+        let rows = self.place().run(query).await;
         Ok(Row::of_answer(self.settle(rows)?))
     }
 
@@ -95,23 +105,39 @@ impl Unprepared {
         let Statement { sql, binds } = statement;
         let binds: Vec<_> = binds.iter().map(Bind::typed).collect();
         let command = self.client.execute_typed(&sql, &binds);
-        let count = self.scope().run(command).await;
+        let count = self.place().run(command).await;
         let count = self.settle(count)?;
         usize::try_from(count).map_err(|error| Error::DeserializationError(error.into()))
     }
 
-    fn scope(&self) -> Scope<'_> {
-        match self.limit {
-            Some(limit) if !self.in_transaction => Scope::Alone(&self.client, limit),
-            limit => Scope::Within(limit),
+    fn place(&self) -> Place<'_> {
+        match self.beginning() {
+            Some(beginning) if !self.in_transaction => {
+                Place::Alone(&self.client, self.limit, beginning)
+            }
+            _ => Place::Within(self.limit),
         }
+    }
+
+    /// What begins a transaction that has to be told something.
+    fn beginning(&self) -> Option<String> {
+        let limit = self.limit.map(|limit| {
+            let millis = limit.as_millis();
+            format!(
+                "SET LOCAL statement_timeout = {millis}; \
+                 SET LOCAL idle_in_transaction_session_timeout = {millis}"
+            )
+        });
+        let scope = self.scope.as_ref().map(Scope::within_transaction);
+        let told: Vec<String> = limit.into_iter().chain(scope).collect();
+        (!told.is_empty()).then(|| format!("{BEGIN}; {}", told.join("; ")))
     }
 
     /// Gives this connection up where a statement took too long. It is not cancelled: a proxy may let a
     /// cancellation hit what the session does next for somebody else, and `PgBouncer` 1.18 dies of it.
     fn settle<T>(&mut self, outcome: Option<Outcome<T>>) -> QueryResult<T> {
         let Some(outcome) = outcome else {
-            self.overdue = true;
+            self.lost = true;
             // Postgres' own words for it, by which `app::Error` knows that the database had no time.
             let text = "canceling statement due to statement timeout".to_owned();
             let kind = DatabaseErrorKind::Unknown;
@@ -125,42 +151,33 @@ impl Unprepared {
 const BEGIN: &str = "BEGIN";
 const COMMIT: &str = "COMMIT";
 
-fn begin_within(limit: Duration) -> String {
-    let millis = limit.as_millis();
-    format!(
-        "BEGIN; SET LOCAL statement_timeout = {millis}; \
-         SET LOCAL idle_in_transaction_session_timeout = {millis}"
-    )
-}
-
 /// Where a statement runs.
-enum Scope<'a> {
-    /// In a transaction of its own, which knows the limit.
-    Alone(&'a Client, Duration),
+enum Place<'a> {
+    /// In a transaction of its own, with its beginning, which says the limit and what to see.
+    Alone(&'a Client, Option<Duration>, String),
     /// In the transaction that is open, or without a limit.
     Within(Option<Duration>),
 }
 
-impl Scope<'_> {
+impl Place<'_> {
     async fn run<T>(self, statement: impl Future<Output = Outcome<T>>) -> Option<Outcome<T>> {
         match self {
-            Self::Alone(client, limit) => {
-                within(Some(limit), alone(client, limit, statement)).await
+            Self::Alone(client, limit, beginning) => {
+                within(limit, alone(client, &beginning, statement)).await
             }
             Self::Within(limit) => within(limit, statement).await,
         }
     }
 }
 
-/// Runs one statement in a transaction that Postgres itself keeps to the limit. Its beginning, the statement
+/// Runs one statement in a transaction that Postgres itself keeps to what its beginning says. The beginning, the statement
 /// and its end go out one behind the other without waiting, so that it takes one round trip.
 async fn alone<T>(
     client: &Client,
-    limit: Duration,
+    beginning: &str,
     statement: impl Future<Output = Outcome<T>>,
 ) -> Outcome<T> {
-    let first = begin_within(limit);
-    let (first, last) = (client.batch_execute(&first), client.batch_execute(COMMIT));
+    let (first, last) = (client.batch_execute(beginning), client.batch_execute(COMMIT));
     // Polled in this order, so sent in this order.
     let (begun, done, ended) = join3(first, statement, last).await;
     begun?;

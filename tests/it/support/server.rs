@@ -9,7 +9,7 @@ use colloquy::config::IdentityArgs;
 use colloquy::graphql;
 use colloquy::http::{self, Connections, HttpOptions, HttpState, Origins, SocketOptions};
 use colloquy::realtime::{Realtime, RealtimeOptions};
-use colloquy::store::{Connection, Database, PoolOptions};
+use colloquy::store::{Connection, Database, PoolOptions, RoleName};
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,12 +20,20 @@ use super::user::User;
 /// The secret of all test servers.
 pub(crate) const SECRET: &str = "a secret of thirty-two bytes, or more";
 
+/// Whether all servers of the run are under row level security, so that a statement that forgets the tenant finds
+/// nothing but its own and a test of another tenant's rows fails by what it misses... 
+fn row_security() -> bool {
+    std::env::var_os("COLLOQUY_TEST_ROW_SECURITY").is_some_and(|value| value == "1")
+}
+
 /// What a test may set.
 #[derive(Clone)]
 pub(crate) struct Setup {
     pub(crate) limits: Limits,
     pub(crate) permissions: Permissions,
     pub(crate) pool: PoolOptions,
+    /// As whom what is about one tenant is read and written.
+    pub(crate) row_security_role: Option<RoleName>,
     pub(crate) realtime: RealtimeOptions,
     /// Where to listen and to ring, if not at the database's own address.
     pub(crate) listen: Option<Database>,
@@ -56,6 +64,7 @@ impl Default for Setup {
                 connect: Duration::from_secs(5),
                 statement: Duration::from_secs(20),
             },
+            row_security_role: row_security().then(postgres::tenant_role),
             realtime: RealtimeOptions::default(),
             listen: None,
             origins: Vec::new(),
@@ -105,6 +114,7 @@ impl Server {
         let (stop_serving, stop_engine) = (CancellationToken::new(), CancellationToken::new());
         let (sockets, engine) = (TaskTracker::new(), TaskTracker::new());
         let pool = database.pool(setup.pool).unwrap();
+        let pool = pool.confined_as(setup.row_security_role);
         let listen = setup.listen.as_ref().unwrap_or(&database);
         let realtime = Realtime::start(
             setup.realtime,

@@ -1,0 +1,18 @@
+DROP POLICY revocations_of_tenant ON revocations;
+ALTER TABLE revocations DISABLE ROW LEVEL SECURITY;
+DROP POLICY audit_entries_of_tenant ON audit_entries;
+ALTER TABLE audit_entries DISABLE ROW LEVEL SECURITY;
+DROP POLICY presences_of_tenant ON presences;
+ALTER TABLE presences DISABLE ROW LEVEL SECURITY;
+DROP POLICY chat_events_of_tenant ON chat_events;
+ALTER TABLE chat_events DISABLE ROW LEVEL SECURITY;
+DROP POLICY messages_of_tenant ON messages;
+ALTER TABLE messages DISABLE ROW LEVEL SECURITY;
+DROP POLICY participants_of_tenant ON participants;
+ALTER TABLE participants DISABLE ROW LEVEL SECURITY;
+DROP POLICY direct_chats_of_tenant ON direct_chats;
+ALTER TABLE direct_chats DISABLE ROW LEVEL SECURITY;
+DROP POLICY chats_of_tenant ON chats;
+ALTER TABLE chats DISABLE ROW LEVEL SECURITY;
+DROP POLICY users_of_tenant ON users;
+ALTER TABLE users DISABLE ROW LEVEL SECURITY;
