@@ -117,6 +117,7 @@ pub async fn states(
         .inner_join(participants::table)
         .filter(chats::id.eq_any(ids))
         .filter(chats::tenant_id.eq(tenant))
+        .filter(participants::tenant_id.eq(tenant))
         .filter(participants::user_id.eq(viewer))
         .select(ChatState::as_select())
         .load(conn)
@@ -134,6 +135,7 @@ pub async fn state(
         .inner_join(participants::table)
         .filter(chats::id.eq(id))
         .filter(chats::tenant_id.eq(tenant))
+        .filter(participants::tenant_id.eq(tenant))
         .filter(participants::user_id.eq(viewer))
         .select(ChatState::as_select())
         .first(conn)
@@ -159,6 +161,7 @@ pub async fn states_of(
         .inner_join(participants::table)
         .filter(Among { chats, users })
         .filter(chats::tenant_id.eq(tenant))
+        .filter(participants::tenant_id.eq(tenant))
         .select((
             ChatState::as_select(),
             epoch::table.select(epoch::value).single_value(),
@@ -288,6 +291,7 @@ pub async fn lock(
 ) -> QueryResult<bool> {
     let member = participants::table
         .filter(participants::chat_id.eq(id))
+        .filter(participants::tenant_id.eq(tenant))
         .filter(participants::user_id.eq(viewer));
     chats::table
         .filter(chats::id.eq(id))

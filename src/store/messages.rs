@@ -174,6 +174,7 @@ pub async fn chat_of(
     if let Some(viewer) = viewer {
         let member = participants::table
             .filter(participants::chat_id.eq(messages::chat_id))
+            .filter(participants::tenant_id.eq(tenant))
             .filter(participants::user_id.eq(viewer));
         query = query.filter(exists(member));
     }
@@ -283,7 +284,7 @@ impl QueryFragment<Pg> for UpTo<'_> {
         out.push_sql(" AND p.user_id = ");
         out.push_bind_param::<Text, _>(self.viewer)?;
         out.push_sql(
-            " JOIN chats AS c ON c.id = want.chat_id \
+            " JOIN chats AS c ON c.id = want.chat_id AND c.tenant_id = $3 \
              CROSS JOIN LATERAL (SELECT * FROM messages WHERE messages.chat_id = want.chat_id \
              AND messages.tenant_id = $3 AND messages.seq <= want.seq AND messages.seq >= ",
         );

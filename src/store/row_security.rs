@@ -103,13 +103,17 @@ pub enum RowSecurityError {
     #[error("{1} may not take the role {0}: GRANT \"{0}\" TO \"{1}\"")]
     Foreign(RoleName, String),
     /// Row level security does not hold for the role.
-    #[error("the role {0} is a superuser or has BYPASSRLS, so row level security does not hold for it")]
+    #[error(
+        "the role {0} is a superuser or has BYPASSRLS, so row level security does not hold for it"
+    )]
     Exempt(RoleName),
     /// The role is the owner, or may become it.
     #[error("the role {0} owns a table, or is a member of the role that does")]
     Owner(RoleName),
     /// A table's policies are switched off.
-    #[error("row level security is switched off for the table {0}: ALTER TABLE {0} ENABLE ROW LEVEL SECURITY")]
+    #[error(
+        "row level security is switched off for the table {0}: ALTER TABLE {0} ENABLE ROW LEVEL SECURITY"
+    )]
     Open(String),
     /// What the role needs cannot be given to it.
     #[error("the role {0} lacks privileges, and they cannot be granted")]
@@ -254,7 +258,16 @@ mod tests {
         for name in ["colloquy_tenant", "A-1", &"x".repeat(63)] {
             assert_eq!(name.parse::<RoleName>().unwrap().as_str(), name);
         }
-        for name in ["", "none", "public", "a b", "a\"b", "a;b", "ä", &"x".repeat(64)] {
+        for name in [
+            "",
+            "none",
+            "public",
+            "a b",
+            "a\"b",
+            "a;b",
+            "ä",
+            &"x".repeat(64),
+        ] {
             assert!(name.parse::<RoleName>().is_err(), "{name}");
         }
     }

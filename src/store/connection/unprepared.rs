@@ -177,7 +177,10 @@ async fn alone<T>(
     beginning: &str,
     statement: impl Future<Output = Outcome<T>>,
 ) -> Outcome<T> {
-    let (first, last) = (client.batch_execute(beginning), client.batch_execute(COMMIT));
+    let (first, last) = (
+        client.batch_execute(beginning),
+        client.batch_execute(COMMIT),
+    );
     // Polled in this order, so sent in this order.
     let (begun, done, ended) = join3(first, statement, last).await;
     begun?;

@@ -61,19 +61,23 @@ impl<const FROM_END: bool> QueryFragment<Pg> for MessagePage<'_, FROM_END> {
         out.push_sql(COLUMNS);
         out.push_sql(", EXISTS (SELECT FROM messages AS o WHERE o.chat_id = ");
         out.push_bind_param::<SqlUuid, _>(&window.chat)?; // $1
+        out.push_sql(" AND o.tenant_id = ");
+        out.push_bind_param::<Text, _>(window.tenant)?; // $2
         out.push_sql(" AND o.seq <= ");
-        out.push_bind_param::<BigInt, _>(&window.after)?; // $2
+        out.push_bind_param::<BigInt, _>(&window.after)?; // $3
         out.push_sql(" AND o.seq >= ");
-        out.push_bind_param::<BigInt, _>(&window.from)?; // $3
-        out.push_sql("), EXISTS (SELECT FROM messages AS o WHERE o.chat_id = $1 AND o.seq >= $3 AND o.seq >= ");
-        out.push_bind_param::<BigInt, _>(&window.before)?; // $4
-        out.push_sql(" AND o.seq <= ");
-        out.push_bind_param::<BigInt, _>(&window.head)?; // $5
+        out.push_bind_param::<BigInt, _>(&window.from)?; // $4
         out.push_sql(
-            ") FROM messages AS m WHERE m.chat_id = $1 AND m.seq > $2 AND m.seq >= $3 AND m.seq < $4 \
-             AND m.seq <= $5 AND m.tenant_id = ",
+            "), EXISTS (SELECT FROM messages AS o WHERE o.chat_id = $1 AND o.tenant_id = $2 \
+             AND o.seq >= $4 AND o.seq >= ",
         );
-        out.push_bind_param::<Text, _>(window.tenant)?;
+        out.push_bind_param::<BigInt, _>(&window.before)?; // $5
+        out.push_sql(" AND o.seq <= ");
+        out.push_bind_param::<BigInt, _>(&window.head)?; // $6
+        out.push_sql(
+            ") FROM messages AS m WHERE m.chat_id = $1 AND m.tenant_id = $2 AND m.seq > $3 AND m.seq >= $4 \
+             AND m.seq < $5 AND m.seq <= $6",
+        );
         out.push_sql(if FROM_END {
             " ORDER BY m.seq DESC LIMIT "
         } else {

@@ -9,6 +9,7 @@ pub(crate) mod log;
 pub(crate) mod pgbouncer;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
+pub(crate) mod row_security;
 pub(crate) mod rows;
 pub(crate) mod server;
 pub(crate) mod socket;

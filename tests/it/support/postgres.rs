@@ -9,15 +9,10 @@ use std::sync::mpsc;
 use std::thread;
 
 use colloquy::embedded::{Options, Postgres};
-use colloquy::store::{Connection, Database, RoleName, databases, migrations, row_security};
+use colloquy::store::{Connection, Database, databases, migrations};
 use diesel_async::SimpleAsyncConnection as _;
 
 const TEMPLATE: &str = "template_colloquy";
-
-/// The role that sees one tenant's rows, in every Postgres of the run.
-pub(crate) fn tenant_role() -> RoleName {
-    "colloquy_tenant".parse().unwrap()
-}
 
 /// The addresses of the run's Postgres.
 #[derive(Debug)]
@@ -102,10 +97,7 @@ pub(crate) async fn prepare_template(url: &str) {
         super::run(async move {
             let [lock, conn] = [template.connect().await, template.connect().await];
             migrations::run(lock.unwrap(), conn.unwrap()).await.unwrap();
-            let role = tenant_role();
-            let mut conn = template.connect().await.unwrap();
-            sql(&mut conn, &format!("CREATE ROLE {role} NOLOGIN")).await;
-            row_security::prepare(&mut conn, Some(&role)).await.unwrap();
+            super::row_security::prepare(&mut template.connect().await.unwrap()).await;
         });
     })
     .join()

@@ -14,17 +14,11 @@ use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::postgres;
 use super::user::User;
+use super::{postgres, row_security};
 
 /// The secret of all test servers.
 pub(crate) const SECRET: &str = "a secret of thirty-two bytes, or more";
-
-/// Whether all servers of the run are under row level security, so that a statement that forgets the tenant finds
-/// nothing but its own and a test of another tenant's rows fails by what it misses... 
-fn row_security() -> bool {
-    std::env::var_os("COLLOQUY_TEST_ROW_SECURITY").is_some_and(|value| value == "1")
-}
 
 /// What a test may set.
 #[derive(Clone)]
@@ -64,7 +58,7 @@ impl Default for Setup {
                 connect: Duration::from_secs(5),
                 statement: Duration::from_secs(20),
             },
-            row_security_role: row_security().then(postgres::tenant_role),
+            row_security_role: row_security::is_on().then(row_security::tenant_role),
             realtime: RealtimeOptions::default(),
             listen: None,
             origins: Vec::new(),
