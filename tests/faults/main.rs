@@ -27,7 +27,6 @@ mod nemesis;
 mod postgres;
 mod process;
 mod proxy;
-#[expect(dead_code, reason = "the integration tests use the rest")]
 #[path = "../it/support/row_security.rs"]
 mod row_security;
 mod sabotages;
