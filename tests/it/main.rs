@@ -47,6 +47,7 @@ mod rates;
 mod reading;
 mod reconnection;
 mod revocation;
+mod row_security;
 mod schema;
 mod servers;
 mod signals;

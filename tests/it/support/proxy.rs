@@ -23,9 +23,6 @@ pub(crate) struct Counts {
     texts: Mutex<Vec<Text>>,
     /// The SQL of each prepared statement, by connection and name.
     prepared: Mutex<HashMap<(usize, Vec<u8>), String>>,
-    /// Changes of what a session sees. They belong to no statement and take no round trip, so they are counted for
-    /// themselves.
-    views: AtomicUsize,
     /// The SQL of what was executed, simple queries included, in order.
     runs: Mutex<Vec<String>>,
     connections: AtomicUsize,
@@ -83,15 +80,10 @@ impl Counts {
         }
     }
 
-    /// How often a session was told what to see since the last call.
-    pub(crate) fn views(&self) -> usize {
-        self.views.swap(0, Ordering::SeqCst)
-    }
-
     fn note(&self, connection: usize, kind: Option<u8>, body: &[u8]) {
         let starts = |with: &str| kind == Some(b'Q') && body.starts_with(with.as_bytes());
         if starts("SET ROLE") || starts("RESET ROLE") || starts("SET colloquy.tenant") {
-            self.views.fetch_add(1, Ordering::SeqCst);
+            // A change of what a session sees goes along with a statement.
             return;
         }
         let counter = match kind {
