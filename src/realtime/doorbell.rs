@@ -2,6 +2,7 @@
 //! own. The first hint goes at once; then what gathers within a tick goes together.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use diesel::result::Error;
 use tokio::sync::Notify;
@@ -10,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::hints::Hints;
 use super::signals::SignalHints;
-use super::{BackOff, RealtimeOptions};
+use super::{BackOff, RealtimeMetrics, RealtimeOptions};
 use crate::model::ChatId;
 use crate::store::{self, Connection, Database};
 
@@ -20,8 +21,17 @@ pub(super) struct Doorbell {
     database: Database,
     server: u64,
     shutdown: CancellationToken,
-    pending: Mutex<Hints>,
+    pending: Mutex<Pending>,
     rung: Notify,
+    metrics: Arc<RealtimeMetrics>,
+}
+
+/// What is to be told.
+#[derive(Debug, Default)]
+struct Pending {
+    hints: Hints,
+    /// When the first of it was rung for.
+    since: Option<Instant>,
 }
 
 impl Doorbell {
@@ -41,28 +51,41 @@ impl Doorbell {
             shutdown,
             pending: Mutex::default(),
             rung: Notify::new(),
+            metrics: Arc::default(),
         }
     }
 
-    fn pending(&self) -> MutexGuard<'_, Hints> {
+    /// The same, measured.
+    pub(super) fn measured(self, metrics: &Arc<RealtimeMetrics>) -> Self {
+        let metrics = Arc::clone(metrics);
+        Self { metrics, ..self }
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes what has changed. It goes with the next notification.
     pub(super) fn ring(&self, chat: ChatId, seq: Option<i64>, people: &[u64]) {
-        self.pending().add(chat, seq, people);
-        self.rung.notify_one();
+        self.note(|hints| hints.add(chat, seq, people));
     }
 
     /// Notes what there is to tell of signals.
     pub(super) fn tell(&self, note: impl FnOnce(&mut SignalHints)) {
-        note(&mut self.pending().signals);
-        self.rung.notify_one();
+        self.note(|hints| note(&mut hints.signals));
     }
 
     /// Notes that there are new revocations.
     pub(super) fn tell_of_revocations(&self) {
-        self.pending().revocations = true;
+        self.note(|hints| hints.revocations = true);
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Hints)) {
+        let mut pending = self.pending();
+        note(&mut pending.hints);
+        pending.since.get_or_insert_with(Instant::now);
+        drop(pending);
+        self.metrics.doorbell_rings.inc();
         self.rung.notify_one();
     }
 
@@ -92,7 +115,7 @@ impl Doorbell {
     /// Tells what is pending; says whether that went well. What could not be told is dropped: the sweeps of
     /// the other servers find it.
     async fn flush(&self, conn: &mut Option<Connection>) -> bool {
-        let hints = std::mem::take(&mut *self.pending());
+        let Pending { hints, since } = std::mem::take(&mut *self.pending());
         if hints.is_empty() {
             return true;
         }
@@ -100,12 +123,19 @@ impl Doorbell {
         // A connection that died while it rested is found out only now: one more try, on a new one.
         for _ in 0..2 {
             match timeout(self.options.patience, self.notify(conn, &payloads)).await {
-                Ok(Ok(())) => return true,
+                Ok(Ok(())) => {
+                    if let Some(since) = since {
+                        let lag = since.elapsed().as_secs_f64();
+                        self.metrics.doorbell_lag.observe(lag);
+                    }
+                    return true;
+                }
                 Ok(Err(error)) => tracing::warn!(%error, "the doorbell did not ring"),
                 Err(_) => tracing::warn!("the doorbell did not ring in time"),
             }
             *conn = None;
         }
+        self.metrics.doorbell_failures.inc();
         false
     }
 

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::feed::FeedState;
 use super::log::{Entry, Log, Missing, Read, View};
-use super::{BackOff, RealtimeOptions};
+use super::{BackOff, HubSize, RealtimeMetrics, RealtimeOptions};
 use crate::model::{ChatId, Event, TenantId};
 use crate::store::events::LogRange;
 use crate::store::{self, Connection, Pool, PoolError, PooledConnection};
@@ -47,6 +47,7 @@ pub(super) struct Hub {
     /// Somebody wants all heads compared.
     pub(super) sweep_wanted: Notify,
     repairs: AtomicU64,
+    pub(super) metrics: Arc<RealtimeMetrics>,
 }
 
 impl fmt::Debug for Hub {
@@ -123,7 +124,14 @@ impl Hub {
             behind: Notify::new(),
             sweep_wanted: Notify::new(),
             repairs: AtomicU64::new(0),
+            metrics: Arc::default(),
         }
+    }
+
+    /// The same, measured.
+    pub(super) fn measured(self, metrics: &Arc<RealtimeMetrics>) -> Self {
+        let metrics = Arc::clone(metrics);
+        Self { metrics, ..self }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -314,6 +322,20 @@ impl Hub {
 
     pub(super) fn watched_chats(&self) -> usize {
         self.state().chats.len()
+    }
+
+    pub(super) fn size(&self) -> HubSize {
+        let state = self.state();
+        let mut size = HubSize {
+            chats: state.chats.len(),
+            feeds: state.feeds.values().map(Vec::len).sum(),
+            ..HubSize::default()
+        };
+        for chat in state.chats.values() {
+            size.watchers += chat.watchers;
+            size.events += chat.log.kept();
+        }
+        size
     }
 
     pub(super) fn repaired(&self) {

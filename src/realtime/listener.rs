@@ -13,7 +13,7 @@ use super::hints::Hints;
 use super::hub::Hub;
 use super::revocations::Revocations;
 use super::signals::Signals;
-use super::{BackOff, RealtimeOptions};
+use super::{BackOff, RealtimeMetrics, RealtimeOptions};
 use crate::sabotage::{self, Sabotage};
 use crate::store::{self, Connection, Database};
 
@@ -26,6 +26,7 @@ pub(super) struct Listener {
     live: AtomicBool,
     signals: Arc<Signals>,
     revocations: Arc<Revocations>,
+    metrics: Arc<RealtimeMetrics>,
 }
 
 /// Why a connection is given up.
@@ -57,7 +58,14 @@ impl Listener {
             live: AtomicBool::new(false),
             signals,
             revocations,
+            metrics: Arc::default(),
         }
+    }
+
+    /// The same, measured.
+    pub(super) fn measured(self, metrics: &Arc<RealtimeMetrics>) -> Self {
+        let metrics = Arc::clone(metrics);
+        Self { metrics, ..self }
     }
 
     pub(super) fn is_live(&self) -> bool {
@@ -71,6 +79,7 @@ impl Listener {
             loop {
                 let lost = self.listen(&hub, &mut back_off).await;
                 self.live.store(false, Ordering::Release);
+                self.metrics.listener_losses.inc();
                 tracing::warn!(error = %lost, "the listener lost its connection");
                 back_off.wait().await;
             }

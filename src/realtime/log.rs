@@ -98,6 +98,11 @@ impl<E: Entry> Log<E> {
         }
     }
 
+    /// How many entries are kept.
+    pub(super) fn kept(&self) -> usize {
+        self.ring.len()
+    }
+
     /// Forgets the tail, because nobody is left who reads it.
     pub(super) fn evict(&mut self) {
         self.ring.clear();

@@ -12,6 +12,7 @@ mod hints;
 mod hub;
 mod listener;
 mod log;
+mod metrics;
 mod replays;
 mod revocations;
 mod signals;
@@ -27,6 +28,7 @@ use uuid::Uuid;
 
 pub use admissions::{Admission, AdmissionError};
 pub use feed::{Feed, Tracked};
+pub use metrics::{HubSize, RealtimeMetrics};
 pub use revocations::{TokenMark, Unknown};
 pub use signals::{Arrival, Full, Next, Sign, SignalOptions, SignalWatch};
 pub use subscriber::{Batch, Moment, Subscriber, Watch};
@@ -133,6 +135,7 @@ pub struct Realtime {
     notify: Option<(Arc<Doorbell>, Arc<Listener>)>,
     signals: Arc<Signals>,
     revocations: Arc<Revocations>,
+    metrics: Arc<RealtimeMetrics>,
 }
 
 impl Realtime {
@@ -151,9 +154,13 @@ impl Realtime {
         shutdown: CancellationToken,
     ) -> Self {
         let server = fastrand::u64(..);
-        let hub = Arc::new(Hub::new(options, pool.clone(), shutdown.clone()));
-        let doorbell = (options.carrier == Carrier::Notify)
-            .then(|| Arc::new(Doorbell::new(options, doorbell, server, shutdown.clone())));
+        let metrics = Arc::<RealtimeMetrics>::default();
+        let hub = Hub::new(options, pool.clone(), shutdown.clone());
+        let hub = Arc::new(hub.measured(&metrics));
+        let doorbell = (options.carrier == Carrier::Notify).then(|| {
+            let doorbell = Doorbell::new(options, doorbell, server, shutdown.clone());
+            Arc::new(doorbell.measured(&metrics))
+        });
         let revocations = Revocations::new(Arc::clone(&hub), doorbell.clone());
         let revocations = Arc::new(revocations);
         tasks.spawn(Arc::clone(&revocations).run());
@@ -169,7 +176,7 @@ impl Realtime {
         let notify = doorbell.map(|doorbell| {
             let heard_by = (Arc::clone(&signals), Arc::clone(&revocations));
             let listener = Listener::new(options, listener, server, shutdown, heard_by);
-            let listener = Arc::new(listener);
+            let listener = Arc::new(listener.measured(&metrics));
             tasks.spawn(Arc::clone(&doorbell).run());
             tasks.spawn(Arc::clone(&listener).run(Arc::clone(&hub)));
             (doorbell, listener)
@@ -181,6 +188,7 @@ impl Realtime {
             notify,
             signals,
             revocations,
+            metrics,
         }
     }
 
@@ -255,6 +263,18 @@ impl Realtime {
     #[must_use]
     pub fn follow(&self, tenant: &TenantId, user: &UserId) -> Feed {
         Feed::new(Arc::clone(&self.hub), tenant, user)
+    }
+
+    /// What is measured of the engine.
+    #[must_use]
+    pub fn metrics(&self) -> &RealtimeMetrics {
+        &self.metrics
+    }
+
+    /// How large the hub is. It counts, and so takes a moment with many chats.
+    #[must_use]
+    pub fn hub_size(&self) -> HubSize {
+        self.hub.size()
     }
 
     /// How many chats somebody subscribes to.

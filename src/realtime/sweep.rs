@@ -31,7 +31,9 @@ pub(super) async fn run(hub: Arc<Hub>) {
                 () = hub.sweep_wanted.notified() => {}
                 () = sleep(pause) => {}
             }
+            hub.metrics.sweeps.inc();
             if let Err(error) = once(&hub).await {
+                hub.metrics.sweep_failures.inc();
                 tracing::warn!(%error, "the sweep failed");
             }
         }

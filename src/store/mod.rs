@@ -17,6 +17,7 @@ pub mod doorbell;
 pub mod events;
 pub mod marks;
 pub mod messages;
+mod metrics;
 pub mod migrations;
 pub mod participants;
 mod pool;
@@ -30,6 +31,7 @@ mod tls;
 pub mod users;
 
 pub use connection::{Connection, Field, Row, Scope};
-pub use pool::{Database, DatabaseError, PoolMode, PoolOptions, PooledConnection, discard};
-pub use queue::{Pool, PoolError};
+pub use metrics::StoreMetrics;
+pub use pool::{Database, DatabaseError, PoolMode, PoolOptions, discard};
+pub use queue::{Pool, PoolError, PooledConnection};
 pub use row_security::{RoleName, RoleNameError, RowSecurityError};

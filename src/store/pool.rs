@@ -18,19 +18,17 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::task::TaskTracker;
 
 use super::connection::{Connection, Unprepared};
-use super::queue::Pool;
+use super::metrics::StoreMetrics;
+use super::queue::{Pool, PooledConnection};
 use super::tls;
 use crate::sabotage::{self, Sabotage};
 
 /// The pool's manager.
 pub(super) type Manager = AsyncDieselConnectionManager<Connection>;
 
-/// A connection on loan from the pool.
-pub type PooledConnection = deadpool::managed::Object<Manager>;
-
 /// Throws a connection away that may still be busy with what nobody waits for any more.
 pub fn discard(conn: PooledConnection) {
-    drop(PooledConnection::take(conn));
+    conn.discard();
 }
 
 /// What is wrong with a database's address.
@@ -228,13 +226,16 @@ impl Database {
         } else {
             database
         };
+        let metrics = Arc::<StoreMetrics>::default();
+        let measured = Arc::clone(&metrics);
         let mut config = ManagerConfig::default();
         config.recycling_method = RecyclingMethod::Fast;
         config.custom_setup = Box::new(move |_| {
-            let database = database.clone();
+            let (database, measured) = (database.clone(), Arc::clone(&measured));
             async move {
                 let mut connection = database.connect().await?;
                 connection.limit(options.statement);
+                connection.measure(measured);
                 Ok(connection)
             }
             .boxed()
@@ -249,7 +250,7 @@ impl Database {
             .runtime(deadpool::Runtime::Tokio1)
             .build()
             .map_err(DatabaseError::Pool)?;
-        Ok(Pool::new(connections, options.queue))
+        Ok(Pool::new(connections, options.queue, metrics))
     }
 }
 

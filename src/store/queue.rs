@@ -6,13 +6,16 @@
 //! burst any more but only makes everybody wait: then those who come wait for [`HURRIED`] at most.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use deadpool::managed::{PoolError as LendError, TimeoutType, Timeouts};
 
-use super::pool::{Manager, PooledConnection};
+use super::connection::Connection;
+use super::metrics::StoreMetrics;
+use super::pool::Manager;
 use super::{RoleName, Scope};
 use crate::model::TenantId;
 
@@ -40,6 +43,54 @@ pub struct Pool {
     queue: Arc<Queue>,
     /// As whom connections see the rows of one tenant.
     role: Option<RoleName>,
+    metrics: Arc<StoreMetrics>,
+}
+
+/// A connection as the pool's library lends it.
+type Lent = deadpool::managed::Object<Manager>;
+
+/// A connection on loan from the pool, which is given back when it is dropped.
+#[derive(Debug)]
+pub struct PooledConnection {
+    lent: Lent,
+    loan: Loan,
+}
+
+/// How long a connection has been lent. It is measured when this is dropped.
+#[derive(Debug)]
+struct Loan {
+    begun: Instant,
+    metrics: Arc<StoreMetrics>,
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        self.metrics
+            .loans
+            .observe(self.begun.elapsed().as_secs_f64());
+    }
+}
+
+impl Deref for PooledConnection {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.lent
+    }
+}
+
+impl DerefMut for PooledConnection {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.lent
+    }
+}
+
+impl PooledConnection {
+    /// Throws the connection away instead of giving it back.
+    pub(super) fn discard(self) {
+        let Self { lent, loan } = self;
+        drop((Lent::take(lent), loan));
+    }
 }
 
 impl fmt::Debug for Pool {
@@ -51,7 +102,11 @@ impl fmt::Debug for Pool {
 }
 
 impl Pool {
-    pub(super) fn new(connections: deadpool::managed::Pool<Manager>, most: usize) -> Self {
+    pub(super) fn new(
+        connections: deadpool::managed::Pool<Manager>,
+        most: usize,
+        metrics: Arc<StoreMetrics>,
+    ) -> Self {
         Self {
             connections,
             queue: Arc::new(Queue {
@@ -59,6 +114,7 @@ impl Pool {
                 ..Queue::default()
             }),
             role: None,
+            metrics,
         }
     }
 
@@ -75,6 +131,28 @@ impl Pool {
         Some(Scope { role, tenant })
     }
 
+    /// What is measured of this pool and its connections.
+    #[must_use]
+    pub fn metrics(&self) -> &StoreMetrics {
+        &self.metrics
+    }
+
+    /// Waits for a connection, and measures for how long.
+    async fn waited<E>(
+        &self,
+        wait: impl Future<Output = Result<Lent, E>>,
+    ) -> Result<PooledConnection, E> {
+        let asked = Instant::now();
+        let lent = wait.await;
+        let begun = Instant::now();
+        let waited = begun.saturating_duration_since(asked);
+        self.metrics.waits.observe(waited.as_secs_f64());
+        let lent = lent?;
+        let metrics = Arc::clone(&self.metrics);
+        let loan = Loan { begun, metrics };
+        Ok(PooledConnection { lent, loan })
+    }
+
     /// Borrows a connection for the server's own work, which is little and must go on: it waits for as long as the
     /// pool lets it, however many wait.
     ///
@@ -82,7 +160,7 @@ impl Pool {
     ///
     /// [`PoolError::Lend`].
     pub async fn get(&self) -> Result<PooledConnection, PoolError> {
-        let mut lent = self.connections.get().await?;
+        let mut lent = self.waited(self.connections.get()).await?;
         lent.confine(None);
         Ok(lent)
     }
@@ -93,7 +171,7 @@ impl Pool {
     ///
     /// [`PoolError::Lend`].
     pub async fn get_for(&self, tenant: &TenantId) -> Result<PooledConnection, PoolError> {
-        let mut lent = self.connections.get().await?;
+        let mut lent = self.waited(self.connections.get()).await?;
         lent.confine(self.scope(tenant));
         Ok(lent)
     }
@@ -121,6 +199,10 @@ impl Pool {
     }
 
     async fn lend_in_turn(&self) -> Result<PooledConnection, PoolError> {
+        self.waited(self.take_turn()).await
+    }
+
+    async fn take_turn(&self) -> Result<Lent, PoolError> {
         let usual = self.connections.timeouts();
         let within = |wait| Timeouts { wait, ..usual };
         let at_once = within(Some(Duration::ZERO));

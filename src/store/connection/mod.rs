@@ -11,7 +11,8 @@ mod session;
 mod unprepared;
 
 use std::fmt;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use diesel::connection::{CacheSize, Instrumentation};
 use diesel::pg::{Pg, PgNotification};
@@ -31,8 +32,14 @@ pub use scope::Scope;
 use session::Session;
 pub(super) use unprepared::Unprepared;
 
+use super::metrics::{StoreMetrics, Timed};
+
 /// A connection to Postgres.
-pub struct Connection(Link);
+pub struct Connection {
+    link: Link,
+    /// Where its statements are measured, if they are.
+    metrics: Option<Arc<StoreMetrics>>,
+}
 
 enum Link {
     /// A session of its own.
@@ -43,7 +50,7 @@ enum Link {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let link = match &self.0 {
+        let link = match &self.link {
             Link::Session(_) => "Session",
             Link::Transaction(_) => "Transaction",
         };
@@ -53,13 +60,19 @@ impl fmt::Debug for Connection {
 
 impl From<AsyncPgConnection> for Connection {
     fn from(session: AsyncPgConnection) -> Self {
-        Self(Link::Session(Box::new(Session::new(session))))
+        Self {
+            link: Link::Session(Box::new(Session::new(session))),
+            metrics: None,
+        }
     }
 }
 
 impl From<Unprepared> for Connection {
     fn from(link: Unprepared) -> Self {
-        Self(Link::Transaction(Box::new(link)))
+        Self {
+            link: Link::Transaction(Box::new(link)),
+            metrics: None,
+        }
     }
 }
 
@@ -67,7 +80,7 @@ impl Connection {
     /// What others notify of on the channels that this connection listens to. Behind a proxy of
     /// transactions nothing can be listened to, and nothing ever comes.
     pub fn notifications_stream(&mut self) -> BoxStream<'_, QueryResult<PgNotification>> {
-        match &mut self.0 {
+        match &mut self.link {
             Link::Session(session) => session.link.notifications_stream().boxed(),
             Link::Transaction(_) => stream::pending().boxed(),
         }
@@ -75,7 +88,7 @@ impl Connection {
 
     /// Limits how long each statement may take, where the session could not be told so at its start.
     pub(super) fn limit(&mut self, statement: Duration) {
-        if let Link::Transaction(link) = &mut self.0 {
+        if let Link::Transaction(link) = &mut self.link {
             link.limit(statement);
         }
     }
@@ -83,19 +96,30 @@ impl Connection {
     /// Has the next statements see the rows of one tenant, or everything. It takes no round trip of its own.
     /// Not to be called within a transaction.
     pub(super) fn confine(&mut self, scope: Option<Scope>) {
-        match &mut self.0 {
+        match &mut self.link {
             Link::Session(session) => session.confine(scope),
             Link::Transaction(link) => link.confine(scope),
         }
     }
+
+    /// Has its statements measured from now on.
+    pub(super) fn measure(&mut self, metrics: Arc<StoreMetrics>) {
+        self.metrics = Some(metrics);
+    }
 }
 
 impl SimpleAsyncConnection for Connection {
+    /// The beginnings and ends of transactions come here; nothing else does on a connection of the pool.
     async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
-        match &mut self.0 {
+        let begun = Instant::now();
+        let done = match &mut self.link {
             Link::Session(session) => session.batch_execute(query).await,
             Link::Transaction(link) => link.batch_execute(query).await,
+        };
+        if let Some(metrics) = &self.metrics {
+            metrics.of_transaction(begun.elapsed(), &done);
         }
+        done
     }
 }
 
@@ -105,8 +129,9 @@ fn whole(rows: Vec<Row>) -> BoxStream<'static, QueryResult<Row>> {
 }
 
 impl AsyncConnectionCore for Connection {
-    type LoadFuture<'conn, 'query> = BoxFuture<'conn, QueryResult<Self::Stream<'conn, 'query>>>;
-    type ExecuteFuture<'conn, 'query> = BoxFuture<'conn, QueryResult<usize>>;
+    type LoadFuture<'conn, 'query> =
+        Timed<'conn, BoxFuture<'conn, QueryResult<Self::Stream<'conn, 'query>>>>;
+    type ExecuteFuture<'conn, 'query> = Timed<'conn, BoxFuture<'conn, QueryResult<usize>>>;
     type Stream<'conn, 'query> = BoxStream<'static, QueryResult<Row>>;
     type Row<'conn, 'query> = Row;
     type Backend = Pg;
@@ -116,7 +141,8 @@ impl AsyncConnectionCore for Connection {
         T: AsQuery + 'query,
         T::Query: QueryFragment<Pg> + QueryId + 'query,
     {
-        match &mut self.0 {
+        let rows: BoxFuture<'conn, QueryResult<Self::Stream<'conn, 'query>>> = match &mut self.link
+        {
             Link::Session(session) => {
                 let rows = session.load(source);
                 async move { Ok(whole(rows.await?)) }.boxed()
@@ -125,7 +151,8 @@ impl AsyncConnectionCore for Connection {
                 let statement = unprepared::Statement::new(&source.as_query());
                 async move { Ok(whole(link.load(statement?).await?)) }.boxed()
             }
-        }
+        };
+        Timed::new(rows, self.metrics.as_deref())
     }
 
     fn execute_returning_count<'conn, 'query, T>(
@@ -135,13 +162,14 @@ impl AsyncConnectionCore for Connection {
     where
         T: QueryFragment<Pg> + QueryId + 'query,
     {
-        match &mut self.0 {
+        let count: BoxFuture<'conn, QueryResult<usize>> = match &mut self.link {
             Link::Session(session) => session.execute(source),
             Link::Transaction(link) => {
                 let statement = unprepared::Statement::new(&source);
                 async move { link.execute(statement?).await }.boxed()
             }
-        }
+        };
+        Timed::new(count, self.metrics.as_deref())
     }
 }
 
@@ -155,28 +183,28 @@ impl AsyncConnection for Connection {
     }
 
     fn transaction_state(&mut self) -> &mut AnsiTransactionManager {
-        match &mut self.0 {
+        match &mut self.link {
             Link::Session(session) => session.link.transaction_state(),
             Link::Transaction(link) => link.transaction_state(),
         }
     }
 
     fn instrumentation(&mut self) -> &mut dyn Instrumentation {
-        match &mut self.0 {
+        match &mut self.link {
             Link::Session(session) => session.link.instrumentation(),
             Link::Transaction(link) => link.instrumentation(),
         }
     }
 
     fn set_instrumentation(&mut self, instrumentation: impl Instrumentation) {
-        match &mut self.0 {
+        match &mut self.link {
             Link::Session(session) => session.link.set_instrumentation(instrumentation),
             Link::Transaction(link) => link.set_instrumentation(Box::new(instrumentation)),
         }
     }
 
     fn set_prepared_statement_cache_size(&mut self, size: CacheSize) {
-        if let Link::Session(session) = &mut self.0 {
+        if let Link::Session(session) = &mut self.link {
             session.link.set_prepared_statement_cache_size(size);
         }
     }
@@ -184,7 +212,7 @@ impl AsyncConnection for Connection {
 
 impl PoolableConnection for Connection {
     fn is_broken(&mut self) -> bool {
-        match &mut self.0 {
+        match &mut self.link {
             Link::Session(session) => session.is_broken(),
             Link::Transaction(link) => {
                 let gone = link.is_broken();
