@@ -12,7 +12,7 @@ use colloquy::config::{
     Cli, Command, DatabaseArgs, EpochCommand, RealtimeArgs, SecretArgs, ServeArgs, TokenArgs,
 };
 use colloquy::embedded::{Options, Postgres};
-use colloquy::http::{self, Connections, HttpOptions, HttpState};
+use colloquy::http::{self, Connections, HttpOptions, HttpState, Metrics};
 use colloquy::model::{TenantId, UserId};
 use colloquy::realtime::{Carrier, Realtime, RealtimeOptions};
 use colloquy::store::{self, Connection, Database, Pool, PoolMode, migrations, row_security};
@@ -72,6 +72,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let listener = http::listen(&args.listen)
         .await
         .with_context(|| format!("cannot listen on {}", args.listen))?;
+    let metrics = metrics_listener(&args).await?;
     let (mut postgres, database) = open(&args.database).await?;
     let served = async {
         let listen = listen_database(&args.realtime, &database)?;
@@ -79,7 +80,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         let role = args.row_security_role.as_ref();
         row_security::prepare(&mut connect(&database).await?, role).await?;
         let databases = (&database, &listen);
-        let http = (listener, http);
+        let http = ((listener, metrics), http);
         serve_on(&args, http, databases, tokens, postgres.as_mut()).await
     };
     let served = served.await;
@@ -87,6 +88,18 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         postgres.stop().await?;
     }
     served
+}
+
+/// Listens for who asks for metrics, where they have an address of their own.
+async fn metrics_listener(args: &ServeArgs) -> anyhow::Result<Option<TcpListener>> {
+    let Some(address) = &args.http.metrics_listen else {
+        return Ok(None);
+    };
+    let listener = http::listen(address).await;
+    let listener = listener.with_context(|| format!("cannot listen on {address} for metrics"))?;
+    let address = listener.local_addr()?;
+    tracing::info!(%address, "serving metrics");
+    Ok(Some(listener))
 }
 
 /// The database, and the private Postgres it is in where no other is given.
@@ -153,7 +166,7 @@ async fn prepare(database: &Database, migrate: bool) -> anyhow::Result<()> {
 
 async fn serve_on(
     args: &ServeArgs,
-    (listener, http): (TcpListener, HttpOptions),
+    ((listener, metrics_listener), http): ((TcpListener, Option<TcpListener>), HttpOptions),
     (database, listen): (&Database, &Database),
     (tokens, refresher): (Tokens, Option<Refresher>),
     postgres: Option<&mut Postgres>,
@@ -174,18 +187,24 @@ async fn serve_on(
     if args.demo {
         development::fill_demo(&app).await?;
     }
+    let (schema, connections) = (graphql::schema(), Connections::default());
     let state = HttpState {
         app: Arc::clone(&app),
-        schema: graphql::schema(),
+        metrics: Arc::new(Metrics::new(&app, &schema, &connections)),
+        schema,
         shutdown: tasks.stop_serving.clone(),
         options: Arc::new(args.limits.bound(args.http.sockets(args.sockets.options()))),
         http: Arc::new(http),
-        connections: Connections::default(),
+        connections,
         trusted_proxies: args.limits.trusted_proxies(),
         tasks: tasks.sockets.clone(),
     };
     let router = http::router(&state);
     let address = listener.local_addr()?;
+    if let Some(listener) = metrics_listener {
+        let metrics = http::serve_metrics(listener, state.clone());
+        tasks.sockets.spawn(metrics);
+    }
     tasks.sockets.spawn(http::serve(listener, router, state));
     tracing::info!(%address, "serving");
     if postgres.is_some() {

@@ -38,6 +38,14 @@ pub struct HttpArgs {
     /// `DATABASE_URL`.
     #[arg(long, env = "COLLOQUY_GRAPHIQL", value_name = "SWITCH")]
     pub graphiql: Option<Switch>,
+    /// The address to serve Prometheus' `/metrics` on, apart from the API and in the clear. To be reached from
+    /// inside only. By default there is none.
+    #[arg(long, env = "COLLOQUY_METRICS_LISTEN", value_name = "ADDRESS")]
+    pub metrics_listen: Option<String>,
+    /// Whether `/metrics` is served beside the API too, to whoever can reach it. By default it is in a development
+    /// run without an address for metrics, and is not otherwise.
+    #[arg(long, env = "COLLOQUY_METRICS", value_name = "SWITCH")]
+    pub metrics: Option<Switch>,
     /// Whether answers are compressed for clients that ask for it.
     #[arg(
         long,
@@ -106,6 +114,8 @@ impl HttpArgs {
             }
         };
         let graphiql = self.graphiql.map(|switch| switch == Switch::On);
+        let metrics = self.metrics.map(|switch| switch == Switch::On);
+        let apart = self.metrics_listen.is_some();
         Ok(HttpOptions {
             certificates,
             open_max: usize::try_from(self.open_max).unwrap_or(usize::MAX),
@@ -114,6 +124,7 @@ impl HttpArgs {
             body_max: usize::try_from(self.body_max).unwrap_or(usize::MAX),
             origins: Origins::new(self.cors_origin.iter().cloned()),
             graphiql: graphiql.unwrap_or(development),
+            metrics: metrics.unwrap_or(development && !apart),
             compress_from: (self.compression == Switch::On).then_some(self.compression_min),
             hsts: self.hsts,
             ..HttpOptions::default()
@@ -152,6 +163,21 @@ mod tests {
             (&["--graphiql", "off"], true, false),
         ] {
             assert_eq!(options(arguments, development).unwrap().graphiql, served);
+        }
+    }
+
+    #[test]
+    fn metrics_are_beside_the_api_where_nobody_is_surprised_by_that() {
+        let apart = ["--metrics-listen", "127.0.0.1:9090"];
+        for (arguments, development, served) in [
+            (&[][..], true, true),
+            (&[], false, false),
+            (&apart, true, false),
+            (&apart, false, false),
+            (&["--metrics", "on"], false, true),
+            (&["--metrics", "off"], true, false),
+        ] {
+            assert_eq!(options(arguments, development).unwrap().metrics, served);
         }
     }
 

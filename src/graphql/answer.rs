@@ -3,7 +3,7 @@
 use async_graphql::{ErrorExtensionValues, PathSegment, Response, ServerError, Value};
 use bytes::Bytes;
 
-use super::error::code;
+use super::error::{code, code_of_response};
 use super::feed::Want;
 use super::{classify, refusal_response};
 use crate::app::{Error, RateLimited};
@@ -18,11 +18,15 @@ pub enum Answer {
         json: Bytes,
         /// The place in the log; `None` where the subscription follows no log.
         cursor: Option<EventCursor>,
+        /// The code of its first error, or `OK`.
+        code: &'static str,
     },
     /// The operation failed. Nothing follows.
     Failed {
         /// The JSON list of its errors.
         errors: Bytes,
+        /// The code of the first.
+        code: &'static str,
     },
 }
 
@@ -34,8 +38,7 @@ impl Answer {
         if was_refused(&response) {
             Self::failed(&response)
         } else {
-            let json = json_of(&response);
-            Self::Next { json, cursor: None }
+            Self::next(&response)
         }
     }
 
@@ -104,17 +107,35 @@ impl Answer {
 
     fn failed(response: &Response) -> Self {
         let errors = json_of(&response.errors);
-        Self::Failed { errors }
+        let code = code_of_response(response);
+        Self::Failed { errors, code }
+    }
+
+    /// An execution result at no place.
+    pub(super) fn next(response: &Response) -> Self {
+        Self::Next {
+            json: json_of(response),
+            cursor: None,
+            code: code_of_response(response),
+        }
+    }
+
+    /// The code of its first error for metrics, or `OK`. It is one of a few.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        let (Self::Next { code, .. } | Self::Failed { code, .. }) = self;
+        code
     }
 
     /// The same answer, at a place of a log.
     pub(super) fn at(self, place: Option<EventCursor>) -> Self {
         match self {
-            Self::Next { json, .. } => Self::Next {
+            Self::Next { json, code, .. } => Self::Next {
                 json,
                 cursor: place,
+                code,
             },
-            Self::Failed { errors } => Self::Failed { errors },
+            failed @ Self::Failed { .. } => failed,
         }
     }
 }

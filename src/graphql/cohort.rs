@@ -13,6 +13,7 @@ use async_graphql::{Request, Variables};
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::feed::{Followed, Source};
 use super::selection::{Analysis, Shared};
 use crate::model::{ChatId, Event};
 use crate::realtime::{Batch, Moment};
@@ -32,6 +33,8 @@ pub struct Cohorts {
     keeping: Mutex<VecDeque<(Instant, Weak<Cohort>)>>,
     executions: AtomicU64,
     answers: AtomicU64,
+    /// How many answers were given to the transports, by [`Followed::ALL`].
+    deliveries: [AtomicU64; Followed::ALL.len()],
 }
 
 /// What the answers of a subscription depend on.
@@ -92,6 +95,26 @@ impl Cohorts {
     #[must_use]
     pub fn answers(&self) -> u64 {
         self.answers.load(Ordering::Relaxed)
+    }
+
+    /// How many answers subscriptions have given to the transports since the server started.
+    #[must_use]
+    pub fn deliveries(&self, followed: Followed) -> u64 {
+        let counted = Followed::ALL.iter().zip(&self.deliveries);
+        let mut counted = counted.filter(|(other, _)| **other == followed);
+        counted
+            .next()
+            .map_or(0, |(_, count)| count.load(Ordering::Relaxed))
+    }
+
+    /// Counts an answer of a subscription.
+    pub(super) fn delivered(&self, source: &Source) {
+        let followed = source.followed();
+        for (other, count) in Followed::ALL.iter().zip(&self.deliveries) {
+            if *other == followed {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        }
     }
 
     /// How many cohorts there are.

@@ -20,6 +20,19 @@ pub(super) mod code {
     /// One connection asks for more operations at a time than it may.
     pub(in crate::graphql) const TOO_MANY_OPERATIONS: &str = "TOO_MANY_OPERATIONS";
     pub(super) const INTERNAL_SERVER_ERROR: &str = "INTERNAL_SERVER_ERROR";
+
+    /// All of them: whoever adds one adds it here, or it is counted as another.
+    pub(super) const ALL: [&str; 9] = [
+        UNAUTHENTICATED,
+        FORBIDDEN,
+        NOT_FOUND,
+        BAD_USER_INPUT,
+        CURSOR_EXPIRED,
+        RATE_LIMITED,
+        SERVICE_UNAVAILABLE,
+        TOO_MANY_OPERATIONS,
+        INTERNAL_SERVER_ERROR,
+    ];
 }
 
 /// What kind of mistake a `UserError` is about.
@@ -130,6 +143,24 @@ pub fn classify(response: &mut Response, request_id: Option<&str>) {
             }
             Some(_) => {}
         }
+    }
+}
+
+/// The code of a response for metrics: that of its first error, or `OK`. It is one of a few.
+#[must_use]
+pub fn code_of_response(response: &Response) -> &'static str {
+    let Some(error) = response.errors.first() else {
+        return "OK";
+    };
+    let extensions = error.extensions.as_ref();
+    match extensions.and_then(|all| all.get("code")) {
+        // It is of the framework's making, and is classified so.
+        None => code::BAD_USER_INPUT,
+        Some(async_graphql::Value::String(code)) => {
+            let known = code::ALL.into_iter().find(|known| known == code);
+            known.unwrap_or("OTHER")
+        }
+        Some(_) => "OTHER",
     }
 }
 

@@ -29,6 +29,43 @@ pub(super) enum Source {
     Signals(Box<ChatSignals>),
 }
 
+/// What a subscription follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Followed {
+    /// A chat's log.
+    ChatEvents,
+    /// The state of a person's chats.
+    ChatUpdates,
+    /// A chat's signals.
+    ChatSignals,
+}
+
+impl Followed {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::ChatEvents, Self::ChatUpdates, Self::ChatSignals];
+
+    /// The field of the schema that it is.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ChatEvents => "chatEvents",
+            Self::ChatUpdates => "chatUpdates",
+            Self::ChatSignals => "chatSignals",
+        }
+    }
+}
+
+impl Source {
+    /// What it is a source of.
+    pub(super) fn followed(&self) -> Followed {
+        match self {
+            Self::Events(_) => Followed::ChatEvents,
+            Self::Updates(_) => Followed::ChatUpdates,
+            Self::Signals(_) => Followed::ChatSignals,
+        }
+    }
+}
+
 /// A source that a subscription wants to be opened.
 #[derive(Debug)]
 pub(super) enum Wanted {

@@ -30,9 +30,11 @@ mod user;
 pub use answer::{Answer, was_refused};
 pub use cohort::Cohorts;
 pub use context::RequestContext;
-pub use error::{classify, refusal_response};
+pub use error::{classify, code_of_response, refusal_response};
 pub use execute::{execute, execute_stream};
+pub use feed::Followed;
 pub use root::{
-    Mutation, Query, Schema, Subscription, operation_type, schema, schema_builder, sdl,
+    Mutation, Query, Schema, Subscription, operation_name, operation_type, schema, schema_builder,
+    sdl,
 };
 pub use subscribe::subscribe;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::parser::types::OperationType;
+use async_graphql::parser::types::{DocumentOperations, OperationType};
 use async_graphql::{
     Context, ID, InputObject, MergedObject, MergedSubscription, Object, Request, Result,
     SDLExportOptions, SchemaBuilder,
@@ -181,4 +181,22 @@ pub fn operation_type(request: &mut Request) -> Option<OperationType> {
     let name = request.operation_name.clone();
     let document = request.parsed_query().ok()?;
     operation(document, name.as_deref()).map(|operation| operation.ty)
+}
+
+/// What the operation of a request is called in its document; `None` where it has no name there, or cannot be told.
+pub fn operation_name(request: &mut Request) -> Option<&str> {
+    let asked = request.operation_name.clone();
+    let document = request.parsed_query().ok()?;
+    match &document.operations {
+        DocumentOperations::Single(_) => None,
+        DocumentOperations::Multiple(operations) => {
+            let mut named = operations.iter();
+            let (name, _) = match asked {
+                Some(asked) => named.find(|(name, _)| **name == *asked)?,
+                None if operations.len() == 1 => named.next()?,
+                None => return None,
+            };
+            Some(name.as_str())
+        }
+    }
 }

@@ -84,6 +84,7 @@ impl State {
             Self::Ended => return None,
         };
         let answer = subscription.next().await?;
+        subscription.cohorts.delivered(&subscription.source);
         let next = match answer {
             Answer::Next { .. } => Self::Running(subscription),
             // Nothing follows a failure.
@@ -289,15 +290,18 @@ impl From<Response> for Executed {
             return Self::Flawed(Answer::of_failure(response));
         }
         classify(&mut response, None);
-        let json = json_of(&response);
-        Self::Flawed(Answer::Next { json, cursor: None })
+        Self::Flawed(Answer::next(&response))
     }
 }
 
 impl From<Executed> for Answer {
     fn from(executed: Executed) -> Self {
         match executed {
-            Executed::Sound(json) => Self::Next { json, cursor: None },
+            Executed::Sound(json) => Self::Next {
+                json,
+                cursor: None,
+                code: "OK",
+            },
             Executed::Flawed(answer) => answer,
         }
     }

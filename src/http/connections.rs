@@ -1,6 +1,7 @@
 //! Who is connected, by WebSocket or by a stream over HTTP.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::app::Actor;
@@ -18,7 +19,11 @@ struct Both {
 
 /// How many of something each user has.
 #[derive(Debug, Clone, Default)]
-struct Counts(Arc<Mutex<HashMap<Actor, usize>>>);
+struct Counts {
+    taken: Arc<Mutex<HashMap<Actor, usize>>>,
+    /// How many were refused.
+    refused: Arc<AtomicU64>,
+}
 
 /// One of what a user has; given back when it is dropped.
 #[derive(Debug)]
@@ -47,6 +52,13 @@ impl Connections {
     #[must_use]
     pub fn subscriptions(&self) -> usize {
         self.0.subscriptions.all()
+    }
+
+    /// How many connections, and how many subscriptions, were refused because their user had too many.
+    #[must_use]
+    pub fn refusals(&self) -> (u64, u64) {
+        let refused = |counts: &Counts| counts.refused.load(Ordering::Relaxed);
+        (refused(&self.0.connections), refused(&self.0.subscriptions))
     }
 
     /// Admits a connection; `None` where its user has `most` already. Without a user it is not counted: it
@@ -80,6 +92,7 @@ impl Counts {
         let mut counts = self.lock();
         let taken = counts.get(actor).copied().unwrap_or_default();
         if taken >= most {
+            self.refused.fetch_add(1, Ordering::Relaxed);
             return None;
         }
         counts.insert(actor.clone(), taken + 1);
@@ -108,7 +121,7 @@ impl Counts {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Actor, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

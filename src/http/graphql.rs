@@ -13,6 +13,7 @@ use std::sync::Arc;
 use super::accept::{Transport, transport};
 use super::body::{self, Unread};
 use super::layers::id_of;
+use super::metrics::{Code, Via};
 use super::multipart::Multipart;
 use super::sse::EventStream;
 use super::{HttpState, auth, operation, rates, stream, websocket};
@@ -126,7 +127,13 @@ async fn execute(
         return answer;
     }
     match transport(headers, kind == Some(OperationType::Subscription)) {
-        Some(Transport::Json) => execute_once(state, headers, session, kind, request).await,
+        Some(Transport::Json) => {
+            let begun = state
+                .metrics
+                .begin(Via::Http, session.is_some(), &mut request);
+            let answer = execute_once(state, headers, session, kind, request);
+            begun.answered(answer).await
+        }
         Some(transport) => tell(state, headers, session, request, transport),
         None => {
             let why = "A subscription runs over the WebSocket of this address, or over HTTP for a client \
@@ -236,7 +243,10 @@ fn answer(headers: &HeaderMap, status: StatusCode, response: &Response) -> Answe
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let content_type = format!("{}; charset=utf-8", media_type(headers));
-    (status, [(header::CONTENT_TYPE, content_type)], json).into_response()
+    let code = Code::of(response);
+    let mut answer = (status, [(header::CONTENT_TYPE, content_type)], json).into_response();
+    answer.extensions_mut().insert(code);
+    answer
 }
 
 /// The newer media type for who asks for it, plain JSON for everybody else.

@@ -99,6 +99,7 @@ pub async fn serve(listener: TcpListener, router: Router, state: HttpState) {
 
 /// Says that there is no place, where that can be said in the clear: a handshake would be work.
 fn turn_away(stream: &TcpStream, state: &HttpState) {
+    state.metrics.refused_connection();
     tracing::debug!("a connection is turned away: there are as many as there may be");
     if state.http.certificates.is_none() {
         // It fits into the kernel's buffer, or the peer goes without.

@@ -1,4 +1,4 @@
-//! Sockets, headers, status codes: the GraphQL endpoint, the WebSocket protocol, GraphiQL, health.
+//! Sockets, headers, status codes: the GraphQL endpoint, the WebSocket protocol, GraphiQL, health, metrics.
 
 mod accept;
 mod address;
@@ -17,6 +17,7 @@ mod health;
 mod http2;
 mod layers;
 mod listen;
+mod metrics;
 mod multipart;
 mod operation;
 mod options;
@@ -32,7 +33,7 @@ mod websocket;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::middleware::{from_fn_with_state, map_response, map_response_with_state};
 use axum::routing::get;
 use browsers::Told;
 use tokio_util::sync::CancellationToken;
@@ -41,6 +42,7 @@ use tokio_util::task::TaskTracker;
 pub use address::{AddressRange, AddressRangeError, TrustedProxies};
 pub use connections::Connections;
 pub use listen::{listen, serve};
+pub use metrics::{Metrics, serve_metrics};
 pub use options::{HttpOptions, SocketOptions};
 pub use origins::Origins;
 pub use tls::{CertificateError, Certificates};
@@ -63,6 +65,8 @@ pub struct HttpState {
     pub http: Arc<HttpOptions>,
     /// Who is connected.
     pub connections: Connections,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
     /// The proxies whose word is taken for where requests come from.
     pub trusted_proxies: TrustedProxies,
     /// The open connections and the mutations under way, which the server waits for when it stops.
@@ -78,7 +82,12 @@ impl std::fmt::Debug for HttpState {
 /// The routes, with all that wraps them.
 pub fn router(state: &HttpState) -> Router {
     let endpoint = get(graphql::get_or_upgrade).post(graphql::post);
-    let endpoint = endpoint.layer(from_fn_with_state(state.clone(), rates::limit));
+    let endpoint = endpoint
+        .layer(from_fn_with_state(state.clone(), rates::limit))
+        .layer(map_response_with_state(
+            state.clone(),
+            metrics::count_refusal,
+        ));
     let routes = Router::new()
         .route("/graphql", endpoint)
         .route("/healthz", get(health::alive))
@@ -89,7 +98,13 @@ pub fn router(state: &HttpState) -> Router {
     } else {
         routes.route("/", get(graphiql::absent))
     };
-    layers::wrap(guard(routes, state), &state.http)
+    let routes = layers::wrap(guard(routes, state), &state.http);
+    if state.http.metrics {
+        // Outside of what tells browsers of other origins that they may read.
+        routes.merge(metrics::router(Arc::clone(&state.metrics)))
+    } else {
+        routes
+    }
 }
 
 /// Refuses what is out of bounds, compresses answers, and tells browsers about them.

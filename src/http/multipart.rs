@@ -5,6 +5,7 @@
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
+use super::metrics::Via;
 use super::stream::{Format, Told};
 use crate::graphql::Answer;
 
@@ -22,13 +23,14 @@ pub(super) struct Multipart;
 
 impl Format for Multipart {
     const CONTENT_TYPE: &'static str = "multipart/mixed;boundary=\"graphql\";subscriptionSpec=1.0";
+    const VIA: Via = Via::Multipart;
 
     fn write(told: &Told) -> Bytes {
         match told {
             Told::Begin => Bytes::from_static(BEGIN),
             Told::Alive => part(&[b"{}"], b""),
             Told::Answer(Answer::Next { json, .. }) => part(&[b"{\"payload\":", json, b"}"], b""),
-            Told::Answer(Answer::Failed { errors }) => {
+            Told::Answer(Answer::Failed { errors, .. }) => {
                 part(&[b"{\"payload\":{\"errors\":", errors, b"}}"], b"")
             }
             Told::Completed => Bytes::from_static(END),
@@ -40,7 +42,7 @@ impl Format for Multipart {
 
 /// The last part: the stream, and not the operation, has failed.
 fn fatal(answer: &Answer) -> Bytes {
-    let (Answer::Failed { errors: json } | Answer::Next { json, .. }) = answer;
+    let (Answer::Failed { errors: json, .. } | Answer::Next { json, .. }) = answer;
     part(&[b"{\"payload\":null,\"errors\":", json, b"}"], END)
 }
 

@@ -72,6 +72,8 @@ pub struct HttpOptions {
     pub origins: Origins,
     /// Whether the `GraphiQL` page is served.
     pub graphiql: bool,
+    /// Whether the metrics are served on this address too.
+    pub metrics: bool,
     /// From how many bytes on answers are compressed; `None` for never.
     pub compress_from: Option<u16>,
     /// For how long browsers shall insist on TLS once they have had it; `None` says nothing of it.
@@ -89,6 +91,7 @@ impl Default for HttpOptions {
             body_max: 1024 * 1024,
             origins: Origins::default(),
             graphiql: true,
+            metrics: false,
             compress_from: Some(1024),
             hsts: None,
         }

@@ -7,6 +7,7 @@ use axum::http::HeaderMap;
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 use super::layers::LAST_EVENT_ID;
+use super::metrics::Via;
 use super::stream::{Format, Told};
 use crate::graphql::Answer;
 
@@ -21,17 +22,20 @@ pub(super) struct EventStream;
 
 impl Format for EventStream {
     const CONTENT_TYPE: &'static str = "text/event-stream; charset=utf-8";
+    const VIA: Via = Via::EventStream;
 
     fn write(told: &Told) -> Bytes {
         match told {
             // Who was cut off comes back after so many milliseconds.
             Told::Begin => Bytes::from_static(b"retry: 1000\n\n"),
             Told::Alive => Bytes::from_static(b":\n\n"),
-            Told::Answer(Answer::Next { json, cursor }) => {
+            Told::Answer(Answer::Next { json, cursor, .. }) => {
                 let id = cursor.map(|cursor| cursor.encode());
                 next(&[json], id.as_deref())
             }
-            Told::Answer(Answer::Failed { errors }) => next(&[b"{\"errors\":", errors, b"}"], None),
+            Told::Answer(Answer::Failed { errors, .. }) => {
+                next(&[b"{\"errors\":", errors, b"}"], None)
+            }
             // Without data, a browser would not tell its page.
             Told::Completed => Bytes::from_static(b"event: complete\ndata:\n\n"),
             Told::Expired | Told::Stopping => Bytes::new(),

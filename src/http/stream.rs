@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::connections::Admission;
+use super::metrics::Via;
 use super::operation::{self, Operation};
 use super::{HttpState, sse};
 use crate::app::Session;
@@ -45,6 +46,9 @@ pub(super) trait Format: 'static {
     /// Its content type.
     const CONTENT_TYPE: &'static str;
 
+    /// What it is called in the metrics.
+    const VIA: Via;
+
     /// What is written for what is told.
     fn write(told: &Told) -> Bytes;
 }
@@ -55,10 +59,13 @@ pub(super) fn answer<F: Format>(
     headers: &HeaderMap,
     session: Option<Session>,
     admission: Admission,
-    request: Request,
+    mut request: Request,
 ) -> Response {
+    let metrics = &state.metrics;
+    let begun = metrics.begin(F::VIA, session.is_some(), &mut request);
     let actor = session.as_ref().map(|session| session.actor.clone());
     let operation = operation::start(state, actor, request, sse::last_event_id(headers), None);
+    let operation = begun.over(operation);
     let left = session
         .as_ref()
         .map(|session| session.time_left(state.app.clock.now()));

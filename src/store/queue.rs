@@ -229,6 +229,12 @@ impl Pool {
         self.queue.waiting.load(Ordering::Relaxed)
     }
 
+    /// The most connections.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.connections.status().max_size
+    }
+
     /// How many connections are open, and how many of them are lent.
     #[must_use]
     pub fn open(&self) -> (usize, usize) {

@@ -32,6 +32,7 @@ mod idempotency;
 mod issuers;
 mod loaders;
 mod messages;
+mod metrics;
 mod migrations;
 mod multipart;
 mod nodes;

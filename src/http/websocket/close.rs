@@ -56,7 +56,8 @@ impl Close {
         }
     }
 
-    fn code(&self) -> u16 {
+    /// Its code.
+    pub(super) fn code(&self) -> u16 {
         match self {
             Self::GoingAway => 1001,
             Self::Violation => 1002,

@@ -24,6 +24,7 @@ use crate::app::{Error, Network, RateLimited, Session};
 use crate::graphql::Answer;
 use crate::http::channel::Channel;
 use crate::http::connections::Admission;
+use crate::http::metrics::{Begun, Via};
 use crate::http::{HttpState, auth, operation, rates};
 
 /// How many rounds one wake-up may take before other connections get their turn.
@@ -109,6 +110,11 @@ impl Connection {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Counts the end of this connection.
+    pub(super) fn count_end(&self, end: Option<&Close>) {
+        self.state.metrics.closed(end.map(Close::code));
     }
 
     /// What is left for the farewell. The operations end here.
@@ -276,26 +282,29 @@ impl Connection {
         Ok(())
     }
 
-    fn subscribe(&mut self, id: Arc<str>, request: Request) -> Result<(), End> {
+    fn subscribe(&mut self, id: Arc<str>, mut request: Request) -> Result<(), End> {
         let Phase::Known(known) = &self.phase else {
             return Err(Some(Close::Unauthorized));
         };
         if self.operations.contains(&id) {
             return Err(Some(Close::DuplicateId(id)));
         }
+        let metrics = Arc::clone(&self.state.metrics);
+        let begun = metrics.begin(Via::WebSocket, known.session.is_some(), &mut request);
         let most = self.state.options.operations_max;
         let place = Arc::clone(&self.places).try_acquire_owned().ok();
         if self.operations.len() >= most || place.is_none() {
             // A close would end its neighbours too.
-            self.refuse(&id, &Answer::too_many_operations(most));
+            metrics.refused_operation();
+            self.refuse(&id, begun, &Answer::too_many_operations(most));
         } else if self.stopping {
-            self.refuse(&id, &Answer::stopping());
+            self.refuse(&id, begun, &Answer::stopping());
         } else if let Err(limited) = self.admit(known.session.as_ref()) {
-            self.refuse(&id, &Answer::rate_limited(limited));
+            self.refuse(&id, begun, &Answer::rate_limited(limited));
         } else {
             let actor = known.session.as_ref().map(|session| session.actor.clone());
             let operation = operation::start(&self.state, actor, request, None, place);
-            self.operations.start(id, operation);
+            self.operations.start(id, begun.over(operation));
         }
         Ok(())
     }
@@ -308,8 +317,12 @@ impl Connection {
         self.network.as_deref().copied()
     }
 
-    fn refuse(&mut self, id: &str, answer: &Answer) {
-        let (Answer::Failed { errors: payload } | Answer::Next { json: payload, .. }) = answer;
+    fn refuse(&mut self, id: &str, begun: Begun, answer: &Answer) {
+        begun.refused(answer);
+        let (Answer::Failed {
+            errors: payload, ..
+        }
+        | Answer::Next { json: payload, .. }) = answer;
         let mut text = protocol::error(id).to_vec();
         text.extend_from_slice(payload);
         text.extend_from_slice(&protocol::END);
@@ -337,7 +350,7 @@ impl Connection {
                     self.outgoing
                         .text([protocol::next(&id), json, protocol::END]);
                 }
-                Said::Answer(id, Answer::Failed { errors }) => {
+                Said::Answer(id, Answer::Failed { errors, .. }) => {
                     self.outgoing
                         .text([protocol::error(&id), errors, protocol::END]);
                 }

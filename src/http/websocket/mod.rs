@@ -145,6 +145,7 @@ async fn serve(
     } else {
         Some(Close::UnknownProtocol)
     };
+    connection.count_end(end.as_ref());
     farewell(connection, end).await;
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use colloquy::app::{App, Limits, Permissions, Tokens};
 use colloquy::config::IdentityArgs;
 use colloquy::graphql;
-use colloquy::http::{self, Connections, HttpOptions, HttpState, Origins, SocketOptions};
+use colloquy::http::{self, Connections, HttpOptions, HttpState, Metrics, Origins, SocketOptions};
 use colloquy::realtime::{Realtime, RealtimeOptions};
 use colloquy::store::{Connection, Database, PoolOptions, RoleName};
 use secrecy::SecretString;
@@ -76,6 +76,8 @@ impl Default for Setup {
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
+    /// Where the metrics are served alone.
+    pub(crate) metrics: SocketAddr,
     pub(crate) app: Arc<App>,
     pub(crate) database: Database,
     stop_serving: CancellationToken,
@@ -141,8 +143,10 @@ impl Server {
             .iter()
             .map(|origin| Origins::parse(origin).unwrap());
         let origins = Origins::new(origins);
+        let metrics = Arc::new(Metrics::new(&app, &setup.schema, &connections));
         let state = HttpState {
             app: Arc::clone(&app),
+            metrics,
             schema: setup.schema,
             shutdown: stop_serving.clone(),
             options: Arc::new(setup.sockets),
@@ -155,11 +159,15 @@ impl Server {
             tasks: sockets.clone(),
         };
         let router = http::router(&state);
+        let apart = http::listen("127.0.0.1:0").await.unwrap();
+        let metrics = apart.local_addr().unwrap();
+        engine.spawn(http::serve_metrics(apart, state.clone()));
         let listener = http::listen("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         sockets.spawn(http::serve(listener, router, state));
         let server = Self {
             address,
+            metrics,
             app,
             database,
             stop_serving,

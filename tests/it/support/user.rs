@@ -79,6 +79,14 @@ impl User {
         }
     }
 
+    /// The same user at another address of the same server.
+    pub(crate) fn on(&self, address: SocketAddr) -> Self {
+        Self {
+            address,
+            ..self.clone()
+        }
+    }
+
     /// The same user with another token.
     pub(crate) fn with_token(&self, token: impl Into<String>) -> Self {
         Self {

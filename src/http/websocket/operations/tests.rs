@@ -10,6 +10,7 @@ fn next(text: &'static str) -> Answer {
     Answer::Next {
         json: Bytes::from_static(text.as_bytes()),
         cursor: None,
+        code: "OK",
     }
 }
 
@@ -82,6 +83,7 @@ async fn nothing_follows_a_failure() {
     let mut operations = Operations::default();
     let failed = Answer::Failed {
         errors: Bytes::from_static(b"[]"),
+        code: "OTHER",
     };
     let answers = stream::iter([next("1"), failed, next("2")]);
     operations.start("a".into(), operation(answers.boxed()));
