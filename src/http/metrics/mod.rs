@@ -33,7 +33,7 @@ use gathered::{Bounds, Gathered};
 use names::Names;
 use operations::OperationLabels;
 
-/// The content type of the OpenMetrics text format, which Prometheus asks for.
+/// The content type of the `OpenMetrics` text format, which Prometheus asks for.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The content type of Prometheus' older format, which everybody else gets.
@@ -129,7 +129,7 @@ impl Metrics {
         self.bounds.open.inc();
     }
 
-    /// Writes everything: the content type, and the text. Who asks for OpenMetrics gets it.
+    /// Writes everything: the content type, and the text. Who asks for `OpenMetrics` gets it.
     fn write(&self, headers: &HeaderMap) -> Result<(&'static str, String), fmt::Error> {
         let accepts = headers.get_all(header::ACCEPT).iter();
         let mut accepts = accepts.filter_map(|value| value.to_str().ok());

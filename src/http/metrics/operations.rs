@@ -77,7 +77,7 @@ impl Code {
 pub(in crate::http) struct Begun {
     metrics: Arc<Metrics>,
     name: Arc<str>,
-    begun: Instant,
+    since: Instant,
     /// How it ended; `None` where its client did not wait for that.
     ended: Option<Code>,
     kind: Option<OperationType>,
@@ -98,7 +98,7 @@ impl Metrics {
             metrics: Arc::clone(self),
             kind: operation_type(request),
             name: self.names.take(operation_name(request)),
-            begun: Instant::now(),
+            since: Instant::now(),
             ended: None,
             via,
             known,
@@ -175,7 +175,7 @@ impl Drop for Begun {
             (Some(_), Some(OperationType::Mutation)) => &self.metrics.mutations,
             (Some(_), Some(OperationType::Subscription) | None) | (None, _) => return,
         };
-        took.observe(self.begun.elapsed().as_secs_f64());
+        took.observe(self.since.elapsed().as_secs_f64());
     }
 }
 
