@@ -14,6 +14,8 @@ pub mod app;
 pub mod config;
 pub mod development;
 pub mod embedded;
+#[cfg(test)]
+mod fuzz;
 pub mod graphql;
 pub mod http;
 pub mod model;

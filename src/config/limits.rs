@@ -166,3 +166,25 @@ mod tests {
         assert!(args(&["--trusted-proxies", "10.0.0.1/8"]).is_err());
     }
 }
+
+#[cfg(test)]
+mod fuzz {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fuzz::{mutated, text, texts, within};
+
+    proptest! {
+        #[test]
+        fn a_rate_is_two_numbers_in_their_bounds_or_an_error(
+            given in prop_oneof![texts(40), mutated(Just("50:200")).prop_map(text)],
+        ) {
+            if let Ok(read) = within(8, &given, || rate(&given)) {
+                prop_assert!(read.per_second.get() <= RATE_MAX && read.burst.get() <= RATE_MAX);
+                let written = format!("{}:{}", read.per_second, read.burst);
+                let again = rate(&written).unwrap();
+                prop_assert_eq!((again.per_second, again.burst), (read.per_second, read.burst));
+            }
+        }
+    }
+}

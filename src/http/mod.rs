@@ -11,6 +11,8 @@ mod compression;
 mod connection;
 mod connections;
 mod exchange;
+#[cfg(test)]
+mod fuzz;
 mod graphiql;
 mod graphql;
 mod health;

@@ -7,6 +7,8 @@ mod chat;
 mod closed_set;
 mod cursor;
 mod event;
+#[cfg(test)]
+mod fuzz;
 mod grant;
 mod id;
 mod message;

@@ -4,6 +4,9 @@
 //! chat's log has grown, `p` that a chat concerns a person, `r` that tokens were revoked, `*` that there was too much to tell: compare all.
 //! The words of signals stand behind these, and are left out where there is no room for them.
 
+#[cfg(test)]
+mod fuzz;
+
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 

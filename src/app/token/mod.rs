@@ -2,6 +2,8 @@
 
 mod envelope;
 mod fetch;
+#[cfg(test)]
+mod fuzz;
 mod jwk;
 mod keys;
 mod made;

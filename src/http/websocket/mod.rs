@@ -6,6 +6,8 @@
 
 mod close;
 mod connection;
+#[cfg(test)]
+mod fuzz;
 mod incoming;
 mod operations;
 mod outgoing;

@@ -1,0 +1,182 @@
+//! Ids, cursors and texts of users, whatever is handed in.
+
+use chrono::{DateTime, Utc};
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::{
+    Body, ChatFilter, ChatId, EventCursor, IdempotencyKey, ListCursor, ListKey, MessageId, NodeId,
+    ParticipantId, TenantId, Title, UserId,
+};
+use crate::fuzz::{mutated, text, texts, within};
+
+/// How many bytes an id, a cursor or a text may take for each of its own: it is decoded, checked and copied.
+const MULTIPLE: usize = 8;
+
+fn chat() -> impl Strategy<Value = ChatId> {
+    any::<u128>().prop_map(|id| ChatId(Uuid::from_u128(id)))
+}
+
+fn user() -> impl Strategy<Value = UserId> {
+    let text = prop_oneof!["[a-z|0-9]{1,20}", "[^\\x00]{1,255}"];
+    text.prop_filter_map("a user's id", |text| UserId::new(text).ok())
+}
+
+fn node() -> impl Strategy<Value = NodeId> {
+    let message = any::<u128>().prop_map(|id| MessageId(Uuid::from_u128(id)));
+    let participant = (chat(), user());
+    prop_oneof![
+        chat().prop_map(NodeId::Chat),
+        message.prop_map(NodeId::Message),
+        participant
+            .prop_map(|(chat_id, user_id)| NodeId::Participant(ParticipantId { chat_id, user_id })),
+        user().prop_map(NodeId::User),
+    ]
+}
+
+fn written(id: &NodeId) -> String {
+    match id {
+        NodeId::Chat(id) => id.to_string(),
+        NodeId::Message(id) => id.to_string(),
+        NodeId::Participant(id) => id.to_string(),
+        NodeId::User(id) => id.to_string(),
+    }
+}
+
+/// Reads an id of any kind, and says where one has a second spelling.
+fn reads(given: &str) {
+    let id = within(MULTIPLE, given, || given.parse::<NodeId>());
+    if let Ok(id) = &id {
+        assert_eq!(written(id), given);
+    }
+    // Those of one kind take what is theirs, and nothing else.
+    let is = |kind: fn(&NodeId) -> bool| id.as_ref().is_ok_and(kind);
+    assert_eq!(
+        given.parse::<ChatId>().is_ok(),
+        is(|id| matches!(id, NodeId::Chat(_)))
+    );
+    assert_eq!(
+        given.parse::<MessageId>().is_ok(),
+        is(|id| matches!(id, NodeId::Message(_)))
+    );
+    assert_eq!(
+        given.parse::<ParticipantId>().is_ok(),
+        is(|id| matches!(id, NodeId::Participant(_)))
+    );
+    assert_eq!(
+        UserId::new(given).is_ok(),
+        is(|id| matches!(id, NodeId::User(_)))
+    );
+}
+
+proptest! {
+    #[test]
+    fn an_id_returns(id in node()) {
+        prop_assert_eq!(written(&id).parse(), Ok(id));
+    }
+
+    #[test]
+    fn any_text_is_an_id_in_its_one_spelling_or_none(given in texts(300)) {
+        reads(&given);
+    }
+
+    #[test]
+    fn a_mutated_id_is_an_id_in_its_one_spelling_or_none(
+        given in mutated(node().prop_map(|id| written(&id))),
+    ) {
+        reads(&text(given));
+    }
+}
+
+/// The lists of one viewer and of others.
+fn list() -> impl Strategy<Value = ListKey> {
+    let filter = any::<bool>().prop_map(|include_deleted| ChatFilter {
+        include_deleted,
+        ..ChatFilter::default()
+    });
+    prop_oneof![
+        chat().prop_map(ListKey::Messages),
+        chat().prop_map(ListKey::Participants),
+        (any::<u64>(), filter).prop_map(|(viewer, filter)| ListKey::Chats(viewer, filter)),
+    ]
+}
+
+fn time() -> impl Strategy<Value = DateTime<Utc>> {
+    // From 1900 to 2200, as rows may have it.
+    let micros = -2_208_988_800_000_000..7_258_118_400_000_000_i64;
+    micros.prop_map(|micros| DateTime::from_timestamp_micros(micros).unwrap())
+}
+
+fn place() -> impl Strategy<Value = (ListKey, ListCursor)> {
+    (list(), any::<i64>(), time(), user(), chat()).prop_map(|(list, seq, time, user, chat)| {
+        let cursor = match list {
+            ListKey::Messages(_) => ListCursor::Message(seq),
+            ListKey::Participants(_) => ListCursor::Participant(time, user),
+            ListKey::Chats(..) => ListCursor::Chat(time, chat),
+        };
+        (list, cursor)
+    })
+}
+
+fn event() -> impl Strategy<Value = EventCursor> {
+    let parts = (any::<u128>(), chat(), 0..=i64::MAX);
+    parts.prop_map(|(epoch, chat_id, seq)| EventCursor {
+        epoch: Uuid::from_u128(epoch),
+        chat_id,
+        seq,
+    })
+}
+
+/// Reads a cursor as one of a list and of a log, and says where one has a second spelling.
+fn points(given: &str, list: &ListKey) {
+    if let Ok(cursor) = within(MULTIPLE, given, || ListCursor::decode(given, list)) {
+        assert_eq!(cursor.encode(list), given);
+    }
+    if let Ok(cursor) = within(MULTIPLE, given, || EventCursor::decode(given)) {
+        assert_eq!(cursor.encode(), given);
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_list_cursor_returns_to_its_list_and_to_no_other(
+        (list, cursor) in place(),
+        other in list(),
+    ) {
+        let text = cursor.encode(&list);
+        prop_assert_eq!(ListCursor::decode(&text, &list), Ok(cursor));
+        prop_assert_eq!(ListCursor::decode(&text, &other).is_ok(), list == other);
+        prop_assert!(EventCursor::decode(&text).is_err());
+    }
+
+    #[test]
+    fn any_text_is_a_cursor_in_its_one_spelling_or_none(given in texts(120), list in list()) {
+        points(&given, &list);
+    }
+
+    #[test]
+    fn a_mutated_cursor_is_one_in_its_one_spelling_or_none(
+        (list, given) in place().prop_flat_map(|(list, cursor)| {
+            let written = prop_oneof![
+                Just(cursor.encode(&list)),
+                event().prop_map(|cursor| cursor.encode()),
+            ];
+            (Just(list), mutated(written))
+        }),
+    ) {
+        points(&text(given), &list);
+    }
+
+    #[test]
+    fn what_is_kept_of_a_text_is_kept_as_it_is(given in texts(300)) {
+        let kept = |kept: &str| assert_eq!(kept, given);
+        within(MULTIPLE, &given, || Body::new(given.clone())).map(|body| kept(body.as_str())).ok();
+        TenantId::new(given.as_str()).map(|tenant| kept(tenant.as_str())).ok();
+        IdempotencyKey::new(given.clone()).map(|key| kept(key.as_str())).ok();
+        // A title is trimmed, once and for all.
+        if let Ok(title) = within(MULTIPLE, &given, || Title::new(given.as_str())) {
+            prop_assert_eq!(title.as_str(), given.trim());
+            prop_assert!(Title::new(title.as_str()).unwrap().as_str() == title.as_str());
+        }
+    }
+}
