@@ -26,7 +26,7 @@ const FORWARDED: [&str; 4] = [
     "for=_hidden;proto=http",
 ];
 
-fn headers(name: HeaderName, value: &[u8]) -> HeaderMap {
+fn headers(name: &HeaderName, value: &[u8]) -> HeaderMap {
     // What no header may be does not come as far as this.
     let value = HeaderValue::from_bytes(value);
     value
@@ -52,7 +52,7 @@ fn is_trusted(address: IpAddr) -> bool {
 
 /// An answer to a query is always one that can be given, and a stream only where the client names one.
 fn chooses(value: &[u8]) {
-    let headers = headers(header::ACCEPT, value);
+    let headers = headers(&header::ACCEPT, value);
     assert!(within(MULTIPLE, value, || transport(&headers, false)).is_some());
     let stream = within(MULTIPLE, value, || transport(&headers, true));
     let said = text(value).to_ascii_lowercase();
@@ -68,13 +68,13 @@ fn comes_from(claimed: &[u8]) {
         ("forwarded", ", for=198.51.100.7"),
     ] {
         let name = HeaderName::from_static(name);
-        let alone = headers(name.clone(), claimed);
+        let alone = headers(&name, claimed);
         within(MULTIPLE, claimed, || proxies().origin(peer, &alone));
         // Nobody is believed who is not trusted.
         let stranger: IpAddr = "192.0.2.1".parse().unwrap();
         assert_eq!(proxies().origin(stranger, &alone), stranger);
         // A proxy adds a line of its own, or to the line that is there.
-        let line = headers(name.clone(), &[claimed, added.as_bytes()].concat());
+        let line = headers(&name, &[claimed, added.as_bytes()].concat());
         let mut lines = alone;
         lines.append(
             name,
@@ -125,7 +125,7 @@ proptest! {
         if let Ok(range) = within(MULTIPLE, &given, || given.parse::<AddressRange>()) {
             let first = given.split('/').next().unwrap().trim();
             let proxies: TrustedProxies = [range].into_iter().collect();
-            let said = headers(HeaderName::from_static("x-forwarded-for"), b"198.51.100.7");
+            let said = headers(&HeaderName::from_static("x-forwarded-for"), b"198.51.100.7");
             let first: IpAddr = first.parse().unwrap();
             // Whoever is trusted is asked for whom a request is. An address of IPv4 in one of IPv6 is that of IPv4.
             if first.to_canonical() == first {
@@ -145,7 +145,7 @@ proptest! {
         if let Ok(origin) = within(MULTIPLE, &given, || Origins::parse(&given)) {
             let written = origin.to_str().unwrap().to_owned();
             prop_assert_eq!(Origins::parse(&written), Ok(origin));
-            prop_assert!(!written.contains(['@', ' ', '?', '#', ',', '\\']), "{written}");
+            prop_assert!(!written.contains(['@', ' ', '?', '#', '\\']), "{written}");
         }
     }
 }

@@ -36,11 +36,12 @@ fn tokens() -> Tokens {
 fn read(tokens: &Tokens, token: &str) -> Result<Session, TokenError> {
     // Keys that are there already are not waited for.
     let read = tokens.read(token, now()).now_or_never().expect("at once");
-    read.map(|(session, _)| session)
-        .map_err(|error| match error {
-            Error::Token(why) => why,
-            other => panic!("{other:?}"),
-        })
+    read.map(|(session, _)| session).map_err(|error| {
+        let Error::Token(why) = error else {
+            panic!("{error:?}");
+        };
+        why
+    })
 }
 
 fn signed(header: &Header, claims: &Value) -> String {
