@@ -1,4 +1,4 @@
-//! Frames and messages of WebSockets, whatever comes. `tests/it/fuzz.rs` has the same over real sockets.
+//! Frames and messages of WebSockets, whatever comes.
 
 use std::task::{Context, Poll, Waker};
 
