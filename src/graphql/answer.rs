@@ -1,9 +1,9 @@
 //! Answers as the transports send them: serialised.
 
-use async_graphql::{ErrorExtensionValues, PathSegment, Response, ServerError, Value};
+use async_graphql::{PathSegment, Response, Value};
 use bytes::Bytes;
 
-use super::error::{code, code_of_response};
+use super::error::{code, code_of_response, refusal};
 use super::feed::Want;
 use super::{classify, refusal_response};
 use crate::app::{Error, RateLimited};
@@ -77,11 +77,7 @@ impl Answer {
     }
 
     fn refused_as(code: &str, why: impl Into<String>) -> Self {
-        let mut error = ServerError::new(why, None);
-        let mut extensions = ErrorExtensionValues::default();
-        extensions.set("code", code);
-        error.extensions = Some(extensions);
-        Self::failed(&Response::from_errors(vec![error]))
+        Self::failed(&Response::from_errors(vec![refusal(code, why, None)]))
     }
 
     /// Refuses an operation.

@@ -1,7 +1,7 @@
 //! The one place where errors become the client's, and are logged.
 
 use async_graphql::{
-    Enum, ErrorExtensionValues, ErrorExtensions as _, Response, ServerError, SimpleObject,
+    Enum, ErrorExtensionValues, ErrorExtensions as _, Pos, Response, ServerError, SimpleObject,
 };
 
 use crate::app::Error;
@@ -9,10 +9,12 @@ use crate::model::{Refusal, RefusalCode};
 
 /// The codes of top-level errors, in `extensions.code`.
 pub(super) mod code {
+    /// The request asks for more than one may.
+    pub(in crate::graphql) const QUERY_TOO_COMPLEX: &str = "QUERY_TOO_COMPLEX";
     pub(in crate::graphql) const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
     pub(super) const FORBIDDEN: &str = "FORBIDDEN";
     pub(super) const NOT_FOUND: &str = "NOT_FOUND";
-    pub(super) const BAD_USER_INPUT: &str = "BAD_USER_INPUT";
+    pub(in crate::graphql) const BAD_USER_INPUT: &str = "BAD_USER_INPUT";
     pub(super) const CURSOR_EXPIRED: &str = "CURSOR_EXPIRED";
     /// Somebody asks too often: `extensions.retryAfter` says in how many seconds to try again.
     pub(super) const RATE_LIMITED: &str = "RATE_LIMITED";
@@ -162,6 +164,15 @@ pub fn code_of_response(response: &Response) -> &'static str {
         }
         Some(_) => "OTHER",
     }
+}
+
+/// An error of a request that is refused whole.
+pub(super) fn refusal(code: &str, why: impl Into<String>, at: Option<Pos>) -> ServerError {
+    let mut error = ServerError::new(why, at);
+    let mut extensions = ErrorExtensionValues::default();
+    extensions.set("code", code);
+    error.extensions = Some(extensions);
+    error
 }
 
 /// Whether a response lacks something because the database was away: asking again later helps.

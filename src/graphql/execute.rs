@@ -15,10 +15,7 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::watch;
 
-use super::error::refusal_response;
-use super::extent::{FIELDS_MAX, is_too_large};
-use super::{RequestContext, Schema};
-use crate::app::Error;
+use super::{Prepared, RequestContext, Schema};
 
 /// Whether a request is in a turn.
 #[derive(Debug, Clone, Default)]
@@ -42,25 +39,16 @@ impl Timer for Turns {
     }
 }
 
-/// Why a request is refused that is too large.
-pub(super) fn too_large() -> Error {
-    Error::BadInput(format!(
-        "An operation has {FIELDS_MAX} fields at most, its fragments written out."
-    ))
-}
-
 /// Executes a query or a mutation.
-pub async fn execute(schema: &Schema, mut request: Request, context: RequestContext) -> Response {
-    if is_too_large(&mut request) {
-        return refusal_response(too_large());
-    }
+pub async fn execute(schema: &Schema, request: Prepared, context: RequestContext) -> Response {
     let turns = context.turns();
-    let mut response = pin!(schema.execute(request.data(context)));
+    let request = request.into_request().data(context);
+    let mut response = pin!(schema.execute(request));
     poll_fn(|cx| turns.during(|| response.as_mut().poll(cx))).await
 }
 
 /// Executes a subscription.
-pub fn execute_stream(
+pub(super) fn execute_stream(
     schema: &Schema,
     request: Request,
     context: RequestContext,

@@ -8,10 +8,10 @@ mod chat;
 mod cohort;
 mod connection;
 mod context;
+mod document;
 mod error;
 mod event;
 mod execute;
-mod extent;
 mod feed;
 mod loaders;
 mod message;
@@ -30,11 +30,11 @@ mod user;
 pub use answer::{Answer, was_refused};
 pub use cohort::Cohorts;
 pub use context::RequestContext;
+pub use document::{DocumentLimits, Fault, Prepared, Rejected, prepare};
 pub use error::{classify, code_of_response, refusal_response};
 pub use execute::{execute, execute_stream};
 pub use feed::Followed;
 pub use root::{
-    Mutation, Query, Schema, Subscription, operation_name, operation_type, schema, schema_builder,
-    sdl,
+    Mutation, Query, Schema, SchemaOptions, Subscription, schema, schema_builder, sdl,
 };
 pub use subscribe::subscribe;

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use async_graphql::parser::types::{DocumentOperations, OperationType};
 use async_graphql::{
-    Context, ID, InputObject, MergedObject, MergedSubscription, Object, Request, Result,
+    Context, ID, InputObject, MergedObject, MergedSubscription, Object, Result,
     SDLExportOptions, SchemaBuilder,
 };
 
@@ -12,13 +11,13 @@ use super::chat::{Chat, ChatKind, ChatMutation};
 use super::cohort::Cohorts;
 use super::connection::{ChatConnection, page_args};
 use super::context::ContextExt as _;
+use super::document::{DocumentLimits, Rules};
 use super::error::to_graphql;
 use super::event::EventSubscription;
 use super::message::MessageMutation;
 use super::node::{Node, nodes};
 use super::participant::ParticipantMutation;
 use super::revocation::RevocationMutation;
-use super::selection::operation;
 use super::signal::{SignalMutation, SignalSubscription};
 use super::update::UpdateSubscription;
 use super::user::User;
@@ -28,11 +27,8 @@ use crate::model::{ChatFilter, ChatId, Operation, UserId};
 /// The schema, ready to execute. Requests bring a [`super::RequestContext`] as data.
 pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
 
-/// How deep a selection may nest: the introspection query of the usual tools needs 13.
-const DEPTH_MAX: usize = 20;
-
-/// How many fields of a request may be given another name: each is a field to execute.
-const ALIASES_MAX: usize = 100;
+/// How deep the engine follows selections: deeper than what is measured before.
+const RECURSION_MAX: usize = 128;
 
 /// Which of the viewer's chats to list.
 #[derive(Debug, InputObject)]
@@ -148,19 +144,49 @@ pub struct Mutation(
 #[derive(Debug, Default, MergedSubscription)]
 pub struct Subscription(EventSubscription, UpdateSubscription, SignalSubscription);
 
-/// The schema to be: its types, its limits, and what its subscriptions share.
-#[must_use]
-pub fn schema_builder() -> SchemaBuilder<Query, Mutation, Subscription> {
+/// What an installation can set of its schema.
+#[derive(Debug, Clone, Copy)]
+pub struct SchemaOptions {
+    /// How much a request may ask for.
+    pub limits: DocumentLimits,
+    /// Whether requests may ask for the schema, and errors may suggest names of it.
+    pub introspection: bool,
+}
+
+impl Default for SchemaOptions {
+    fn default() -> Self {
+        Self {
+            limits: DocumentLimits::default(),
+            introspection: true,
+        }
+    }
+}
+
+/// The types alone.
+fn types() -> SchemaBuilder<Query, Mutation, Subscription> {
     Schema::build(Query, Mutation::default(), Subscription::default())
-        .limit_depth(DEPTH_MAX)
-        .limit_aliases(ALIASES_MAX)
-        .data(Arc::new(Cohorts::default()))
+}
+
+/// The schema to be: its types, the rules for its requests, and what its subscriptions share.
+#[must_use]
+pub fn schema_builder(options: SchemaOptions) -> SchemaBuilder<Query, Mutation, Subscription> {
+    let rules = Rules::new(&sdl(), options.limits, options.introspection);
+    let builder = types()
+        // The engine's own bounds follow each spread of a fragment, and say no code: ours come before them.
+        .limit_recursive_depth(RECURSION_MAX)
+        .data(Arc::new(rules))
+        .data(Arc::new(Cohorts::default()));
+    if options.introspection {
+        builder
+    } else {
+        builder.disable_suggestions()
+    }
 }
 
 /// Builds the schema.
 #[must_use]
-pub fn schema() -> Schema {
-    schema_builder().finish()
+pub fn schema(options: SchemaOptions) -> Schema {
+    schema_builder(options).finish()
 }
 
 /// The schema definition, sorted, as `schema.graphql` holds it.
@@ -173,14 +199,7 @@ pub fn sdl() -> String {
         .include_specified_by()
         .use_space_ident()
         .indent_width(2);
-    schema().sdl_with_options(options)
-}
-
-/// What kind of operation a request asks for; `None` where it cannot be told, which execution will say.
-pub fn operation_type(request: &mut Request) -> Option<OperationType> {
-    let name = request.operation_name.clone();
-    let document = request.parsed_query().ok()?;
-    operation(document, name.as_deref()).map(|operation| operation.ty)
+    types().finish().sdl_with_options(options)
 }
 
 /// What the operation of a request is called in its document; `None` where it has no name there, or cannot be told.

@@ -15,6 +15,7 @@ use async_graphql::{Name, Positioned, Request};
 use async_graphql_value::Value;
 
 use self::allowed::{known_type, same_for_all};
+use super::document::operation;
 
 /// For whom the answers of a selection are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,21 +54,8 @@ const IN_HISTORY: (&str, &str) = ("Message", "replyTo");
 pub(super) fn analyse(request: &mut Request) -> Option<Result<Analysis, NotOneRoot>> {
     let name = request.operation_name.clone();
     let document = request.parsed_query().ok()?;
-    let operation = operation(document, name.as_deref())?;
+    let operation = &operation(document, name.as_deref()).ok()?.node;
     (operation.ty == OperationType::Subscription).then(|| Reader::new(document).read(operation))
-}
-
-/// The operation that a request means.
-pub(super) fn operation<'a>(
-    document: &'a ExecutableDocument,
-    name: Option<&str>,
-) -> Option<&'a OperationDefinition> {
-    let mut operations = document.operations.iter();
-    let found = match name {
-        Some(wanted) => operations.find(|(name, _)| name.is_some_and(|name| name == wanted)),
-        None => operations.next(),
-    };
-    found.map(|(_, operation)| &operation.node)
 }
 
 /// Walks a document. A fragment is looked into once for each type it is spread on, so its cost is bounded by

@@ -16,11 +16,10 @@ use super::answer::{Answer, json_of};
 use super::cohort::{Cohort, Cohorts, Executed};
 use super::error::is_outage;
 use super::event::Entry;
-use super::execute::too_large;
-use super::extent;
 use super::feed::{Feed, Item, Source, take};
 use super::selection::analyse;
-use super::{RequestContext, Schema, classify, execute_stream};
+use super::execute::execute_stream;
+use super::{Prepared, RequestContext, Schema, classify};
 use crate::app::{Actor, App, Error, EventBatch};
 use crate::model::{Event, EventCursor};
 use crate::realtime::Batch;
@@ -38,9 +37,10 @@ const REQUEST_MAX: usize = 32 * 1024;
 /// Runs a subscription. The stream ends when the subscription does; dropping it ends the subscription.
 pub fn subscribe(
     schema: &Schema,
-    request: Request,
+    request: Prepared,
     context: RequestContext,
 ) -> BoxStream<'static, Answer> {
+    let request = request.into_request();
     if is_too_large(&request) {
         let error = Error::BadInput(format!(
             "A subscription's document and variables have {REQUEST_MAX} bytes at most."
@@ -104,9 +104,6 @@ async fn open(
     // Parsed once, for the analysis and the execution.
     let mut once = Request::new(request.query.clone()).variables(request.variables.clone());
     once.operation_name.clone_from(&request.operation_name);
-    if extent::is_too_large(&mut once) {
-        return Err(Answer::refused(too_large()));
-    }
     let analysis = match analyse(&mut once) {
         Some(Err(refused)) => {
             return Err(Answer::refused(Error::BadInput(refused.to_string())));

@@ -1,0 +1,256 @@
+//! How large an operation is when its fragments are written out, and how large its answer can be.
+//!
+//! The engine's validation follows each spread of a fragment anew. A document of a few hundred bytes, whose
+//! fragments spread each other twice, would keep it busy for minutes, so it is measured first: each fragment
+//! once, which takes as long as the document is.
+
+use std::collections::HashMap;
+
+use async_graphql::parser::types::{
+    ExecutableDocument, Field, FieldDefinition, OperationDefinition, Selection, SelectionSet,
+};
+use async_graphql::{Name, Positioned, Variables};
+use async_graphql_value::{ConstValue, Value};
+
+use super::operation;
+use super::types::{Types, base, root};
+use crate::model::PAGE_DEFAULT;
+
+/// How deep selections and fragments may stand in each other while they are counted.
+const DEPTH_MAX: usize = 64;
+
+/// What each field at the root of a mutation costs besides what it returns: it writes.
+const WRITE: u64 = 10;
+
+/// The lists of introspection. Each multiplies the answer by the size of the schema.
+const INTROSPECTION_LISTS: [&str; 4] = ["fields", "inputFields", "interfaces", "possibleTypes"];
+
+/// How large a selection is.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Size {
+    pub(super) fields: usize,
+    pub(super) depth: usize,
+    pub(super) aliases: usize,
+    pub(super) directives: usize,
+    /// How deep lists of introspection stand in each other.
+    pub(super) introspection: usize,
+    pub(super) cost: u64,
+    /// The fields that stand at the selection's own level.
+    pub(super) own: usize,
+}
+
+impl Size {
+    const UNBOUNDED: Self = Self {
+        fields: usize::MAX,
+        depth: usize::MAX,
+        aliases: usize::MAX,
+        directives: usize::MAX,
+        introspection: usize::MAX,
+        cost: u64::MAX,
+        own: usize::MAX,
+    };
+
+    /// Both beside each other.
+    fn and(self, other: Self) -> Self {
+        Self {
+            fields: self.fields.saturating_add(other.fields),
+            depth: self.depth.max(other.depth),
+            aliases: self.aliases.saturating_add(other.aliases),
+            directives: self.directives.saturating_add(other.directives),
+            introspection: self.introspection.max(other.introspection),
+            cost: self.cost.saturating_add(other.cost),
+            own: self.own.saturating_add(other.own),
+        }
+    }
+}
+
+/// The size of everything in a document.
+#[derive(Debug)]
+pub(super) struct Extent {
+    /// The largest of each kind, in any operation or fragment: all of them are validated.
+    largest: Size,
+    /// The sizes of the operations, in the document's order.
+    operations: Vec<Size>,
+}
+
+impl Extent {
+    /// Measures a document with coerced variables.
+    pub(super) fn measure(
+        document: &ExecutableDocument,
+        types: &Types,
+        variables: &Variables,
+        page_max: usize,
+    ) -> Self {
+        let mut scale = Scale {
+            document,
+            types,
+            variables,
+            page_max,
+            known: HashMap::new(),
+        };
+        let operations = document.operations.iter();
+        let operations: Vec<Size> = operations
+            .map(|(_, operation)| scale.operation(&operation.node))
+            .collect();
+        let fragments: Vec<Size> = document
+            .fragments
+            .keys()
+            .map(|name| scale.fragment(name, 0))
+            .collect();
+        let all = operations.iter().chain(&fragments);
+        let largest = all.fold(Size::default(), |a, b| Size {
+            fields: a.fields.max(b.fields),
+            depth: a.depth.max(b.depth),
+            aliases: a.aliases.max(b.aliases),
+            directives: a.directives.max(b.directives),
+            introspection: a.introspection.max(b.introspection),
+            cost: a.cost.max(b.cost),
+            own: a.own.max(b.own),
+        });
+        Self {
+            largest,
+            operations,
+        }
+    }
+
+    pub(super) fn largest(&self) -> Size {
+        self.largest
+    }
+
+    /// The root fields and the cost of the operation that is meant.
+    pub(super) fn of_operation(
+        &self,
+        document: &ExecutableDocument,
+        name: Option<&str>,
+    ) -> (usize, u64) {
+        let wanted = operation(document, name).ok();
+        let operations = document.operations.iter().zip(&self.operations);
+        let mut operations = operations.filter(|((_, found), _)| {
+            wanted.is_some_and(|wanted| std::ptr::eq::<Positioned<_>>(*found, wanted))
+        });
+        let found = operations.next();
+        found.map_or((0, 0), |(_, size)| (size.own, size.cost))
+    }
+}
+
+struct Scale<'a> {
+    document: &'a ExecutableDocument,
+    types: &'a Types,
+    variables: &'a Variables,
+    page_max: usize,
+    /// The fragments that were measured, or are being measured: those that spread themselves are refused by
+    /// validation.
+    known: HashMap<&'a Name, Size>,
+}
+
+impl<'a> Scale<'a> {
+    fn operation(&mut self, operation: &'a OperationDefinition) -> Size {
+        let ty = root(operation.ty);
+        let mut size = self.set(&operation.selection_set.node, Some(ty), 0);
+        size.directives = size.directives.saturating_add(operation.directives.len());
+        if ty == "Mutation" {
+            let roots = u64::try_from(size.own).unwrap_or(u64::MAX);
+            size.cost = size.cost.saturating_add(roots.saturating_mul(WRITE));
+        }
+        size
+    }
+
+    fn set(&mut self, set: &'a SelectionSet, ty: Option<&'a str>, nesting: usize) -> Size {
+        if nesting > DEPTH_MAX {
+            return Size::UNBOUNDED;
+        }
+        let mut size = Size::default();
+        for selection in &set.items {
+            let (more, directives) = match &selection.node {
+                Selection::Field(field) => {
+                    let field = &field.node;
+                    (self.field(field, ty, nesting), &field.directives)
+                }
+                Selection::InlineFragment(inline) => {
+                    let inline = &inline.node;
+                    let condition = inline.type_condition.as_ref();
+                    let ty = condition.map_or(ty, |on| Some(on.node.on.node.as_str()));
+                    let size = self.set(&inline.selection_set.node, ty, nesting + 1);
+                    (size, &inline.directives)
+                }
+                Selection::FragmentSpread(spread) => {
+                    let spread = &spread.node;
+                    let size = self.fragment(&spread.fragment_name.node, nesting + 1);
+                    (size, &spread.directives)
+                }
+            };
+            size = size.and(more);
+            size.directives = size.directives.saturating_add(directives.len());
+        }
+        size
+    }
+
+    fn field(&mut self, field: &'a Field, ty: Option<&'a str>, nesting: usize) -> Size {
+        let name = field.name.node.as_str();
+        let definition = ty.and_then(|ty| self.types.field(ty, name));
+        let leads_to = definition.map(|definition| base(&definition.ty.node).as_str());
+        let inner = self.set(&field.selection_set.node, leads_to, nesting + 1);
+        let times = definition.map_or(1, |definition| self.times(field, definition));
+        let in_introspection = definition.is_none() && INTROSPECTION_LISTS.contains(&name);
+        Size {
+            fields: inner.fields.saturating_add(1),
+            depth: inner.depth.saturating_add(1),
+            aliases: inner
+                .aliases
+                .saturating_add(usize::from(field.alias.is_some())),
+            introspection: inner
+                .introspection
+                .saturating_add(usize::from(in_introspection)),
+            cost: inner.cost.saturating_mul(times).saturating_add(1),
+            own: 1,
+            ..inner
+        }
+    }
+
+    /// How many elements a field can lead to: those of its page, or as many as it is given ids.
+    fn times(&self, field: &Field, definition: &FieldDefinition) -> u64 {
+        let takes = |name: &str| {
+            let mut arguments = definition.arguments.iter();
+            arguments.any(|argument| argument.node.name.node == name)
+        };
+        let count = if takes("first") {
+            let size = ["first", "last"].iter().find_map(|name| self.size(field, name));
+            size.unwrap_or(PAGE_DEFAULT).min(self.page_max)
+        } else if takes("ids") {
+            self.size(field, "ids").unwrap_or(self.page_max)
+        } else {
+            1
+        };
+        u64::try_from(count).unwrap_or(u64::MAX)
+    }
+
+    /// The number that an argument is, or the length of the list.
+    fn size(&self, field: &Field, argument: &str) -> Option<usize> {
+        let value = match &field.get_argument(argument)?.node {
+            Value::Variable(name) => self.variables.get(name)?.clone(),
+            Value::List(items) => return Some(items.len()),
+            literal => literal.clone().into_const()?,
+        };
+        match value {
+            ConstValue::Number(number) => number.as_u64()?.try_into().ok(),
+            ConstValue::List(items) => Some(items.len()),
+            _ => None,
+        }
+    }
+
+    fn fragment(&mut self, name: &Name, nesting: usize) -> Size {
+        if let Some(size) = self.known.get(name) {
+            return *size;
+        }
+        let Some((name, fragment)) = self.document.fragments.get_key_value(name) else {
+            return Size::default();
+        };
+        self.known.insert(name, Size::default());
+        let fragment = &fragment.node;
+        let ty = fragment.type_condition.node.on.node.as_str();
+        let mut size = self.set(&fragment.selection_set.node, Some(ty), nesting);
+        size.directives = size.directives.saturating_add(fragment.directives.len());
+        self.known.insert(name, size);
+        size
+    }
+}
