@@ -187,7 +187,10 @@ async fn serve_on(
     if args.demo {
         development::fill_demo(&app).await?;
     }
-    let (schema, connections) = (graphql::schema(), Connections::default());
+    let (schema, connections) = (
+        graphql::schema(graphql::SchemaOptions::default()),
+        Connections::default(),
+    );
     let state = HttpState {
         app: Arc::clone(&app),
         metrics: Arc::new(Metrics::new(&app, &schema, &connections)),

@@ -15,7 +15,7 @@ mod variables;
 use std::sync::Arc;
 
 use async_graphql::parser::types::{ExecutableDocument, OperationDefinition, OperationType};
-use async_graphql::{Pos, Positioned, Request, Response, ServerError};
+use async_graphql::{Name, Pos, Positioned, Request, Response, ServerError};
 
 use self::extent::Extent;
 pub use self::limits::DocumentLimits;
@@ -29,6 +29,7 @@ use crate::app::Error;
 pub struct Prepared {
     request: Request,
     kind: OperationType,
+    name: Option<Name>,
     cost: u64,
 }
 
@@ -76,6 +77,12 @@ impl Prepared {
     #[must_use]
     pub fn kind(&self) -> OperationType {
         self.kind
+    }
+
+    /// What it is called in its document, if it has a name there.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// What it costs at most: about the number of fields in its answer.
@@ -133,7 +140,8 @@ pub fn prepare(schema: &Schema, mut request: Request) -> Result<Prepared, Reject
     limits.measure_text(&request.query)?;
     let name = request.operation_name.clone();
     let document = request.parsed_query().map_err(|error| syntax(&error))?;
-    let operation = operation(document, name.as_deref()).map_err(Rejected::invalid)?;
+    let (called, operation) = operation(document, name.as_deref()).map_err(Rejected::invalid)?;
+    let called = called.cloned();
     let kind = operation.node.ty;
     rules::check(document, operation, rules.introspection).map_err(Rejected::invalid)?;
     let merged = (kind == OperationType::Mutation)
@@ -157,6 +165,7 @@ pub fn prepare(schema: &Schema, mut request: Request) -> Result<Prepared, Reject
         cost: cost.map_err(Rejected::invalid)?,
         request,
         kind,
+        name: called,
     })
 }
 
@@ -164,15 +173,14 @@ pub fn prepare(schema: &Schema, mut request: Request) -> Result<Prepared, Reject
 pub(in crate::graphql) fn operation<'a>(
     document: &'a ExecutableDocument,
     name: Option<&str>,
-) -> Result<&'a Positioned<OperationDefinition>, ServerError> {
+) -> Result<(Option<&'a Name>, &'a Positioned<OperationDefinition>), ServerError> {
     let mut operations = document.operations.iter();
     match name {
         Some(wanted) => operations
             .find(|(name, _)| name.is_some_and(|name| name == wanted))
-            .map(|(_, operation)| operation)
             .ok_or_else(|| bad("The document has no operation of this name.", None)),
         None => match (operations.next(), operations.next()) {
-            (Some((_, only)), None) => Ok(only),
+            (Some(only), None) => Ok(only),
             _ => Err(bad(
                 "The document has several operations: say which by `operationName`.",
                 None,

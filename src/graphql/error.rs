@@ -8,23 +8,31 @@ use crate::app::Error;
 use crate::model::{Refusal, RefusalCode};
 
 /// The codes of top-level errors, in `extensions.code`.
-pub(super) mod code {
+pub mod code {
     /// The request asks for more than one may.
-    pub(in crate::graphql) const QUERY_TOO_COMPLEX: &str = "QUERY_TOO_COMPLEX";
-    pub(in crate::graphql) const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
-    pub(super) const FORBIDDEN: &str = "FORBIDDEN";
-    pub(super) const NOT_FOUND: &str = "NOT_FOUND";
-    pub(in crate::graphql) const BAD_USER_INPUT: &str = "BAD_USER_INPUT";
-    pub(super) const CURSOR_EXPIRED: &str = "CURSOR_EXPIRED";
+    pub const QUERY_TOO_COMPLEX: &str = "QUERY_TOO_COMPLEX";
+    /// The request needs a token, or its token is not accepted.
+    pub const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
+    /// Who asks may not do this at all, whatever it is done to.
+    pub const FORBIDDEN: &str = "FORBIDDEN";
+    /// What is named does not exist, or who asks may not see it.
+    pub const NOT_FOUND: &str = "NOT_FOUND";
+    /// The request, or a value in it, is not acceptable as it is.
+    pub const BAD_USER_INPUT: &str = "BAD_USER_INPUT";
+    /// What a cursor of a log points at is there no more.
+    pub const CURSOR_EXPIRED: &str = "CURSOR_EXPIRED";
     /// Somebody asks too often: `extensions.retryAfter` says in how many seconds to try again.
-    pub(super) const RATE_LIMITED: &str = "RATE_LIMITED";
-    pub(in crate::graphql) const SERVICE_UNAVAILABLE: &str = "SERVICE_UNAVAILABLE";
+    pub const RATE_LIMITED: &str = "RATE_LIMITED";
+    /// The server cannot do it now: asking again later helps.
+    pub const SERVICE_UNAVAILABLE: &str = "SERVICE_UNAVAILABLE";
     /// One connection asks for more operations at a time than it may.
-    pub(in crate::graphql) const TOO_MANY_OPERATIONS: &str = "TOO_MANY_OPERATIONS";
-    pub(super) const INTERNAL_SERVER_ERROR: &str = "INTERNAL_SERVER_ERROR";
+    pub const TOO_MANY_OPERATIONS: &str = "TOO_MANY_OPERATIONS";
+    /// The server is at fault, and its log says why, under the answer's `requestId`.
+    pub const INTERNAL_SERVER_ERROR: &str = "INTERNAL_SERVER_ERROR";
 
     /// All of them: whoever adds one adds it here, or it is counted as another.
-    pub(super) const ALL: [&str; 9] = [
+    pub const ALL: [&str; 10] = [
+        QUERY_TOO_COMPLEX,
         UNAUTHENTICATED,
         FORBIDDEN,
         NOT_FOUND,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use async_graphql::{
-    Context, ID, InputObject, MergedObject, MergedSubscription, Object, Result,
-    SDLExportOptions, SchemaBuilder,
+    Context, ID, InputObject, MergedObject, MergedSubscription, Object, Result, SDLExportOptions,
+    SchemaBuilder,
 };
 
 use super::chat::{Chat, ChatKind, ChatMutation};
@@ -200,22 +200,4 @@ pub fn sdl() -> String {
         .use_space_ident()
         .indent_width(2);
     types().finish().sdl_with_options(options)
-}
-
-/// What the operation of a request is called in its document; `None` where it has no name there, or cannot be told.
-pub fn operation_name(request: &mut Request) -> Option<&str> {
-    let asked = request.operation_name.clone();
-    let document = request.parsed_query().ok()?;
-    match &document.operations {
-        DocumentOperations::Single(_) => None,
-        DocumentOperations::Multiple(operations) => {
-            let mut named = operations.iter();
-            let (name, _) = match asked {
-                Some(asked) => named.find(|(name, _)| **name == *asked)?,
-                None if operations.len() == 1 => named.next()?,
-                None => return None,
-            };
-            Some(name.as_str())
-        }
-    }
 }

@@ -54,7 +54,8 @@ const IN_HISTORY: (&str, &str) = ("Message", "replyTo");
 pub(super) fn analyse(request: &mut Request) -> Option<Result<Analysis, NotOneRoot>> {
     let name = request.operation_name.clone();
     let document = request.parsed_query().ok()?;
-    let operation = &operation(document, name.as_deref()).ok()?.node;
+    let (_, operation) = operation(document, name.as_deref()).ok()?;
+    let operation = &operation.node;
     (operation.ty == OperationType::Subscription).then(|| Reader::new(document).read(operation))
 }
 

@@ -2,29 +2,24 @@
 //! the client wants told as it happens is answered by a stream.
 
 use async_graphql::parser::types::OperationType;
-use async_graphql::{Request, Response, Variables};
+use async_graphql::{Request, Variables};
 use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::IntoResponse;
 use serde::Deserialize;
 use std::sync::Arc;
 
 use super::accept::{Transport, transport};
+use super::answer::{Answer, executed, refuse, reject, rejected};
 use super::body::{self, Unread};
-use super::layers::id_of;
-use super::metrics::{Code, Via};
+use super::metrics::Via;
 use super::multipart::Multipart;
 use super::sse::EventStream;
 use super::{HttpState, auth, operation, rates, stream, websocket};
-use crate::app::{Error, Session};
-use crate::graphql::{RequestContext, classify, operation_type, refusal_response, was_refused};
+use crate::app::Session;
+use crate::graphql::{Prepared, RequestContext};
 
-const GRAPHQL_JSON: &str = "application/graphql-response+json";
 const JSON: &str = "application/json";
-
-/// An answer of this endpoint.
-type Answer = axum::response::Response;
 
 /// `POST /graphql`.
 pub(super) async fn post(State(state): State<HttpState>, headers: HeaderMap, body: Body) -> Answer {
@@ -108,7 +103,7 @@ impl GetParameters {
 async fn execute(
     state: &HttpState,
     headers: &HeaderMap,
-    mut request: Request,
+    request: Request,
     only_queries: bool,
 ) -> Answer {
     let session = match auth::session_of(&state.app, headers).await {
@@ -118,27 +113,34 @@ async fn execute(
     if let Err(refusal) = rates::admit(state, headers, session.as_ref()) {
         return *refusal;
     }
-    let kind = operation_type(&mut request);
-    if only_queries && kind == Some(OperationType::Mutation) {
+    let request = match operation::prepare(state, request) {
+        Ok(request) => request,
+        Err(refused) => return rejected(headers, refused),
+    };
+    if only_queries && request.kind() == OperationType::Mutation {
         let why = "A mutation needs a POST.";
         let mut answer = refuse(headers, StatusCode::METHOD_NOT_ALLOWED, why);
         let allow = HeaderValue::from_static("POST");
         answer.headers_mut().insert(header::ALLOW, allow);
         return answer;
     }
-    match transport(headers, kind == Some(OperationType::Subscription)) {
+    let follows = request.kind() == OperationType::Subscription;
+    match transport(headers, follows) {
         Some(Transport::Json) => {
-            let begun = state
-                .metrics
-                .begin(Via::Http, session.is_some(), &mut request);
-            let answer = execute_once(state, headers, session, kind, request);
+            let known = session.is_some();
+            let begun = state.metrics.begin(Via::Http, known, Some(&request));
+            let answer = execute_once(state, headers, session, request);
             begun.answered(answer).await
         }
         Some(transport) => tell(state, headers, session, request, transport),
-        None => {
+        None if follows => {
             let why = "A subscription runs over the WebSocket of this address, or over HTTP for a client \
                        that accepts `text/event-stream` or `multipart/mixed;subscriptionSpec=1.0`.";
-            refuse(headers, StatusCode::BAD_REQUEST, why)
+            refuse(headers, StatusCode::NOT_ACCEPTABLE, why)
+        }
+        None => {
+            let why = "Answers are `application/graphql-response+json` or `application/json`: accept one of them.";
+            refuse(headers, StatusCode::NOT_ACCEPTABLE, why)
         }
     }
 }
@@ -147,21 +149,12 @@ async fn execute_once(
     state: &HttpState,
     headers: &HeaderMap,
     session: Option<Session>,
-    kind: Option<OperationType>,
-    request: Request,
+    request: Prepared,
 ) -> Answer {
     let actor = session.map(|session| session.actor);
     let context = RequestContext::new(Arc::clone(&state.app), actor);
-    match operation::execute(state, kind, request, context, None).await {
-        Ok(mut response) => {
-            classify(&mut response, id_of(headers));
-            answer(headers, status_of(headers, &response), &response)
-        }
-        Err(mut fault) => {
-            classify(&mut fault, id_of(headers));
-            answer(headers, StatusCode::INTERNAL_SERVER_ERROR, &fault)
-        }
-    }
+    let done = operation::execute(state, request, context, None).await;
+    executed(headers, done.unwrap_or_else(|fault| *fault))
 }
 
 /// Answers with a stream, where the user may have one more.
@@ -169,7 +162,7 @@ fn tell(
     state: &HttpState,
     headers: &HeaderMap,
     session: Option<Session>,
-    request: Request,
+    request: Prepared,
     transport: Transport,
 ) -> Answer {
     let actor = session.as_ref().map(|session| &session.actor);
@@ -183,80 +176,6 @@ fn tell(
         stream::answer::<Multipart>(state, headers, session, admission, request)
     } else {
         stream::answer::<EventStream>(state, headers, session, admission, request)
-    }
-}
-
-/// A refused request is 400 for clients that know the newer media type; those that know only plain JSON get
-/// the 200 that they expect of any well-formed request.
-fn status_of(headers: &HeaderMap, response: &Response) -> StatusCode {
-    if was_refused(response) && media_type(headers) == GRAPHQL_JSON {
-        StatusCode::BAD_REQUEST
-    } else {
-        StatusCode::OK
-    }
-}
-
-/// Refuses a request for who it is from.
-pub(super) fn reject(headers: &HeaderMap, error: Error) -> Answer {
-    let forged = matches!(&error, Error::Token(why) if why.is_forged());
-    let refused = matches!(
-        error,
-        Error::Token(_) | Error::Revoked | Error::Unauthenticated
-    );
-    let status = if refused {
-        StatusCode::UNAUTHORIZED
-    } else if matches!(error, Error::RateLimited(_)) {
-        StatusCode::TOO_MANY_REQUESTS
-    } else if matches!(error, Error::Unavailable(_)) {
-        StatusCode::SERVICE_UNAVAILABLE
-    } else {
-        StatusCode::INTERNAL_SERVER_ERROR
-    };
-    let mut response = refusal_response(error);
-    classify(&mut response, id_of(headers));
-    let mut answer = answer(headers, status, &response);
-    if status == StatusCode::UNAUTHORIZED {
-        let scheme = HeaderValue::from_static("Bearer");
-        let headers = answer.headers_mut();
-        headers.insert(header::WWW_AUTHENTICATE, scheme);
-    }
-    if forged {
-        answer.extensions_mut().insert(rates::Forged);
-    }
-    answer
-}
-
-/// Refuses a request for how it is made.
-fn refuse(headers: &HeaderMap, status: StatusCode, why: &str) -> Answer {
-    let response = refusal_response(Error::BadInput(why.to_owned()));
-    answer(headers, status, &response)
-}
-
-fn answer(headers: &HeaderMap, status: StatusCode, response: &Response) -> Answer {
-    let json = if was_refused(response) {
-        // `data` is left out where nothing was executed.
-        serde_json::to_vec(&serde_json::json!({ "errors": response.errors }))
-    } else {
-        serde_json::to_vec(response)
-    };
-    let Ok(json) = json else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    };
-    let content_type = format!("{}; charset=utf-8", media_type(headers));
-    let code = Code::of(response);
-    let mut answer = (status, [(header::CONTENT_TYPE, content_type)], json).into_response();
-    answer.extensions_mut().insert(code);
-    answer
-}
-
-/// The newer media type for who asks for it, plain JSON for everybody else.
-fn media_type(headers: &HeaderMap) -> &'static str {
-    let accepts = headers.get_all(header::ACCEPT).iter();
-    let mut accepts = accepts.filter_map(|value| value.to_str().ok());
-    if accepts.any(|value| value.contains(GRAPHQL_JSON)) {
-        GRAPHQL_JSON
-    } else {
-        JSON
     }
 }
 

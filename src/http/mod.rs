@@ -2,6 +2,7 @@
 
 mod accept;
 mod address;
+mod answer;
 mod auth;
 mod body;
 mod bounds;

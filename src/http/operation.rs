@@ -14,7 +14,7 @@ use tracing::{Instrument as _, Span};
 
 use super::HttpState;
 use crate::app::{Actor, Error};
-use crate::graphql::{self, Answer, RequestContext, operation_type, refusal_response};
+use crate::graphql::{self, Answer, Fault, Prepared, Rejected, RequestContext, refusal_response};
 
 /// An operation that runs when it is polled, and ends when it is dropped; only a mutation runs on.
 pub(super) struct Operation {
@@ -28,17 +28,37 @@ pub(super) struct Operation {
 /// mutations does not end their work, so their operations alone would not bound it.
 pub(super) type Place = OwnedSemaphorePermit;
 
+/// Judges a request. A panic over it is the server's fault, and no end of anything else.
+pub(super) fn prepare(state: &HttpState, request: Request) -> Result<Prepared, Rejected> {
+    let prepare = || graphql::prepare(&state.schema, request);
+    catch_unwind(AssertUnwindSafe(prepare)).unwrap_or_else(|panic| {
+        Err(Rejected {
+            fault: Fault::Ours,
+            response: Box::new(fault(&*panic)),
+        })
+    })
+}
+
 /// Starts an operation. `resume` is the cursor that a subscription continues behind, `place` what a mutation
 /// holds.
 pub(super) fn start(
     state: &HttpState,
     actor: Option<Actor>,
-    mut request: Request,
+    request: Result<Prepared, Rejected>,
     resume: Option<String>,
     place: Option<Place>,
 ) -> Operation {
-    let kind = operation_type(&mut request);
-    let follows = kind == Some(OperationType::Subscription);
+    let request = match request {
+        Ok(request) => request,
+        Err(rejected) => {
+            let answer = Answer::of_result(*rejected.response);
+            return Operation {
+                answers: futures_util::stream::once(async move { answer }).boxed(),
+                ends: true,
+            };
+        }
+    };
+    let follows = request.kind() == OperationType::Subscription;
     let follower = actor.clone().filter(|_| follows);
     let mut context = RequestContext::new(Arc::clone(&state.app), actor);
     if let Some(cursor) = resume {
@@ -52,7 +72,7 @@ pub(super) fn start(
             ends: false,
         };
     }
-    let response = execute(state, kind, request, context, place);
+    let response = execute(state, request, context, place);
     let answer =
         response.map(|response| Answer::of_result(response.unwrap_or_else(|fault| *fault)));
     Operation {
@@ -64,13 +84,12 @@ pub(super) fn start(
 /// Executes a query or a mutation. The error is the answer where a resolver panicked.
 pub(super) fn execute(
     state: &HttpState,
-    kind: Option<OperationType>,
-    request: Request,
+    request: Prepared,
     context: RequestContext,
     place: Option<Place>,
 ) -> impl Future<Output = Result<Response, Box<Response>>> + Send + use<> {
     let state = state.clone();
-    if kind == Some(OperationType::Mutation) {
+    if request.kind() == OperationType::Mutation {
         return Either::Left(execute_to_end(state, request, context, place));
     }
     let query = async move { graphql::execute(&state.schema, request, context).await };
@@ -82,7 +101,7 @@ pub(super) fn execute(
 /// leave its transaction open, with a chat's lock, until its connection is looked at again.
 async fn execute_to_end(
     state: HttpState,
-    request: Request,
+    request: Prepared,
     context: RequestContext,
     place: Option<Place>,
 ) -> Result<Response, Box<Response>> {
@@ -119,7 +138,7 @@ fn seated(
 
 fn follow(
     state: &HttpState,
-    request: Request,
+    request: Prepared,
     context: RequestContext,
 ) -> BoxStream<'static, Answer> {
     let start = || graphql::subscribe(&state.schema, request, context);

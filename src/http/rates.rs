@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::address::Peer;
-use super::{HttpState, body, graphql};
+use super::{HttpState, answer, body};
 use crate::app::{Error, Network, RateLimited, Session};
 
 /// A request's address, for who serves the request.
@@ -62,7 +62,7 @@ pub(super) fn admit(
 }
 
 fn refuse(headers: &HeaderMap, limited: RateLimited) -> Response {
-    let mut response = graphql::reject(headers, Error::RateLimited(limited));
+    let mut response = answer::reject(headers, Error::RateLimited(limited));
     let seconds = HeaderValue::from(limited.retry_after());
     response.headers_mut().insert(header::RETRY_AFTER, seconds);
     response

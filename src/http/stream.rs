@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::time::Duration;
 
-use async_graphql::Request;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
@@ -19,7 +18,7 @@ use super::metrics::Via;
 use super::operation::{self, Operation};
 use super::{HttpState, sse};
 use crate::app::Session;
-use crate::graphql::Answer;
+use crate::graphql::{Answer, Prepared};
 
 /// How long a reader who is behind may take to reach the end of a stream that has to end.
 const GRACE: Duration = Duration::from_millis(500);
@@ -59,12 +58,12 @@ pub(super) fn answer<F: Format>(
     headers: &HeaderMap,
     session: Option<Session>,
     admission: Admission,
-    mut request: Request,
+    request: Prepared,
 ) -> Response {
     let metrics = &state.metrics;
-    let begun = metrics.begin(F::VIA, session.is_some(), &mut request);
+    let begun = metrics.begin(F::VIA, session.is_some(), Some(&request));
     let actor = session.as_ref().map(|session| session.actor.clone());
-    let operation = operation::start(state, actor, request, sse::last_event_id(headers), None);
+    let operation = operation::start(state, actor, Ok(request), sse::last_event_id(headers), None);
     let operation = begun.over(operation);
     let left = session
         .as_ref()

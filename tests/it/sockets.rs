@@ -7,7 +7,7 @@ use async_graphql::extensions::{
     Extension, ExtensionContext, ExtensionFactory, NextResolve, ResolveInfo,
 };
 use async_graphql::{ServerResult, Value as GraphqlValue};
-use colloquy::graphql;
+use colloquy::graphql::{self, SchemaOptions};
 use colloquy::http::SocketOptions;
 use colloquy::store::PoolOptions;
 use serde_json::{Value, json};
@@ -350,7 +350,9 @@ impl Extension for Panics {
 }
 
 async fn with_panics() -> Server {
-    let schema = graphql::schema_builder().extension(Panics).finish();
+    let schema = graphql::schema_builder(SchemaOptions::default())
+        .extension(Panics)
+        .finish();
     let setup = Setup {
         schema,
         ..Setup::default()

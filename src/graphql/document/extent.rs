@@ -123,7 +123,7 @@ impl Extent {
         document: &ExecutableDocument,
         name: Option<&str>,
     ) -> (usize, u64) {
-        let wanted = operation(document, name).ok();
+        let wanted = operation(document, name).ok().map(|(_, wanted)| wanted);
         let operations = document.operations.iter().zip(&self.operations);
         let mut operations = operations.filter(|((_, found), _)| {
             wanted.is_some_and(|wanted| std::ptr::eq::<Positioned<_>>(*found, wanted))
@@ -214,7 +214,9 @@ impl<'a> Scale<'a> {
             arguments.any(|argument| argument.node.name.node == name)
         };
         let count = if takes("first") {
-            let size = ["first", "last"].iter().find_map(|name| self.size(field, name));
+            let size = ["first", "last"]
+                .iter()
+                .find_map(|name| self.size(field, name));
             size.unwrap_or(PAGE_DEFAULT).min(self.page_max)
         } else if takes("ids") {
             self.size(field, "ids").unwrap_or(self.page_max)

@@ -29,9 +29,9 @@ pub(super) fn merge(
     };
     let mut document = document.clone();
     let operations = document.operations.iter().map(|(found, _)| found.cloned());
-    let place = operations
-        .enumerate()
-        .find(|(_, found)| name.is_none() || found.as_ref().is_some_and(|found| name == Some(found)));
+    let place = operations.enumerate().find(|(_, found)| {
+        name.is_none() || found.as_ref().is_some_and(|found| name == Some(found))
+    });
     if let Some((_, wanted)) = place {
         replace(&mut document, wanted.as_ref(), merged);
     }

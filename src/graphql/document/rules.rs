@@ -30,11 +30,13 @@ struct Check {
 
 impl Check {
     fn set(&self, set: &SelectionSet) -> Result<(), ServerError> {
-        set.items.iter().try_for_each(|selection| match &selection.node {
-            Selection::Field(field) => self.field(field),
-            Selection::InlineFragment(inline) => self.set(&inline.node.selection_set.node),
-            Selection::FragmentSpread(_) => Ok(()),
-        })
+        set.items
+            .iter()
+            .try_for_each(|selection| match &selection.node {
+                Selection::Field(field) => self.field(field),
+                Selection::InlineFragment(inline) => self.set(&inline.node.selection_set.node),
+                Selection::FragmentSpread(_) => Ok(()),
+            })
     }
 
     fn field(&self, field: &Positioned<Field>) -> Result<(), ServerError> {

@@ -37,7 +37,10 @@ impl Types {
         let fields = match self.kind(ty)? {
             TypeKind::Object(object) => &object.fields,
             TypeKind::Interface(interface) => &interface.fields,
-            TypeKind::Scalar | TypeKind::Union(_) | TypeKind::Enum(_) | TypeKind::InputObject(_) => {
+            TypeKind::Scalar
+            | TypeKind::Union(_)
+            | TypeKind::Enum(_)
+            | TypeKind::InputObject(_) => {
                 return None;
             }
         };

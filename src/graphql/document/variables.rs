@@ -29,7 +29,10 @@ pub(super) fn coerce(
             (Some(value), _) => {
                 let mut place = format!("${name}");
                 coerce_value(types, ty, value, &mut place).map_err(|why| {
-                    bad(format!("The value of {place} does not fit: {why}."), position)
+                    bad(
+                        format!("The value of {place} does not fit: {why}."),
+                        position,
+                    )
                 })?
             }
             // Validation has looked at the default.

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use async_graphql::Response as GraphqlResponse;
 use async_graphql::parser::types::OperationType;
-use async_graphql::{Request, Response as GraphqlResponse};
 use axum::extract::State;
 use axum::response::Response;
 use futures_util::StreamExt as _;
 use prometheus_client::encoding::{EncodeLabel as _, EncodeLabelSet, LabelSetEncoder};
 
 use super::Metrics;
-use crate::graphql::{Answer, code_of_response, operation_name, operation_type, was_refused};
+use crate::graphql::{Answer, Prepared, code_of_response, was_refused};
 use crate::http::HttpState;
 use crate::http::operation::Operation;
 
@@ -87,17 +87,17 @@ pub(in crate::http) struct Begun {
 }
 
 impl Metrics {
-    /// Takes note of an operation that begins. `known` says whether a user asks.
+    /// Takes note of an operation that begins, if it may. `known` says whether a user asks.
     pub(in crate::http) fn begin(
         self: &Arc<Self>,
         via: Via,
         known: bool,
-        request: &mut Request,
+        request: Option<&Prepared>,
     ) -> Begun {
         Begun {
             metrics: Arc::clone(self),
-            kind: operation_type(request),
-            name: self.names.take(operation_name(request)),
+            kind: request.map(Prepared::kind),
+            name: self.names.take(request.and_then(Prepared::name)),
             since: Instant::now(),
             ended: None,
             via,

@@ -21,7 +21,7 @@ use super::outgoing::Outgoing;
 use super::protocol::{self, ClientMessage};
 use super::timers::{Due, Timers};
 use crate::app::{Error, Network, RateLimited, Session};
-use crate::graphql::Answer;
+use crate::graphql::{Answer, Prepared};
 use crate::http::channel::Channel;
 use crate::http::connections::Admission;
 use crate::http::metrics::{Begun, Via};
@@ -282,7 +282,7 @@ impl Connection {
         Ok(())
     }
 
-    fn subscribe(&mut self, id: Arc<str>, mut request: Request) -> Result<(), End> {
+    fn subscribe(&mut self, id: Arc<str>, request: Request) -> Result<(), End> {
         let Phase::Known(known) = &self.phase else {
             return Err(Some(Close::Unauthorized));
         };
@@ -290,19 +290,22 @@ impl Connection {
             return Err(Some(Close::DuplicateId(id)));
         }
         let metrics = Arc::clone(&self.state.metrics);
-        let begun = metrics.begin(Via::WebSocket, known.session.is_some(), &mut request);
+        let known_user = known.session.is_some();
+        let begin = |request: Option<&Prepared>| metrics.begin(Via::WebSocket, known_user, request);
         let most = self.state.options.operations_max;
         let place = Arc::clone(&self.places).try_acquire_owned().ok();
         if self.operations.len() >= most || place.is_none() {
             // A close would end its neighbours too.
             metrics.refused_operation();
-            self.refuse(&id, begun, &Answer::too_many_operations(most));
+            self.refuse(&id, begin(None), &Answer::too_many_operations(most));
         } else if self.stopping {
-            self.refuse(&id, begun, &Answer::stopping());
+            self.refuse(&id, begin(None), &Answer::stopping());
         } else if let Err(limited) = self.admit(known.session.as_ref()) {
-            self.refuse(&id, begun, &Answer::rate_limited(limited));
+            self.refuse(&id, begin(None), &Answer::rate_limited(limited));
         } else {
             let actor = known.session.as_ref().map(|session| session.actor.clone());
+            let request = operation::prepare(&self.state, request);
+            let begun = begin(request.as_ref().ok());
             let operation = operation::start(&self.state, actor, request, None, place);
             self.operations.start(id, begun.over(operation));
         }

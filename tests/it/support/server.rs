@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use colloquy::app::{App, Limits, Permissions, Tokens};
 use colloquy::config::IdentityArgs;
-use colloquy::graphql;
+use colloquy::graphql::{self, SchemaOptions};
 use colloquy::http::{self, Connections, HttpOptions, HttpState, Metrics, Origins, SocketOptions};
 use colloquy::realtime::{Realtime, RealtimeOptions};
 use colloquy::store::{Connection, Database, PoolOptions, RoleName};
@@ -66,7 +66,7 @@ impl Default for Setup {
             identity: None,
             sockets: SocketOptions::default(),
             http: HttpOptions::default(),
-            schema: graphql::schema(),
+            schema: graphql::schema(SchemaOptions::default()),
             trusted_proxies: Vec::new(),
         }
     }
