@@ -7,6 +7,7 @@ mod http;
 mod identity;
 mod limits;
 mod permissions;
+mod queries;
 mod realtime;
 
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ pub use self::http::{HttpArgs, HttpArgsError};
 pub use self::identity::{ClaimArgs, ClaimsKind, IdentityArgs, IdentityError, SecretArgs};
 pub use self::limits::LimitArgs;
 pub use self::permissions::{CoarseArg, PermissionArgs};
+pub use self::queries::QueryArgs;
 pub use self::realtime::{CarrierArg, RealtimeArgs};
 use crate::app::Limits;
 use crate::http::SocketOptions;
@@ -145,6 +147,9 @@ pub struct ServeArgs {
     /// How often anybody may ask.
     #[command(flatten)]
     pub limits: LimitArgs,
+    /// How much one operation may ask for.
+    #[command(flatten)]
+    pub queries: QueryArgs,
     /// How the log looks.
     #[command(flatten)]
     pub log: LogArgs,

@@ -68,7 +68,10 @@ fn print(text: &str) -> anyhow::Result<()> {
 async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     telemetry::start(&args.log).context("the log filter cannot be read")?;
     let tokens = tokens(&args)?;
-    let http = args.http.options(args.database.url().is_none())?;
+    let http = HttpOptions {
+        operation_within: args.queries.operation_timeout,
+        ..args.http.options(args.database.url().is_none())?
+    };
     let listener = http::listen(&args.listen)
         .await
         .with_context(|| format!("cannot listen on {}", args.listen))?;
@@ -188,7 +191,7 @@ async fn serve_on(
         development::fill_demo(&app).await?;
     }
     let (schema, connections) = (
-        graphql::schema(graphql::SchemaOptions::default()),
+        graphql::schema(args.queries.schema(args.database.url().is_none())),
         Connections::default(),
     );
     let state = HttpState {

@@ -41,6 +41,9 @@ pub enum Error {
     /// Somebody asks too often.
     #[error(transparent)]
     RateLimited(#[from] RateLimited),
+    /// The operation took longer than it may.
+    #[error("The operation takes longer than it may: ask for less at a time.")]
+    TimedOut,
     /// The database cannot be reached, or has no time. Trying again later helps.
     #[error("The service is not available at the moment.")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -123,6 +126,7 @@ impl Error {
             | Self::BadInput(_)
             | Self::CursorExpired
             | Self::Refused(_)
+            | Self::TimedOut
             | Self::Internal(_) => None,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_graphql::{Context, Result};
 
@@ -19,6 +20,7 @@ pub struct RequestContext {
     loaders: Option<Loaders>,
     turns: Turns,
     resume: Option<String>,
+    deadline: Option<Instant>,
     feed: Feed,
 }
 
@@ -50,6 +52,7 @@ impl RequestContext {
             loaders,
             turns,
             resume: None,
+            deadline: None,
             feed: Feed::Absent,
         }
     }
@@ -59,6 +62,13 @@ impl RequestContext {
     #[must_use]
     pub fn resuming(mut self, cursor: String) -> Self {
         self.resume = Some(cursor);
+        self
+    }
+
+    /// Has nothing begin to write after this moment.
+    #[must_use]
+    pub fn until(mut self, deadline: Option<Instant>) -> Self {
+        self.deadline = deadline;
         self
     }
 
@@ -112,7 +122,8 @@ pub(super) trait ContextExt<'a> {
     /// an error of its own.
     fn shown<T>(&self, ty: Operation, found: Option<T>) -> Option<Result<T>>;
 
-    /// The same for a resolver that writes: what was read before is forgotten.
+    /// The same for a resolver that writes, while there is time: what was read before is forgotten.
+    /// `OPERATION_TIMED_OUT` where there is none left.
     fn fresh(&self, operation: Operation) -> Result<(&'a Arc<App>, &'a Actor)>;
 }
 
@@ -157,6 +168,12 @@ impl<'a> ContextExt<'a> for Context<'a> {
 
     fn fresh(&self, operation: Operation) -> Result<(&'a Arc<App>, &'a Actor)> {
         let actor = self.permit(operation)?;
+        if request(self)?
+            .deadline
+            .is_some_and(|end| Instant::now() > end)
+        {
+            return Err(to_graphql(Error::TimedOut));
+        }
         self.loaders()?.forget();
         Ok((self.app()?, actor))
     }

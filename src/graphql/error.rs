@@ -25,13 +25,15 @@ pub mod code {
     pub const RATE_LIMITED: &str = "RATE_LIMITED";
     /// The server cannot do it now: asking again later helps.
     pub const SERVICE_UNAVAILABLE: &str = "SERVICE_UNAVAILABLE";
+    /// The operation took longer than it may: what it had not done by then is not done.
+    pub const OPERATION_TIMED_OUT: &str = "OPERATION_TIMED_OUT";
     /// One connection asks for more operations at a time than it may.
     pub const TOO_MANY_OPERATIONS: &str = "TOO_MANY_OPERATIONS";
     /// The server is at fault, and its log says why, under the answer's `requestId`.
     pub const INTERNAL_SERVER_ERROR: &str = "INTERNAL_SERVER_ERROR";
 
     /// All of them: whoever adds one adds it here, or it is counted as another.
-    pub const ALL: [&str; 10] = [
+    pub const ALL: [&str; 11] = [
         QUERY_TOO_COMPLEX,
         UNAUTHENTICATED,
         FORBIDDEN,
@@ -40,6 +42,7 @@ pub mod code {
         CURSOR_EXPIRED,
         RATE_LIMITED,
         SERVICE_UNAVAILABLE,
+        OPERATION_TIMED_OUT,
         TOO_MANY_OPERATIONS,
         INTERNAL_SERVER_ERROR,
     ];
@@ -119,6 +122,7 @@ fn code_of(error: &Error) -> &'static str {
         Error::BadInput(_) | Error::Refused(_) => code::BAD_USER_INPUT,
         Error::CursorExpired => code::CURSOR_EXPIRED,
         Error::RateLimited(_) => code::RATE_LIMITED,
+        Error::TimedOut => code::OPERATION_TIMED_OUT,
         Error::Unavailable(_) => code::SERVICE_UNAVAILABLE,
         Error::Internal(_) => code::INTERNAL_SERVER_ERROR,
     }

@@ -71,6 +71,7 @@ fn status_of(response: &Response) -> StatusCode {
         code::FORBIDDEN => StatusCode::FORBIDDEN,
         code::RATE_LIMITED | code::TOO_MANY_OPERATIONS => StatusCode::TOO_MANY_REQUESTS,
         code::SERVICE_UNAVAILABLE => StatusCode::SERVICE_UNAVAILABLE,
+        code::OPERATION_TIMED_OUT => StatusCode::GATEWAY_TIMEOUT,
         code::INTERNAL_SERVER_ERROR => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::UNPROCESSABLE_ENTITY,
     }

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, Response};
@@ -10,6 +11,7 @@ use futures_util::future::Either;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 use tracing::{Instrument as _, Span};
 
 use super::HttpState;
@@ -81,7 +83,7 @@ pub(super) fn start(
     }
 }
 
-/// Executes a query or a mutation. The error is the answer where a resolver panicked.
+/// Executes a query or a mutation, for as long as it may take. The error is the answer where a resolver panicked.
 pub(super) fn execute(
     state: &HttpState,
     request: Prepared,
@@ -89,10 +91,17 @@ pub(super) fn execute(
     place: Option<Place>,
 ) -> impl Future<Output = Result<Response, Box<Response>>> + Send + use<> {
     let state = state.clone();
+    let within = state.http.operation_within;
     if request.kind() == OperationType::Mutation {
+        let context = context.until(Instant::now().checked_add(within));
         return Either::Left(execute_to_end(state, request, context, place));
     }
-    let query = async move { graphql::execute(&state.schema, request, context).await };
+    let query = async move {
+        // What is dropped loses its connection to the database, which ends its statement.
+        let query = graphql::execute(&state.schema, request, context);
+        let done = timeout(within, query).await;
+        done.unwrap_or_else(|_| refusal_response(Error::TimedOut))
+    };
     let query = AssertUnwindSafe(query).catch_unwind();
     Either::Right(query.map(|done| done.map_err(|panic| Box::new(fault(&*panic)))))
 }

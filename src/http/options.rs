@@ -68,6 +68,8 @@ pub struct HttpOptions {
     pub idle_within: Duration,
     /// The most bytes of a request's body. The longest message takes 40 000, escaped 120 000.
     pub body_max: usize,
+    /// How long a query may take, and for how long a mutation may begin to write.
+    pub operation_within: Duration,
     /// The other origins whose pages may use the API from browsers.
     pub origins: Origins,
     /// Whether the `GraphiQL` page is served.
@@ -89,6 +91,7 @@ impl Default for HttpOptions {
             head_within: Duration::from_secs(10),
             idle_within: Duration::from_secs(75),
             body_max: 1024 * 1024,
+            operation_within: Duration::from_secs(10),
             origins: Origins::default(),
             graphiql: true,
             metrics: false,

@@ -26,6 +26,10 @@ use crate::sabotage::{self, Sabotage};
 /// The pool's manager.
 pub(super) type Manager = AsyncDieselConnectionManager<Connection>;
 
+/// How soon Postgres notices that nobody waits for a statement any more, and ends it; in milliseconds. Not behind a
+/// proxy, which notices by itself.
+const ABANDONED_AFTER: u32 = 500;
+
 /// Throws a connection away that may still be busy with what nobody waits for any more.
 pub fn discard(conn: PooledConnection) {
     conn.discard();
@@ -218,7 +222,8 @@ impl Database {
         let database = self
             // The second for a transaction that was begun and forgotten: it may hold a chat's lock.
             .with_options(&format!(
-                "-c statement_timeout={statement} -c idle_in_transaction_session_timeout={statement}"
+                "-c statement_timeout={statement} -c idle_in_transaction_session_timeout={statement} \
+                 -c client_connection_check_interval={ABANDONED_AFTER}"
             ))
             .connect_within(options.connect);
         let database = if sabotage::is(Sabotage::AckBeforeCommit) {
