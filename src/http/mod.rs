@@ -27,6 +27,11 @@ mod options;
 mod origins;
 mod patient;
 mod rates;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the endpoint takes it up with the next change")
+)]
+mod request;
 mod sse;
 mod stalls;
 mod stream;
