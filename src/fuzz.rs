@@ -40,8 +40,31 @@ pub(crate) fn text(bytes: impl AsRef<[u8]>) -> String {
     String::from_utf8_lossy(bytes.as_ref()).into_owned()
 }
 
+/// What is taken for nothing by those who read leniently: white space, characters of no width, what ends a text.
+const NOTHING: [&str; 14] = [
+    " ", "\t", "\n", "\r", "\r\n", "\u{b}", "\u{c}", "\0", "\u{85}", "\u{a0}", "\u{200b}",
+    "\u{2028}", "\u{3000}", "\u{feff}",
+];
+
+/// Valid texts with something before them or behind them that is easily passed over.
+pub(crate) fn padded(valid: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
+    let nothing = prop::sample::select(&NOTHING[..]);
+    (valid, nothing, 0..3).prop_map(|(text, nothing, place)| match place {
+        0 => format!("{nothing}{text}"),
+        1 => format!("{text}{nothing}"),
+        _ => format!("{nothing}{text}{nothing}"),
+    })
+}
+
+/// Bytes without any order, and those with a meaning somewhere.
+fn byte() -> impl Strategy<Value = u8> {
+    let meant =
+        prop::sample::select(&b" \t\r\n\0\"'\\{}[]()<>,:;./~%+-=_$@#!&|019aAzZ\x7f\xff"[..]);
+    prop_oneof![any::<u8>(), meant]
+}
+
 /// Valid inputs, each changed in one place or in a few: bits are flipped, bytes set and put between, parts cut out,
-/// doubled, and grafted from another valid input.
+/// doubled, written in the other case, and grafted from another valid input, and something is put around them.
 pub(crate) fn mutated<T: AsRef<[u8]> + std::fmt::Debug>(
     valid: impl Strategy<Value = T>,
 ) -> impl Strategy<Value = Vec<u8>> {
@@ -64,18 +87,23 @@ enum Change {
     End(Index),
     Double(Index, Index),
     Graft(Index, Index, Index),
+    Turn(Index),
+    Pad(bool, &'static str),
 }
 
 fn change() -> impl Strategy<Value = Change> {
     let at = any::<Index>;
     prop_oneof![
         (at(), 0..8_u8).prop_map(|(at, bit)| Change::Flip(at, bit)),
-        (at(), any::<u8>()).prop_map(|(at, byte)| Change::Set(at, byte)),
-        (at(), any::<u8>()).prop_map(|(at, byte)| Change::Insert(at, byte)),
+        (at(), byte()).prop_map(|(at, byte)| Change::Set(at, byte)),
+        (at(), byte()).prop_map(|(at, byte)| Change::Insert(at, byte)),
         (at(), at()).prop_map(|(from, to)| Change::Cut(from, to)),
         at().prop_map(Change::End),
         (at(), at()).prop_map(|(from, to)| Change::Double(from, to)),
         (at(), at(), at()).prop_map(|(at, from, to)| Change::Graft(at, from, to)),
+        at().prop_map(Change::Turn),
+        (any::<bool>(), prop::sample::select(&NOTHING[..]))
+            .prop_map(|(before, nothing)| Change::Pad(before, nothing)),
     ]
 }
 
@@ -83,6 +111,8 @@ impl Change {
     fn apply(self, bytes: &mut Vec<u8>, other: &[u8]) {
         match self {
             Self::Insert(at, byte) => bytes.insert(at.index(bytes.len() + 1), byte),
+            Self::Pad(true, nothing) => drop(bytes.splice(..0, nothing.bytes())),
+            Self::Pad(false, nothing) => bytes.extend(nothing.bytes()),
             Self::Graft(at, from, to) => {
                 let at = at.index(bytes.len() + 1);
                 let part = part(from, to, other.len());
@@ -91,6 +121,11 @@ impl Change {
             _ if bytes.is_empty() => {}
             Self::Flip(at, bit) => *at.get_mut(bytes) ^= 1 << bit,
             Self::Set(at, byte) => *at.get_mut(bytes) = byte,
+            Self::Turn(at) => {
+                let byte = at.get_mut(bytes);
+                let is_letter = byte.is_ascii_alphabetic();
+                *byte ^= u8::from(is_letter) << 5;
+            }
             Self::Cut(from, to) => drop(bytes.drain(part(from, to, bytes.len()))),
             Self::End(at) => bytes.truncate(at.index(bytes.len())),
             Self::Double(from, to) => {

@@ -174,6 +174,19 @@ mod fuzz {
     use super::*;
     use crate::fuzz::{mutated, text, texts, within};
 
+    /// Numbers of each size, and those about the bounds of a rate and of its type.
+    fn number() -> impl Strategy<Value = u64> {
+        let about = |bound: u32| {
+            (bound.into()..u64::from(bound) + 3).prop_map(|number| number.saturating_sub(1))
+        };
+        prop_oneof![
+            about(0),
+            about(RATE_MAX),
+            about(u32::MAX),
+            (0..64_u32, any::<u64>()).prop_map(|(bits, number)| number >> bits),
+        ]
+    }
+
     proptest! {
         #[test]
         fn a_rate_is_two_numbers_in_their_bounds_or_an_error(
@@ -185,6 +198,17 @@ mod fuzz {
                 let again = rate(&written).unwrap();
                 prop_assert_eq!((again.per_second, again.burst), (read.per_second, read.burst));
             }
+        }
+
+        #[test]
+        fn a_rate_is_what_it_says_where_both_numbers_are_in_their_bounds(
+            per_second in number(),
+            burst in number(),
+        ) {
+            let fits = |number: u64| (1..=u64::from(RATE_MAX)).contains(&number);
+            let read = rate(&format!("{per_second}:{burst}")).ok();
+            let read = read.map(|read| (u64::from(read.per_second.get()), u64::from(read.burst.get())));
+            prop_assert_eq!(read, (fits(per_second) && fits(burst)).then_some((per_second, burst)));
         }
     }
 }

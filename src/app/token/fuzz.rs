@@ -170,6 +170,60 @@ proptest! {
     }
 }
 
+/// Seconds from now, most of them beside the moment from which on something is judged otherwise.
+fn seconds(leeway: i64) -> impl Strategy<Value = i64> {
+    prop_oneof![
+        -60..60_i64,
+        -2..=2_i64,
+        -leeway - 2..=2 - leeway,
+        leeway - 2..=leeway + 2
+    ]
+}
+
+proptest! {
+    /// To the second, and with the leeway, which the end of a password does not have.
+    #[test]
+    fn a_token_is_good_from_its_beginning_to_its_end(
+        (leeway, exp, nbf, iat) in (0..30_i64).prop_flat_map(|leeway| {
+            let seconds = || seconds(leeway);
+            (Just(leeway), seconds(), prop::option::of(seconds()), prop::option::of(seconds()))
+        }),
+        password in prop::option::of(-3..60_i64),
+        fraction in prop::sample::select(&[0.0, 0.25, 0.75][..]),
+    ) {
+        // A fraction is of the second that it is in.
+        let date = |seconds: i64| json!((now().timestamp() + seconds) as f64 + fraction);
+        let claims = json!({
+            "userTenantId": "u", "exp": date(exp), "nbf": nbf.map(date), "iat": iat.map(date),
+            "passwordExpiryTime": password.map(|seconds| (now().timestamp() + seconds) * 1000),
+        });
+        let rules = Rules {
+            mapping: Mapping::sourceloop(),
+            leeway: Duration::from_secs(leeway.unsigned_abs()),
+            ..Rules::default()
+        };
+        let judged = rules.judge(&claims, now());
+        let judged = judged.map(|(session, _)| session.ends_at.timestamp() - now().timestamp());
+        let expected = if exp + leeway <= 0 {
+            Err(TokenError::Expired)
+        } else if password.is_some_and(|password| password <= 0) {
+            Err(TokenError::Password)
+        } else if nbf.max(iat).is_some_and(|begin| begin > leeway) {
+            Err(TokenError::Immature)
+        } else {
+            Ok(password.map_or(exp + leeway, |password| password.min(exp + leeway)))
+        };
+        prop_assert_eq!(judged, expected, "{}", claims);
+    }
+
+    #[test]
+    fn a_token_of_ours_ends(ago in prop_oneof![6..10_i64, 6..i64::from(u32::MAX / 4)]) {
+        let claims = json!({ "sub": "u", "exp": now().timestamp() - ago });
+        let token = signed(&Header::new(Algorithm::HS256), &claims);
+        prop_assert_eq!(read(&tokens(), &token).map(drop), Err(TokenError::Expired));
+    }
+}
+
 /// A key of each kind: RSA's modulus is any number, P-256 is of RFC 7517, A.1, Ed25519 of RFC 8037, A.2.
 fn set() -> Value {
     json!({ "keys": [
@@ -209,6 +263,34 @@ fn checks(keys: &KeySet) {
     }
 }
 
+/// A value at the end of a path, with others beside it at each step.
+fn nested(path: &[String], value: &Value) -> Value {
+    path.iter().rev().fold(value.clone(), |inner, name| {
+        let beside = ["", "a", "~", "/", "~0", "~1", "~01", "0"]
+            .map(|other| (other.to_owned(), json!("beside")));
+        let mut members: serde_json::Map<String, Value> = beside.into_iter().collect();
+        members.insert(name.clone(), inner);
+        members.into()
+    })
+}
+
+/// A name in a pointer, letter by letter; nothing where a tilde stands before anything but 0 and 1.
+fn unescaped(name: &str) -> Option<String> {
+    let mut letters = name.chars();
+    let mut plain = String::new();
+    while let Some(letter) = letters.next() {
+        plain.push(match letter {
+            '~' => match letters.next()? {
+                '0' => '~',
+                '1' => '/',
+                _ => return None,
+            },
+            other => other,
+        });
+    }
+    Some(plain)
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_keys_or_an_error(given in bytes(300)) {
@@ -229,8 +311,39 @@ proptest! {
         pem.iter().for_each(checks);
     }
 
+    /// RFC 6901, sections 3 and 4: `~1` is a slash, `~0` is a tilde, and nothing else stands behind a tilde.
     #[test]
-    fn a_claim_of_any_name_is_found_by_its_name(name in texts(40), value in value()) {
+    fn a_pointer_leads_along_its_names(
+        path in vec(prop_oneof!["[~/012a]{0,4}", texts(6)], 1..5),
+        value in value(),
+    ) {
+        let escaped = path.iter().map(|name| {
+            let escape = |letter| match letter {
+                '~' => "~0".to_owned(),
+                '/' => "~1".to_owned(),
+                other => other.to_string(),
+            };
+            name.chars().fold("/".to_owned(), |text, letter| text + &escape(letter))
+        });
+        let text: String = escaped.collect();
+        let pointer = within(MULTIPLE, &text, || text.parse::<Pointer>());
+        let claims = nested(&path, &value);
+        prop_assert_eq!(pointer.unwrap().of(&claims), (!value.is_null()).then_some(&value));
+    }
+
+    #[test]
+    fn a_pointer_is_well_formed_or_an_error(text in "/[~/012a]{0,8}") {
+        let read = text.parse::<Pointer>();
+        let path: Option<Vec<String>> = text.split('/').skip(1).map(unescaped).collect();
+        prop_assert_eq!(read.is_ok(), path.is_some());
+        if let (Ok(pointer), Some(path)) = (read, path) {
+            let claims = nested(&path, &json!("found"));
+            prop_assert_eq!(pointer.of(&claims), Some(&json!("found")));
+        }
+    }
+
+    #[test]
+    fn a_claim_of_any_name_is_found_by_its_name(name in prop_oneof![texts(40), "[~/012a]{1,6}"], value in value()) {
         let pointer = within(MULTIPLE, &name, || name.parse::<Pointer>());
         if let Ok(pointer) = pointer && !name.starts_with('/') {
             let claims = json!({ name: value.clone() });

@@ -247,7 +247,43 @@ fn reads(given: &str) {
     }
 }
 
+/// The members of a message of each kind, as they are declared and in any other order.
+fn members() -> impl Strategy<Value = Vec<Value>> {
+    let kind = "connection_init|ping|pong|subscribe|complete";
+    let request = json!({ "query": "{ viewer { id } }" });
+    let payload = prop_oneof![Just(json!({})), Just(Value::Null), Just(request)];
+    let members = (kind, "[a-z0-9]{1,4}", payload);
+    let members = members.prop_map(|(kind, id, payload)| vec![kind.into(), id.into(), payload]);
+    prop_oneof![members.clone(), members.prop_shuffle()]
+}
+
 proptest! {
+    /// serde reads a list as the members of a structure.
+    #[test]
+    fn only_an_object_is_a_message(
+        given in prop_oneof![
+            members().prop_map(Value::from),
+            value().prop_filter("no object", |value| !value.is_object()),
+        ],
+        (before, behind) in ("[ \t\r\n]{0,3}", "[ \t\r\n]{0,3}"),
+    ) {
+        let text = format!("{before}{given}{behind}");
+        let read = within(MESSAGE_MULTIPLE, &text, || protocol::parse(&text));
+        prop_assert!(matches!(read, Err(Close::BadMessage(_))), "{:?}", read);
+    }
+
+    /// Nor is a request, which is a structure as well.
+    #[test]
+    fn only_an_object_is_a_request(payload in prop_oneof![
+        Just(json!(["{ viewer { id } }", null, {}, {}])),
+        vec(value(), 0..6).prop_map(Value::from),
+        texts(20).prop_map(Value::from),
+    ]) {
+        let text = json!({ "type": "subscribe", "id": "1", "payload": payload }).to_string();
+        let read = protocol::parse(&text);
+        prop_assert!(matches!(read, Err(Close::BadMessage(_))), "{:?}", read);
+    }
+
     #[test]
     fn any_text_is_a_message_or_a_close(given in texts(500)) {
         reads(&given);
