@@ -23,6 +23,7 @@ mod cohorts;
 mod compression;
 mod cursors;
 mod event_cursors;
+mod fuzz;
 mod grants;
 mod history;
 mod hot_path;

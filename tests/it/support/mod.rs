@@ -1,5 +1,6 @@
 //! How tests speak: as users, through the real router and real sockets, on a database of their own.
 
+pub(crate) mod binary;
 pub(crate) mod certificate;
 pub(crate) mod database;
 pub(crate) mod frames;
