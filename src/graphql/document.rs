@@ -31,6 +31,7 @@ pub struct Prepared {
     kind: OperationType,
     name: Option<Name>,
     cost: u64,
+    tells_cost: bool,
 }
 
 /// A request that may not be executed.
@@ -89,6 +90,11 @@ impl Prepared {
     #[must_use]
     pub fn cost(&self) -> u64 {
         self.cost
+    }
+
+    /// Whether the answer is to say what it costs, as `extensions.cost`: the request has that member, and it is true.
+    pub(super) fn tells_cost(&self) -> bool {
+        self.tells_cost
     }
 
     pub(super) fn into_request(self) -> Request {
@@ -161,7 +167,9 @@ pub fn prepare(schema: &Schema, mut request: Request) -> Result<Prepared, Reject
     let extent = Extent::measure(document, &rules.types, &variables, limits.page);
     let cost = limits.judge(&extent, document, name.as_deref());
     request.variables = variables;
+    let tells_cost = request.extensions.get("cost") == Some(&true.into());
     Ok(Prepared {
+        tells_cost,
         cost: cost.map_err(Rejected::invalid)?,
         request,
         kind,

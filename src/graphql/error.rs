@@ -27,13 +27,21 @@ pub mod code {
     pub const SERVICE_UNAVAILABLE: &str = "SERVICE_UNAVAILABLE";
     /// The operation took longer than it may: what it had not done by then is not done.
     pub const OPERATION_TIMED_OUT: &str = "OPERATION_TIMED_OUT";
+    /// A document is named by its hash and is not known: the client sends it again with its text.
+    pub const PERSISTED_QUERY_NOT_FOUND: &str = "PERSISTED_QUERY_NOT_FOUND";
+    /// A document is named, and this server knows none by name.
+    pub const PERSISTED_QUERY_NOT_SUPPORTED: &str = "PERSISTED_QUERY_NOT_SUPPORTED";
+    /// A document is named that is not in the list of trusted ones.
+    pub const PERSISTED_QUERY_NOT_IN_LIST: &str = "PERSISTED_QUERY_NOT_IN_LIST";
+    /// A document is sent, and only those of the list run.
+    pub const QUERY_NOT_IN_SAFELIST: &str = "QUERY_NOT_IN_SAFELIST";
     /// One connection asks for more operations at a time than it may.
     pub const TOO_MANY_OPERATIONS: &str = "TOO_MANY_OPERATIONS";
     /// The server is at fault, and its log says why, under the answer's `requestId`.
     pub const INTERNAL_SERVER_ERROR: &str = "INTERNAL_SERVER_ERROR";
 
     /// All of them: whoever adds one adds it here, or it is counted as another.
-    pub const ALL: [&str; 11] = [
+    pub const ALL: [&str; 15] = [
         QUERY_TOO_COMPLEX,
         UNAUTHENTICATED,
         FORBIDDEN,
@@ -45,6 +53,10 @@ pub mod code {
         OPERATION_TIMED_OUT,
         TOO_MANY_OPERATIONS,
         INTERNAL_SERVER_ERROR,
+        PERSISTED_QUERY_NOT_FOUND,
+        PERSISTED_QUERY_NOT_SUPPORTED,
+        PERSISTED_QUERY_NOT_IN_LIST,
+        QUERY_NOT_IN_SAFELIST,
     ];
 }
 

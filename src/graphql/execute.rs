@@ -42,9 +42,14 @@ impl Timer for Turns {
 /// Executes a query or a mutation.
 pub async fn execute(schema: &Schema, request: Prepared, context: RequestContext) -> Response {
     let turns = context.turns();
+    let cost = request.tells_cost().then(|| request.cost());
     let request = request.into_request().data(context);
     let mut response = pin!(schema.execute(request));
-    poll_fn(|cx| turns.during(|| response.as_mut().poll(cx))).await
+    let mut response = poll_fn(|cx| turns.during(|| response.as_mut().poll(cx))).await;
+    if let Some(cost) = cost {
+        response.extensions.insert("cost".to_owned(), cost.into());
+    }
+    response
 }
 
 /// Executes a subscription.

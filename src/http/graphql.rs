@@ -2,27 +2,33 @@
 //! the client wants told as it happens is answered by a stream.
 
 use async_graphql::parser::types::OperationType;
-use async_graphql::{Request, Variables};
-use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use serde::Deserialize;
 use std::sync::Arc;
 
 use super::accept::{Transport, transport};
-use super::answer::{Answer, executed, refuse, reject, rejected};
+use super::answer::{self, Answer, Outcome, refuse, reject};
 use super::body::{self, Unread};
 use super::metrics::Via;
 use super::multipart::Multipart;
+use super::operation::Refused;
+use super::request::{Body, GraphQlRequest, RequestError};
 use super::sse::EventStream;
-use super::{HttpState, auth, operation, rates, stream, websocket};
+use super::{HttpState, auth, operation, stream, websocket};
 use crate::app::Session;
 use crate::graphql::{Prepared, RequestContext};
 
 const JSON: &str = "application/json";
 
+const ONLY_JSON: &str =
+    "Answers are `application/graphql-response+json` or `application/json`: accept one of them.";
+
 /// `POST /graphql`.
-pub(super) async fn post(State(state): State<HttpState>, headers: HeaderMap, body: Body) -> Answer {
+pub(super) async fn post(
+    State(state): State<HttpState>,
+    headers: HeaderMap,
+    body: axum::body::Body,
+) -> Answer {
     if !is_json(&headers) {
         let why = "Send the request as `Content-Type: application/json`.";
         body::pass_over(&state, &headers, body.into_data_stream());
@@ -39,32 +45,11 @@ pub(super) async fn post(State(state): State<HttpState>, headers: HeaderMap, bod
             return refuse(&headers, StatusCode::REQUEST_TIMEOUT, why);
         }
     };
-    match parse(&body) {
-        Ok(request) if request.query.trim().is_empty() => {
-            let why = "The request has no `query`.";
-            refuse(&headers, StatusCode::BAD_REQUEST, why)
-        }
-        Ok(request) => execute(&state, &headers, request, false).await,
-        Err(error) => {
-            let why = format!("The body is no GraphQL request in JSON: {error}.");
-            refuse(&headers, StatusCode::BAD_REQUEST, &why)
-        }
+    match Body::from_json(&body, state.http.batch_max) {
+        Ok(Body::One(request)) => execute(&state, &headers, request, false).await,
+        Ok(Body::Batch(requests)) => execute_batch(&state, &headers, requests).await,
+        Err(error) => refuse(&headers, error.status(), &error.to_string()),
     }
-}
-
-/// Reads a request. It must be an object: serde would take a list of the members' values too.
-fn parse(body: &[u8]) -> serde_json::Result<Request> {
-    let object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body)?;
-    serde_json::from_value(object.into())
-}
-
-/// The parameters of a GET.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct GetParameters {
-    query: String,
-    operation_name: Option<String>,
-    variables: Option<String>,
 }
 
 /// `GET /graphql`: the upgrade to a WebSocket, or a query.
@@ -77,45 +62,43 @@ pub(super) async fn get_or_upgrade(
     }
     let (parts, _) = request.into_parts();
     let headers = parts.headers;
-    let Ok(Query(parameters)) = Query::<GetParameters>::try_from_uri(&parts.uri) else {
-        let why = "Give the parameter `query`, or POST the request.";
-        return refuse(&headers, StatusCode::BAD_REQUEST, why);
-    };
-    match parameters.into_request() {
+    match GraphQlRequest::from_url(parts.uri.query().unwrap_or_default()) {
         Ok(request) => execute(&state, &headers, request, true).await,
-        Err(why) => refuse(&headers, StatusCode::BAD_REQUEST, why),
+        Err(error) => refuse(&headers, error.status(), &error.to_string()),
     }
 }
 
-impl GetParameters {
-    fn into_request(self) -> Result<Request, &'static str> {
-        let mut request = Request::new(self.query);
-        request.operation_name = self.operation_name.filter(|name| !name.is_empty());
-        if let Some(text) = self.variables.filter(|text| !text.is_empty()) {
-            let json = serde_json::from_str::<serde_json::Value>(&text);
-            let json = json.or(Err("The parameter `variables` is no JSON."))?;
-            request.variables = Variables::from_json(json);
-        }
-        Ok(request)
+/// Finds a request's document, and judges whether it may be executed. A document that came with its hash is
+/// persisted where somebody known sent it.
+fn prepare(
+    state: &HttpState,
+    session: Option<&Session>,
+    request: GraphQlRequest,
+) -> Result<Prepared, Outcome> {
+    if let Some(session) = session {
+        let admitted = state.app.rates.user(&session.actor);
+        admitted.map_err(|limited| Outcome::error(limited.into()))?;
     }
+    let known = session.is_some();
+    operation::prepare(state, request, known).map_err(|refused| match refused {
+        Refused::Document(error) => Outcome::without_document(error),
+        Refused::Rejected(rejected) => Outcome::rejected(rejected),
+    })
 }
 
 async fn execute(
     state: &HttpState,
     headers: &HeaderMap,
-    request: Request,
+    request: GraphQlRequest,
     only_queries: bool,
 ) -> Answer {
     let session = match auth::session_of(&state.app, headers).await {
         Ok(session) => session,
         Err(error) => return reject(headers, error),
     };
-    if let Err(refusal) = rates::admit(state, headers, session.as_ref()) {
-        return *refusal;
-    }
-    let request = match operation::prepare(state, request) {
+    let request = match prepare(state, session.as_ref(), request) {
         Ok(request) => request,
-        Err(refused) => return rejected(headers, refused),
+        Err(refused) => return refused.answer(headers),
     };
     if only_queries && request.kind() == OperationType::Mutation {
         let why = "A mutation needs a POST.";
@@ -129,7 +112,10 @@ async fn execute(
         Some(Transport::Json) => {
             let known = session.is_some();
             let begun = state.metrics.begin(Via::Http, known, Some(&request));
-            let answer = execute_once(state, headers, session, request);
+            let answer = async {
+                let outcome = execute_once(state, session, request).await;
+                outcome.answer(headers)
+            };
             begun.answered(answer).await
         }
         Some(transport) => tell(state, headers, session, request, transport),
@@ -138,23 +124,53 @@ async fn execute(
                        that accepts `text/event-stream` or `multipart/mixed;subscriptionSpec=1.0`.";
             refuse(headers, StatusCode::NOT_ACCEPTABLE, why)
         }
-        None => {
-            let why = "Answers are `application/graphql-response+json` or `application/json`: accept one of them.";
-            refuse(headers, StatusCode::NOT_ACCEPTABLE, why)
-        }
+        None => refuse(headers, StatusCode::NOT_ACCEPTABLE, ONLY_JSON),
     }
 }
 
-async fn execute_once(
+/// Executes the operations of a list one behind the other, each as if it came alone.
+async fn execute_batch(
     state: &HttpState,
     headers: &HeaderMap,
-    session: Option<Session>,
-    request: Prepared,
+    requests: Vec<Result<GraphQlRequest, RequestError>>,
 ) -> Answer {
+    let session = match auth::session_of(&state.app, headers).await {
+        Ok(session) => session,
+        Err(error) => return reject(headers, error),
+    };
+    if transport(headers, false) != Some(Transport::Json) {
+        return refuse(headers, StatusCode::NOT_ACCEPTABLE, ONLY_JSON);
+    }
+    let mut outcomes = Vec::with_capacity(requests.len());
+    for request in requests {
+        let prepared = match request {
+            Ok(request) => prepare(state, session.as_ref(), request),
+            Err(error) => Err(Outcome::refused(error.status(), error.to_string())),
+        };
+        let prepared = prepared.and_then(|request| match request.kind() {
+            OperationType::Subscription => {
+                let why = "A subscription is not for a list: send it alone.";
+                Err(Outcome::refused(StatusCode::UNPROCESSABLE_ENTITY, why))
+            }
+            OperationType::Query | OperationType::Mutation => Ok(request),
+        });
+        let metrics = &state.metrics;
+        let begun = metrics.begin(Via::Http, session.is_some(), prepared.as_ref().ok());
+        let outcome = match prepared {
+            Ok(request) => execute_once(state, session.clone(), request).await,
+            Err(refused) => refused,
+        };
+        begun.came_to(outcome.code());
+        outcomes.push(outcome);
+    }
+    answer::batch(headers, outcomes)
+}
+
+async fn execute_once(state: &HttpState, session: Option<Session>, request: Prepared) -> Outcome {
     let actor = session.map(|session| session.actor);
     let context = RequestContext::new(Arc::clone(&state.app), actor);
     let done = operation::execute(state, request, context, None).await;
-    executed(headers, done.unwrap_or_else(|fault| *fault))
+    Outcome::of(done.unwrap_or_else(|fault| *fault))
 }
 
 /// Answers with a stream, where the user may have one more.

@@ -11,6 +11,7 @@ mod channel;
 mod compression;
 mod connection;
 mod connections;
+mod documents;
 mod exchange;
 #[cfg(test)]
 mod fuzz;
@@ -27,10 +28,6 @@ mod options;
 mod origins;
 mod patient;
 mod rates;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the endpoint takes it up with the next change")
-)]
 mod request;
 mod sse;
 mod stalls;
@@ -49,6 +46,7 @@ use tokio_util::task::TaskTracker;
 
 pub use address::{AddressRange, AddressRangeError, TrustedProxies};
 pub use connections::Connections;
+pub use documents::{Documents, TrustedDocuments, TrustedDocumentsError};
 pub use listen::{listen, serve};
 pub use metrics::{Metrics, serve_metrics};
 pub use options::{HttpOptions, SocketOptions};

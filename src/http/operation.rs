@@ -15,6 +15,8 @@ use tokio::time::timeout;
 use tracing::{Instrument as _, Span};
 
 use super::HttpState;
+use super::documents::DocumentError;
+use super::request::GraphQlRequest;
 use crate::app::{Actor, Error};
 use crate::graphql::{self, Answer, Fault, Prepared, Rejected, RequestContext, refusal_response};
 
@@ -30,8 +32,44 @@ pub(super) struct Operation {
 /// mutations does not end their work, so their operations alone would not bound it.
 pub(super) type Place = OwnedSemaphorePermit;
 
+/// Why a request is not executed.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// Its document cannot be had, or may not run.
+    Document(DocumentError),
+    /// It may not be executed.
+    Rejected(Rejected),
+}
+
+impl Refused {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Document(error) => error.response(),
+            Self::Rejected(rejected) => *rejected.response,
+        }
+    }
+}
+
+/// Finds a request's document, and judges whether it may be executed. A document that came with its hash is
+/// persisted where it may, and where its sender is `known`.
+pub(super) fn prepare(
+    state: &HttpState,
+    request: GraphQlRequest,
+    known: bool,
+) -> Result<Prepared, Refused> {
+    let documents = &state.http.documents;
+    let resolved = documents.resolve(request).map_err(Refused::Document)?;
+    let new = resolved.remember.filter(|_| known);
+    let new = new.map(|hash| (hash, resolved.request.query.clone()));
+    let prepared = judge(state, resolved.request).map_err(Refused::Rejected)?;
+    if let Some((hash, text)) = new {
+        documents.remember(hash, &text);
+    }
+    Ok(prepared)
+}
+
 /// Judges a request. A panic over it is the server's fault, and no end of anything else.
-pub(super) fn prepare(state: &HttpState, request: Request) -> Result<Prepared, Rejected> {
+fn judge(state: &HttpState, request: Request) -> Result<Prepared, Rejected> {
     let prepare = || graphql::prepare(&state.schema, request);
     catch_unwind(AssertUnwindSafe(prepare)).unwrap_or_else(|panic| {
         Err(Rejected {
@@ -46,14 +84,14 @@ pub(super) fn prepare(state: &HttpState, request: Request) -> Result<Prepared, R
 pub(super) fn start(
     state: &HttpState,
     actor: Option<Actor>,
-    request: Result<Prepared, Rejected>,
+    request: Result<Prepared, Refused>,
     resume: Option<String>,
     place: Option<Place>,
 ) -> Operation {
     let request = match request {
         Ok(request) => request,
-        Err(rejected) => {
-            let answer = Answer::of_result(*rejected.response);
+        Err(refused) => {
+            let answer = Answer::of_result(refused.into_response());
             return Operation {
                 answers: futures_util::stream::once(async move { answer }).boxed(),
                 ends: true,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::documents::Documents;
 use super::origins::Origins;
 use super::tls::Certificates;
 
@@ -70,6 +71,10 @@ pub struct HttpOptions {
     pub body_max: usize,
     /// How long a query may take, and for how long a mutation may begin to write.
     pub operation_within: Duration,
+    /// The most operations of one request; `None` where a request has one, and is no list.
+    pub batch_max: Option<usize>,
+    /// Which documents may run.
+    pub documents: Documents,
     /// The other origins whose pages may use the API from browsers.
     pub origins: Origins,
     /// Whether the `GraphiQL` page is served.
@@ -92,6 +97,8 @@ impl Default for HttpOptions {
             idle_within: Duration::from_secs(75),
             body_max: 1024 * 1024,
             operation_within: Duration::from_secs(10),
+            batch_max: None,
+            documents: Documents::default(),
             origins: Origins::default(),
             graphiql: true,
             metrics: false,

@@ -48,19 +48,6 @@ pub(super) async fn limit(
     timed(response)
 }
 
-/// Takes a token for an operation over HTTP; an error is the answer. Who is nobody has only their address.
-pub(super) fn admit(
-    state: &HttpState,
-    headers: &HeaderMap,
-    session: Option<&Session>,
-) -> Result<(), Box<Response>> {
-    let Some(session) = session else {
-        return Ok(());
-    };
-    let admitted = state.app.rates.user(&session.actor);
-    admitted.map_err(|limited| Box::new(refuse(headers, limited)))
-}
-
 fn refuse(headers: &HeaderMap, limited: RateLimited) -> Response {
     let mut response = answer::reject(headers, Error::RateLimited(limited));
     let seconds = HeaderValue::from(limited.retry_after());

@@ -127,6 +127,11 @@ impl Begun {
         answer
     }
 
+    /// The operation has ended with this.
+    pub(in crate::http) fn came_to(mut self, code: Code) {
+        self.ended = Some(code);
+    }
+
     /// Looks at what an operation says.
     pub(in crate::http) fn over(mut self, operation: Operation) -> Operation {
         let answers = operation.answers.map(move |answer| {

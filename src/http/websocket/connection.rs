@@ -8,7 +8,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use async_graphql::Request;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
@@ -25,6 +24,7 @@ use crate::graphql::{Answer, Prepared};
 use crate::http::channel::Channel;
 use crate::http::connections::Admission;
 use crate::http::metrics::{Begun, Via};
+use crate::http::request::GraphQlRequest;
 use crate::http::{HttpState, auth, operation, rates};
 
 /// How many rounds one wake-up may take before other connections get their turn.
@@ -282,7 +282,7 @@ impl Connection {
         Ok(())
     }
 
-    fn subscribe(&mut self, id: Arc<str>, request: Request) -> Result<(), End> {
+    fn subscribe(&mut self, id: Arc<str>, request: GraphQlRequest) -> Result<(), End> {
         let Phase::Known(known) = &self.phase else {
             return Err(Some(Close::Unauthorized));
         };
@@ -304,7 +304,7 @@ impl Connection {
             self.refuse(&id, begin(None), &Answer::rate_limited(limited));
         } else {
             let actor = known.session.as_ref().map(|session| session.actor.clone());
-            let request = operation::prepare(&self.state, request);
+            let request = operation::prepare(&self.state, request, known_user);
             let begun = begin(request.as_ref().ok());
             let operation = operation::start(&self.state, actor, request, None, place);
             self.operations.start(id, begun.over(operation));

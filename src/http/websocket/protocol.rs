@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use async_graphql::Request;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::close::Close;
+use crate::http::request::GraphQlRequest;
 
 /// The subprotocol.
 pub(super) const NAME: &str = "graphql-transport-ws";
@@ -21,7 +21,7 @@ pub(super) enum ClientMessage {
     /// Who it is.
     Init(Option<Value>),
     /// An operation to run.
-    Subscribe(Arc<str>, Box<Request>),
+    Subscribe(Arc<str>, Box<GraphQlRequest>),
     /// An operation to end.
     Complete(Arc<str>),
     /// To be answered with a pong of the same payload.
@@ -81,25 +81,40 @@ fn id(id: Option<Value>) -> Result<Arc<str>, Close> {
     }
 }
 
-fn request(payload: Option<Value>) -> Result<Request, Close> {
+fn request(payload: Option<Value>) -> Result<GraphQlRequest, Close> {
     let Some(Value::Object(mut members)) = payload else {
         return Err(Close::BadMessage("it has no payload"));
     };
-    if !matches!(members.get("query"), Some(Value::String(_))) {
+    let request = GraphQlRequest {
+        query: text(&mut members, "query")?,
+        operation_name: text(&mut members, "operationName")?.filter(|name| !name.is_empty()),
+        variables: map(&mut members, "variables")?,
+        extensions: map(&mut members, "extensions")?,
+        document_id: text(&mut members, "documentId")?.filter(|id| !id.is_empty()),
+    };
+    let named = request.document_id.is_some() || request.persisted_query().is_some();
+    if request.query.is_none() && !named {
         return Err(Close::BadMessage("its payload has no query"));
     }
-    members.retain(|_, value| !value.is_null());
-    let is = |name: &str, fits: fn(&Value) -> bool| members.get(name).is_none_or(fits);
-    let fits = is("operationName", Value::is_string)
-        && is("variables", Value::is_object)
-        && is("extensions", Value::is_object);
-    if !fits {
-        return Err(Close::BadMessage(
-            "its payload has a member of another type",
-        ));
+    Ok(request)
+}
+
+const OTHER_TYPE: Close = Close::BadMessage("its payload has a member of another type");
+
+fn text(members: &mut Map<String, Value>, name: &str) -> Result<Option<String>, Close> {
+    match members.remove(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(OTHER_TYPE),
     }
-    let request = serde_json::from_value(Map::into(members));
-    request.or(Err(Close::BadMessage("its payload is no request")))
+}
+
+fn map(members: &mut Map<String, Value>, name: &str) -> Result<Map<String, Value>, Close> {
+    match members.remove(name) {
+        None | Some(Value::Null) => Ok(Map::new()),
+        Some(Value::Object(map)) => Ok(map),
+        Some(_) => Err(OTHER_TYPE),
+    }
 }
 
 /// `connection_ack`.
