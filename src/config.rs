@@ -3,6 +3,7 @@
 //! Every flag has a variable of the same meaning, listed in `.env.example`; a flag wins over its variable.
 //! Secrets are secret types: they are shown neither in help nor in logs.
 
+mod documents;
 mod http;
 mod identity;
 mod limits;
@@ -17,6 +18,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::{ExposeSecret as _, SecretString};
 
+pub use self::documents::{DocumentArgs, DocumentArgsError, TrustedMode};
 pub use self::http::{HttpArgs, HttpArgsError};
 pub use self::identity::{ClaimArgs, ClaimsKind, IdentityArgs, IdentityError, SecretArgs};
 pub use self::limits::LimitArgs;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::http::HeaderValue;
 use clap::Args;
 
-use super::{Switch, peer_time};
+use super::{DocumentArgs, DocumentArgsError, Switch, peer_time};
 use crate::http::{CertificateError, Certificates, HttpOptions, Origins, SocketOptions};
 
 /// How HTTP is spoken.
@@ -77,6 +77,9 @@ pub struct HttpArgs {
     /// How long a connection may rest between two requests; at least 1s. Longer than a proxy in front keeps it.
     #[arg(long, env = "COLLOQUY_IDLE_TIMEOUT", default_value = "75s", value_parser = peer_time, value_name = "TIME")]
     pub idle_timeout: Duration,
+    /// Which documents may run, and how clients name them.
+    #[command(flatten)]
+    pub documents: DocumentArgs,
 }
 
 /// Why HTTP cannot be spoken as it is wanted.
@@ -94,14 +97,18 @@ pub enum HttpArgsError {
     /// The certificate cannot be served.
     #[error("the certificate cannot be served")]
     Certificate(#[source] CertificateError),
+    /// The documents cannot be had as they are wanted.
+    #[error(transparent)]
+    Documents(#[from] DocumentArgsError),
 }
 
 impl HttpArgs {
-    /// What the server offers. `development` says that it runs without a `DATABASE_URL`. Reads the certificate.
+    /// What the server offers. `development` says that it runs without a `DATABASE_URL`. Reads the
+    /// certificate and the trusted documents.
     ///
     /// # Errors
     ///
-    /// Where the settings do not go together, or the certificate cannot be served.
+    /// Where the settings do not go together, the certificate cannot be served, or the trusted documents are no good.
     pub fn options(&self, development: bool) -> Result<HttpOptions, HttpArgsError> {
         let certificates = match (&self.tls_cert, &self.tls_key) {
             (None, None) if self.hsts.is_some() => return Err(HttpArgsError::HstsWithoutTls),
@@ -127,6 +134,8 @@ impl HttpArgs {
             metrics: metrics.unwrap_or(development && !apart),
             compress_from: (self.compression == Switch::On).then_some(self.compression_min),
             hsts: self.hsts,
+            batch_max: self.documents.batch(),
+            documents: self.documents.documents(development)?,
             ..HttpOptions::default()
         })
     }
