@@ -11,7 +11,7 @@ use crate::fuzz::{mutated, text};
 const LISTED: &str = "query Listed { viewer { id } }";
 const OTHER: &str = "query Other { viewer { name } }";
 
-fn request(members: Value) -> GraphQlRequest {
+fn request(members: &Value) -> GraphQlRequest {
     let body = members.to_string();
     match crate::http::request::Body::from_json(body.as_bytes(), None) {
         Ok(crate::http::request::Body::One(request)) => request,
@@ -20,16 +20,16 @@ fn request(members: Value) -> GraphQlRequest {
 }
 
 fn sends(text: &str) -> GraphQlRequest {
-    request(json!({ "query": text }))
+    request(&json!({ "query": text }))
 }
 
 fn hashed(hash: &str, text: Option<&str>) -> GraphQlRequest {
     let persisted = json!({ "version": 1, "sha256Hash": hash });
-    request(json!({ "query": text, "extensions": { "persistedQuery": persisted } }))
+    request(&json!({ "query": text, "extensions": { "persistedQuery": persisted } }))
 }
 
 fn named(id: &str, text: Option<&str>) -> GraphQlRequest {
-    request(json!({ "documentId": id, "query": text }))
+    request(&json!({ "documentId": id, "query": text }))
 }
 
 fn resolve(documents: &Documents, request: GraphQlRequest) -> Result<String, DocumentError> {
@@ -44,7 +44,7 @@ fn codegen(entries: &[(&str, &str)]) -> Result<TrustedDocuments, Fault> {
     TrustedDocuments::parse(&Value::Object(entries.collect()).to_string())
 }
 
-fn apollo(operations: Value) -> Result<TrustedDocuments, Fault> {
+fn apollo(operations: &Value) -> Result<TrustedDocuments, Fault> {
     let file = json!({ "format": "apollo-persisted-query-manifest", "version": 1, "operations": operations });
     TrustedDocuments::parse(&file.to_string())
 }
@@ -78,7 +78,7 @@ fn a_document_is_persisted_only_when_it_is_said_to_be() {
 #[test]
 fn the_rest_of_a_request_goes_with_a_document_that_is_looked_up() {
     let members = json!({ "documentId": "d1", "operationName": "Listed", "variables": { "a": 1 } });
-    let resolved = trusting(true).resolve(request(members)).unwrap();
+    let resolved = trusting(true).resolve(request(&members)).unwrap();
     assert_eq!(resolved.request.operation_name.as_deref(), Some("Listed"));
     let variables = resolved.request.variables.into_value().into_json().unwrap();
     assert_eq!(variables, json!({ "a": 1 }));
@@ -122,7 +122,7 @@ fn the_extension_is_of_version_1() {
     ] {
         let extensions = json!({ "persistedQuery": extension });
         for documents in [Documents::default(), Documents::new(0), trusting(true)] {
-            let request = request(json!({ "query": LISTED, "extensions": extensions }));
+            let request = request(&json!({ "query": LISTED, "extensions": extensions }));
             assert_eq!(resolve(&documents, request), Err(error), "{extensions}");
             assert_eq!(error.code(), "BAD_USER_INPUT");
         }
@@ -251,7 +251,7 @@ fn both_formats_of_files_are_read() {
         codegen(&[(sha1, LISTED), ("d2", OTHER)]),
         codegen(&[(&format!("sha256:{hash}"), LISTED), ("d2", OTHER)]),
         codegen(&[(&hash, LISTED), ("same", LISTED), ("sha1:d2", OTHER)]),
-        apollo(json!([
+        apollo(&json!([
             { "id": hash, "name": "Listed", "type": "query", "body": LISTED },
             { "id": "d2", "name": "Other", "type": "query", "body": OTHER },
         ])),
@@ -289,14 +289,14 @@ fn a_bad_file_is_refused_with_what_is_wrong_in_it() {
         ),
         (codegen(&[("d1", "")]), "d1 cannot be parsed"),
         (codegen(&[(&other, LISTED)]), "is another"),
-        (apollo(json!([])), "no document"),
-        (apollo(json!({})), "no list `operations`"),
-        (apollo(json!([{ "id": "d1" }])), "d1 has no text"),
+        (apollo(&json!([])), "no document"),
+        (apollo(&json!({})), "no list `operations`"),
+        (apollo(&json!([{ "id": "d1" }])), "d1 has no text"),
         (
-            apollo(json!([{ "id": "d1", "body": LISTED }, {}])),
+            apollo(&json!([{ "id": "d1", "body": LISTED }, {}])),
             "operation 2",
         ),
-        (apollo(two), "d1 names two"),
+        (apollo(&two), "d1 names two"),
         (
             TrustedDocuments::parse(
                 "{\"format\": \"apollo-persisted-query-manifest\", \"version\": 2, \"operations\": []}",

@@ -1,8 +1,8 @@
 //! JSON, read in one pass and in bounded memory.
 //!
 //! The visitors take JSON of any shape, so that an error is always one of the JSON itself; what is of a wrong shape
-//! is judged afterwards. Values are built here and not by serde_json, for two reasons. An object may take a hundred
-//! times its bytes in memory, so their number is bounded. And serde_json reads a text within an object with a
+//! is judged afterwards. Values are built here and not by `serde_json`, for two reasons. An object may take a hundred
+//! times its bytes in memory, so their number is bounded. And `serde_json` reads a text within an object with a
 //! certain key of its own as JSON again, without the bound on depth.
 
 use std::cell::Cell;
@@ -53,7 +53,7 @@ enum Member {
 }
 
 /// Reads JSON, with at most `most` elements where it is a list. It is nested 127 deep at the most, which
-/// serde_json sees to.
+/// `serde_json` sees to.
 pub(super) fn read(text: &str, most: Option<usize>) -> serde_json::Result<Shape> {
     let left = &Cell::new(VALUES_MAX);
     let elements_max = most.unwrap_or(0);
