@@ -33,35 +33,41 @@ fn given(name: &str) -> Option<u64> {
     Some(text.parse().expect("it is a number"))
 }
 
+/// What the inputs of a test come from. A test that fails while it holds it says so.
+struct Seed(u64);
+
 /// Makes inputs, the same ones from the same seed.
 struct Dice {
     runner: TestRunner,
-    seed: u64,
     until: Instant,
     rolls: usize,
 }
 
-impl Dice {
-    /// Some for each lane, which differ from each other.
-    fn of_lanes(lanes: u64) -> Vec<Self> {
-        let seed = given("COLLOQUY_FUZZ_SEED").unwrap_or_else(|| fastrand::u64(..));
+impl Seed {
+    fn new() -> Self {
+        Self(given("COLLOQUY_FUZZ_SEED").unwrap_or_else(|| fastrand::u64(..)))
+    }
+
+    /// Dice for each lane, which differ from each other.
+    fn dice(&self, lanes: u64) -> Vec<Dice> {
         let seconds = given("COLLOQUY_FUZZ_SECONDS").unwrap_or(2);
         let until = Instant::now() + Duration::from_secs(seconds);
         let dice = |lane: u64| {
             let mut bytes = [0; 32];
-            bytes[..8].copy_from_slice(&seed.to_le_bytes());
+            bytes[..8].copy_from_slice(&self.0.to_le_bytes());
             bytes[8..16].copy_from_slice(&lane.to_le_bytes());
             let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-            Self {
+            Dice {
                 runner: TestRunner::new_with_rng(Config::default(), rng),
-                seed,
                 until,
                 rolls: 0,
             }
         };
         (0..lanes).map(dice).collect()
     }
+}
 
+impl Dice {
     /// Whether there is time for more. A slow machine has time for some in any case.
     fn go_on(&mut self) -> bool {
         self.rolls += 1;
@@ -73,13 +79,10 @@ impl Dice {
     }
 }
 
-impl Drop for Dice {
+impl Drop for Seed {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!(
-                "The inputs come again with COLLOQUY_FUZZ_SEED={}.",
-                self.seed
-            );
+            eprintln!("The inputs come again with COLLOQUY_FUZZ_SEED={}.", self.0);
         }
     }
 }

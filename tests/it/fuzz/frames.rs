@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::inputs::{bytes, mutated, padded};
-use super::{Dice, LANES, Target, is_no_fault, requests};
+use super::{Dice, LANES, Seed, Target, is_no_fault, requests};
 use crate::support::frames::{CLOSE, Frames, PING, PONG, TEXT};
 use crate::support::{User, at_once, run};
 
@@ -54,11 +54,11 @@ fn frame(last: bool, kind: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Bytes to send, and whether they are whole frames.
-fn input(dice: &mut Dice, messages: &[String]) -> (Vec<u8>, bool) {
+/// Bytes to send.
+fn input(dice: &mut Dice, messages: &[String]) -> Vec<u8> {
     let valid = || prop::sample::select(messages.to_vec());
     let kind = dice.roll(0..5_usize);
-    let sent = match kind {
+    match kind {
         0 => frame(true, TEXT, &dice.roll(mutated(valid()))),
         1 => frame(true, TEXT, dice.roll(padded(valid())).as_bytes()),
         2 => frame(
@@ -79,8 +79,7 @@ fn input(dice: &mut Dice, messages: &[String]) -> (Vec<u8>, bool) {
             dice.roll(mutated(valid))
         }
         _ => dice.roll(bytes(200)),
-    };
-    (sent, kind < 2)
+    }
 }
 
 /// What comes until an answer to a ping, the end, or silence: whether the connection is of further use.
@@ -134,7 +133,7 @@ async fn attack(mut dice: Dice, mallory: User, messages: Vec<String>) -> [usize;
             Frames::open(&mallory).await
         };
         loop {
-            let (sent, _) = input(&mut dice, &messages);
+            let sent = input(&mut dice, &messages);
             frames.raw(&sent).await;
             let goes_on = settles(&mut frames, &sent).await;
             outcomes[usize::from(!goes_on)] += 1;
@@ -149,9 +148,9 @@ async fn attack(mut dice: Dice, mallory: User, messages: Vec<String>) -> [usize;
 #[test]
 fn bytes_as_frames_are_heard_or_close() {
     run(async {
-        let mut target = Target::start().await;
+        let (seed, mut target) = (Seed::new(), Target::start().await);
         let messages = messages(&target.mallorys);
-        let lanes = Dice::of_lanes(LANES).into_iter();
+        let lanes = seed.dice(LANES).into_iter();
         let lanes = lanes.map(|dice| attack(dice, target.mallory.clone(), messages.clone()));
         let outcomes = at_once(lanes).await;
         for place in 0..2 {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::inputs::{mutated, text, texts};
-use super::{Dice, Target};
+use super::{Seed, Target};
 use crate::support::log::uuid;
 use crate::support::postgres::sql;
 use crate::support::run;
@@ -45,9 +45,9 @@ fn quoted(payload: &str) -> String {
 #[test]
 fn bytes_as_notifications_are_heard_or_passed_over() {
     run(async {
-        let mut target = Target::start().await;
+        let (seed, mut target) = (Seed::new(), Target::start().await);
         let mut conn = target.other.sql().await;
-        let mut dice = Dice::of_lanes(1).remove(0);
+        let mut dice = seed.dice(1).remove(0);
         let mut most = 0;
         while dice.go_on() {
             let payloads = (0..20).map(|_| {

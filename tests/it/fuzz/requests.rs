@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::inputs::{bytes, mutated, padded, text};
-use super::{Dice, LANES, Target, is_no_fault, requests};
+use super::{Dice, LANES, Seed, Target, is_no_fault, requests};
 use crate::support::{at_once, run};
 
 /// For how long the server may say nothing until nothing counts as its answer.
@@ -184,7 +184,7 @@ async fn attack(mut dice: Dice, target: Known) -> [[usize; 2]; 6] {
 #[test]
 fn bytes_as_requests_are_answered_or_refused() {
     run(async {
-        let mut target = Target::start().await;
+        let (seed, mut target) = (Seed::new(), Target::start().await);
         let known = Known {
             address: target.binary.address,
             token: target.mallory.token.clone().unwrap(),
@@ -193,7 +193,8 @@ fn bytes_as_requests_are_answered_or_refused() {
                 .map(ToString::to_string)
                 .collect(),
         };
-        let lanes = Dice::of_lanes(LANES)
+        let lanes = seed
+            .dice(LANES)
             .into_iter()
             .map(|dice| attack(dice, known.clone()));
         let mut answered = [[0; 2]; 6];
