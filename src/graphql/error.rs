@@ -4,6 +4,7 @@ use async_graphql::{
     Enum, ErrorExtensionValues, ErrorExtensions as _, Pos, Response, ServerError, SimpleObject,
 };
 
+use super::answer::was_refused;
 use crate::app::Error;
 use crate::model::{Refusal, RefusalCode};
 
@@ -59,6 +60,12 @@ pub mod code {
         QUERY_NOT_IN_SAFELIST,
     ];
 }
+
+/// How many errors a request hears that is refused whole. Validation finds one in each name that is wrong.
+const REFUSALS_MAX: usize = 10;
+
+/// The most characters of an error's message: the engine repeats names of the request, however long they are.
+const MESSAGE_MAX_CHARS: usize = 500;
 
 /// What kind of mistake a `UserError` is about.
 #[derive(Debug, Enum, Clone, Copy, PartialEq, Eq)]
@@ -154,8 +161,13 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// Completes a response for the client: what has no code comes from the framework, which refused the
 /// request (syntax, validation, coercion); an internal error names the request, so that it can be looked up.
+/// What is refused gets a short answer, however long the request is.
 pub fn classify(response: &mut Response, request_id: Option<&str>) {
+    if was_refused(response) {
+        response.errors.truncate(REFUSALS_MAX);
+    }
     for error in &mut response.errors {
+        shorten(&mut error.message);
         let extensions = error
             .extensions
             .get_or_insert_with(ErrorExtensionValues::default);
@@ -169,6 +181,17 @@ pub fn classify(response: &mut Response, request_id: Option<&str>) {
             }
             Some(_) => {}
         }
+    }
+}
+
+fn shorten(message: &mut String) {
+    // Bytes bound characters from above, so the usual message is never counted.
+    if message.len() <= MESSAGE_MAX_CHARS {
+        return;
+    }
+    if let Some((end, _)) = message.char_indices().nth(MESSAGE_MAX_CHARS) {
+        message.truncate(end);
+        message.push('\u{2026}');
     }
 }
 

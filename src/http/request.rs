@@ -222,6 +222,12 @@ impl GraphQlRequest {
     }
 }
 
+/// Reads a message of another protocol, whose payloads are as hostile as a body; nothing where it is no JSON. The
+/// flag says that there were too many values, so that some are missing.
+pub(super) fn read_value(text: &str) -> Option<(Value, bool)> {
+    json::read_value(text).ok()
+}
+
 fn string(name: &'static str, value: Option<Value>) -> Result<Option<String>, RequestError> {
     match value {
         None | Some(Value::Null) => Ok(None),

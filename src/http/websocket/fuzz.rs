@@ -238,7 +238,7 @@ fn reads(given: &str) {
                 }
                 ClientMessage::Subscribe(id, request) => {
                     assert_eq!(json["id"], *id);
-                    assert_eq!(json["payload"]["query"], *request.query);
+                    assert_eq!(json["payload"]["query"], json!(request.query));
                 }
                 ClientMessage::Complete(id) => assert_eq!(json["id"], *id),
                 ClientMessage::Pong => assert_eq!(json["type"], "pong"),

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::close::Close;
-use crate::http::request::GraphQlRequest;
+use crate::http::request::{GraphQlRequest, read_value};
 
 /// The subprotocol.
 pub(super) const NAME: &str = "graphql-transport-ws";
@@ -30,32 +29,28 @@ pub(super) enum ClientMessage {
     Pong,
 }
 
-/// Any message, before its members are looked at.
-#[derive(Debug, Deserialize)]
-struct Message {
-    #[serde(rename = "type")]
-    kind: String,
-    id: Option<Value>,
-    payload: Option<Value>,
-}
-
-/// Reads a message.
+/// Reads a message. As many values may be in it as in a body: a tree of them takes far more memory than its text.
 pub(super) fn parse(text: &str) -> Result<ClientMessage, Close> {
-    // serde would read a list of the members' values as well.
-    if !text.trim_start().starts_with('{') {
+    let (message, exhausted) =
+        read_value(text).ok_or(Close::BadMessage("it is no JSON, or is nested too deeply"))?;
+    let Value::Object(mut message) = message else {
         return Err(Close::BadMessage("it is no JSON object"));
+    };
+    if exhausted {
+        return Err(Close::BadMessage("there are too many values in it"));
     }
-    let message = serde_json::from_str(text);
-    let message: Message =
-        message.or(Err(Close::BadMessage("it is no JSON object with a type")))?;
-    match message.kind.as_str() {
-        "connection_init" => Ok(ClientMessage::Init(object(message.payload)?)),
-        "ping" => Ok(ClientMessage::Ping(object(message.payload)?)),
-        "pong" => object(message.payload).map(|_| ClientMessage::Pong),
-        "complete" => Ok(ClientMessage::Complete(id(message.id)?)),
+    let Some(Value::String(kind)) = message.remove("type") else {
+        return Err(Close::BadMessage("it has no type"));
+    };
+    let payload = message.remove("payload");
+    match kind.as_str() {
+        "connection_init" => Ok(ClientMessage::Init(object(payload)?)),
+        "ping" => Ok(ClientMessage::Ping(object(payload)?)),
+        "pong" => object(payload).map(|_| ClientMessage::Pong),
+        "complete" => Ok(ClientMessage::Complete(id(message.remove("id"))?)),
         "subscribe" => {
-            let request = Box::new(request(message.payload)?);
-            Ok(ClientMessage::Subscribe(id(message.id)?, request))
+            let request = Box::new(request(payload)?);
+            Ok(ClientMessage::Subscribe(id(message.remove("id"))?, request))
         }
         _ => Err(Close::BadMessage("its type is unknown")),
     }
