@@ -26,6 +26,7 @@ mod event_cursors;
 mod fuzz;
 mod grants;
 mod history;
+mod hostile;
 mod hot_path;
 mod http;
 mod http2;

@@ -68,6 +68,34 @@ impl Binary {
         }
     }
 
+    /// A line of what the kernel says of the process, in bytes.
+    #[cfg(target_os = "linux")]
+    fn kernel_says(&self, line: &str) -> u64 {
+        let pid = self.child.id().expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let value = status.lines().find_map(|said| said.strip_prefix(line));
+        let words = value.unwrap_or_default().split_whitespace();
+        let kibibytes: Vec<&str> = words.collect();
+        kibibytes[1].parse::<u64>().unwrap() * 1024
+    }
+
+    /// By how many bytes its memory grows at the most while something is done.
+    #[cfg(target_os = "linux")]
+    pub(crate) async fn growth<T>(&self, done: impl Future<Output = T>) -> (T, u64) {
+        let pid = self.child.id().expect("it runs");
+        // Forgets the peak (proc_pid_clear_refs(5)).
+        std::fs::write(format!("/proc/{pid}/clear_refs"), "5").unwrap();
+        let before = self.kernel_says("VmRSS");
+        let value = done.await;
+        (value, self.kernel_says("VmHWM").saturating_sub(before))
+    }
+
+    /// Elsewhere nobody says how much memory a process has.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) async fn growth<T>(&self, done: impl Future<Output = T>) -> (T, u64) {
+        (done.await, 0)
+    }
+
     /// Asserts that it runs, and that nothing in it has panicked or failed.
     pub(crate) fn is_sound(&mut self) {
         let ended = self.child.try_wait().unwrap();
