@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use proptest::prelude::*;
 
-use super::accept::transport;
+use super::accept::{Transport, transport};
 use super::{AddressRange, Origins, TrustedProxies};
 use crate::fuzz::{bytes, mutated, text, texts, within};
 
@@ -50,14 +50,21 @@ fn is_trusted(address: IpAddr) -> bool {
     }
 }
 
-/// An answer to a query is always one that can be given, and a stream only where the client names one.
+/// A query is answered unless its client names what there is not, and a stream is for who names one.
 fn chooses(value: &[u8]) {
     let headers = headers(&header::ACCEPT, value);
-    assert!(within(MULTIPLE, value, || transport(&headers, false)).is_some());
+    let answer = within(MULTIPLE, value, || transport(&headers, false));
     let stream = within(MULTIPLE, value, || transport(&headers, true));
     let said = text(value).to_ascii_lowercase();
     let named = said.contains("text/event-stream") || said.contains("multipart/mixed");
     assert!(stream.is_none() || named, "{said}");
+    assert!(
+        named || matches!(answer, None | Some(Transport::Json)),
+        "{said}"
+    );
+    // Whoever names no media type accepts any.
+    let names = !headers.is_empty() && said.contains(|letter| !matches!(letter, ' ' | '\t' | ','));
+    assert!(answer.is_some() || names, "{said}");
 }
 
 /// Whatever a client claims, what a trusted proxy adds behind it decides.

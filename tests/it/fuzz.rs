@@ -80,6 +80,7 @@ impl Dice {
 }
 
 impl Drop for Seed {
+    #[expect(clippy::print_stderr, reason = "it is for who reads the test's output")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("The inputs come again with COLLOQUY_FUZZ_SEED={}.", self.0);

@@ -192,7 +192,10 @@ proptest! {
         fraction in prop::sample::select(&[0.0, 0.25, 0.75][..]),
     ) {
         // A fraction is of the second that it is in.
-        let date = |seconds: i64| json!((now().timestamp() + seconds) as f64 + fraction);
+        let date = |seconds: i64| {
+            let whole = u32::try_from(now().timestamp() + seconds).unwrap();
+            json!(f64::from(whole) + fraction)
+        };
         let claims = json!({
             "userTenantId": "u", "exp": date(exp), "nbf": nbf.map(date), "iat": iat.map(date),
             "passwordExpiryTime": password.map(|seconds| (now().timestamp() + seconds) * 1000),

@@ -2,6 +2,7 @@
 
 use super::Comes::{Closed, Data};
 use super::{Attack, Comes, MIB, Target};
+use crate::support::frames::{Frames, TEXT};
 use crate::support::run;
 
 /// No JSON at all.
@@ -162,5 +163,32 @@ fn what_is_no_request_is_refused() {
     run(async {
         let mut target = Target::start(&[]).await;
         target.withstands(&attacks(), MEMORY).await;
+    });
+}
+
+/// Whatever kind of message it is.
+#[test]
+fn a_message_has_so_many_values_at_the_most() {
+    run(async {
+        let mut target = Target::start(&[]).await;
+        let values = |count| {
+            format!(
+                r#"{{"type":"ping","payload":{{"a":[{}0]}}}}"#,
+                "0,".repeat(count)
+            )
+        };
+        let mut frames = Frames::open(&target.mallory).await;
+        frames.send(true, TEXT, values(10_000).as_bytes()).await;
+        assert_eq!(frames.hear().await["type"], "pong");
+        let (code, growth) = target
+            .binary
+            .growth(async {
+                frames.send(true, TEXT, values(450_000).as_bytes()).await;
+                frames.rest().await.1
+            })
+            .await;
+        assert_eq!(code, Some(4400));
+        assert!(growth <= MEMORY, "{growth} bytes");
+        target.binary.is_sound();
     });
 }

@@ -7,6 +7,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::{BOUND, MIB, Target};
+use crate::support::socket::PATIENCE;
 use crate::support::{at_once, run};
 
 /// How many they are.
@@ -47,7 +48,7 @@ async fn drips(
     };
     tokio::select! {
         () = dripping => {}
-        heard = timeout(4 * BOUND, hearing) => heard.expect("it is not waited for"),
+        heard = timeout(PATIENCE, hearing) => heard.expect("it is not waited for"),
     }
     (String::from_utf8_lossy(&said).into_owned(), began.elapsed())
 }
@@ -79,6 +80,8 @@ fn who_drips_is_cut_off_and_keeps_nobody_waiting() {
                 "1\r\n \r\n",
                 "HTTP/1.1 408",
             ),
+            ("nothing", String::new(), "", ""),
+            ("half a preface", "PR".to_owned(), "", ""),
             ("a preface", "PRI * HTTP/2.0\r\n\r\nSM".to_owned(), "", ""),
         ] {
             let attack = async {
