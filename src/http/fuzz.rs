@@ -63,8 +63,8 @@ fn chooses(value: &[u8]) {
         "{said}"
     );
     // Whoever names no media type accepts any.
-    let names = !headers.is_empty() && said.contains(|letter| !matches!(letter, ' ' | '\t' | ','));
-    assert!(answer.is_some() || names, "{said}");
+    let picky = !headers.is_empty() && said.contains(|letter| !matches!(letter, ' ' | '\t' | ','));
+    assert!(answer.is_some() || picky, "{said}");
 }
 
 /// Whatever a client claims, what a trusted proxy adds behind it decides.
