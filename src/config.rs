@@ -279,6 +279,7 @@ impl ServeArgs {
             size: usize::from(self.pool_size),
             wait: self.pool_wait,
             queue: self.limits.queue(),
+            standing: Duration::from_secs(1),
             connect: self.connect_timeout,
             statement: self.statement_timeout,
         }

@@ -214,8 +214,8 @@ async fn serve_on(
     tasks.sockets.spawn(http::serve(listener, router, state));
     tracing::info!(%address, "serving");
     if postgres.is_some() {
-        let scheme = if secure { "https" } else { "http" };
-        let origin = format!("{scheme}://{address}");
+        let protocol = if secure { "https" } else { "http" };
+        let origin = format!("{protocol}://{address}");
         development::greet(&app, &origin, args.database.data_dir.as_deref())?;
     }
     let ended = until_ended(postgres).await;

@@ -92,6 +92,9 @@ pub struct PoolOptions {
     pub wait: Duration,
     /// How many operations may wait for a connection; the next is refused at once.
     pub queue: usize,
+    /// For how long somebody must have been waiting, one or another, before the queue counts as standing, and who
+    /// comes waits for a tenth of a second at most.
+    pub standing: Duration,
     /// How long connecting may take.
     pub connect: Duration,
     /// How long one statement may take; Postgres ends it then.
@@ -255,7 +258,7 @@ impl Database {
             .runtime(deadpool::Runtime::Tokio1)
             .build()
             .map_err(DatabaseError::Pool)?;
-        Ok(Pool::new(connections, options.queue, metrics))
+        Ok(Pool::new(connections, options, metrics))
     }
 }
 

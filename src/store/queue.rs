@@ -2,7 +2,7 @@
 //!
 //! A queue without a bound makes everybody late when more is asked than the database can do: each request waits for
 //! all before it, its client gives up and asks again, and the work is done for nobody. So two things end it. Only so
-//! many may wait. And where there has been somebody waiting for a whole [`STANDING`], the queue does not take up a
+//! many may wait. And where somebody has been waiting for a whole [`PoolOptions::standing`], the queue takes up no
 //! burst any more but only makes everybody wait: then those who come wait for [`HURRIED`] at most.
 
 use std::fmt;
@@ -15,12 +15,9 @@ use deadpool::managed::{PoolError as LendError, TimeoutType, Timeouts};
 
 use super::connection::Connection;
 use super::metrics::StoreMetrics;
-use super::pool::Manager;
+use super::pool::{Manager, PoolOptions};
 use super::{RoleName, Scope};
 use crate::model::TenantId;
-
-/// For how long somebody must have been waiting, one or another, before the queue counts as standing.
-const STANDING: Duration = Duration::from_secs(1);
 
 /// How long a request waits that comes to a standing queue.
 const HURRIED: Duration = Duration::from_millis(100);
@@ -104,13 +101,14 @@ impl fmt::Debug for Pool {
 impl Pool {
     pub(super) fn new(
         connections: deadpool::managed::Pool<Manager>,
-        most: usize,
+        options: PoolOptions,
         metrics: Arc<StoreMetrics>,
     ) -> Self {
         Self {
             connections,
             queue: Arc::new(Queue {
-                most,
+                most: options.queue,
+                standing: options.standing,
                 ..Queue::default()
             }),
             role: None,
@@ -231,7 +229,7 @@ impl Pool {
 
     /// The most connections.
     #[must_use]
-    pub fn size(&self) -> usize {
+    pub fn most(&self) -> usize {
         self.connections.status().max_size
     }
 
@@ -258,6 +256,7 @@ impl Pool {
 #[derive(Debug, Default)]
 struct Queue {
     most: usize,
+    standing: Duration,
     waiting: AtomicUsize,
     /// Since when somebody has been waiting, one or another.
     since: Mutex<Option<Instant>>,
@@ -288,7 +287,7 @@ impl Queue {
         let begun = *since.get_or_insert(now);
         Ok(Place {
             queue: self,
-            hurries: now.saturating_duration_since(begun) >= STANDING,
+            hurries: now.saturating_duration_since(begun) >= self.standing,
         })
     }
 }
@@ -307,9 +306,12 @@ impl Drop for Place<'_> {
 mod tests {
     use super::*;
 
+    const STANDING: Duration = Duration::from_secs(1);
+
     fn queue(most: usize) -> Queue {
         Queue {
             most,
+            standing: STANDING,
             ..Queue::default()
         }
     }

@@ -12,14 +12,17 @@ use tokio::time::sleep;
 use crate::support::server::Setup;
 use crate::support::{Server, User, postgres, run};
 
-/// How long the database takes for each message.
-const SERVICE: Duration = Duration::from_millis(100);
+/// How long the database takes for each message: so long that what a busy machine adds is little beside it.
+const SERVICE: Duration = Duration::from_millis(200);
 
 /// How many connections there are.
 const POOL: u32 = 2;
 
 /// The chats, each with a lock of its own, so that nothing but the pool is waited for.
 const CHATS: usize = 24;
+
+/// After which time a queue stands.
+const STANDING: Duration = Duration::from_secs(1);
 
 /// How long a request waits that comes to a queue which stands (see the store's queue).
 const HURRIED: Duration = Duration::from_millis(100);
@@ -45,6 +48,7 @@ impl World {
             pool: PoolOptions {
                 size: POOL as usize,
                 queue,
+                standing: STANDING,
                 ..usual.pool
             },
             ..usual

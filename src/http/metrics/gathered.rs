@@ -145,7 +145,7 @@ impl Gathered {
         page.gauge(
             "colloquy_pool_size",
             "The most connections to the database.",
-            pool.size(),
+            pool.most(),
         )?;
         page.gauge(
             "colloquy_pool_waiting",

@@ -20,6 +20,7 @@ fn hub() -> Arc<Hub> {
         size: 1,
         wait: second,
         queue: 1,
+        standing: second,
         connect: second,
         statement: second,
     };

@@ -55,6 +55,8 @@ impl Default for Setup {
                 size: 8,
                 wait: Duration::from_secs(20),
                 queue: 1024,
+                // What a test asks at once may take a busy machine for seconds, and is no overload.
+                standing: Duration::from_secs(20),
                 connect: Duration::from_secs(5),
                 statement: Duration::from_secs(20),
             },
