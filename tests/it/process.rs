@@ -17,7 +17,7 @@ use crate::support::pgbouncer::PgBouncer;
 use crate::support::user::request;
 use crate::support::{Server, postgres, run};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The binary, with none of our variables set.
 fn colloquy(arguments: &[&str]) -> Command {
@@ -40,7 +40,7 @@ async fn output(mut command: Command) -> Output {
 }
 
 /// A command that does not start, and the one sentence it says.
-async fn refused(command: Command) -> String {
+pub(crate) async fn refused(command: Command) -> String {
     let output = output(command).await;
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success(), "{text}");
@@ -316,7 +316,7 @@ fn commands_print_what_they_promise() {
 }
 
 /// The binary on a database.
-fn on(url: &str, arguments: &[&str]) -> Command {
+pub(crate) fn on(url: &str, arguments: &[&str]) -> Command {
     let mut command = colloquy(arguments);
     command.env("DATABASE_URL", url).env(
         "COLLOQUY_JWT_SECRET",
