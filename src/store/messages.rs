@@ -104,7 +104,7 @@ impl QueryFragment<Pg> for Send<'_> {
         out.push_sql(
             " RETURNING id, tenant_id, last_seq, last_activity_at), mark AS (\
              UPDATE participants AS p SET read_seq = greatest(p.read_seq, chat.last_seq) FROM chat \
-             WHERE p.chat_id = $2 AND p.user_id = ",
+             WHERE p.chat_id = $2 AND p.tenant_id = $3 AND p.user_id = ",
         );
         out.push_bind_param::<Text, _>(message.sender)?; // $5
         out.push_sql(

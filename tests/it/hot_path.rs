@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use colloquy::realtime::RealtimeOptions;
-use colloquy::store::{Connection, Database, PoolOptions};
+use colloquy::store::{Connection, Database, PoolOptions, RoleName};
 use serde_json::{Value, json};
 
 use crate::support::log::from_now;
@@ -16,7 +16,7 @@ use crate::support::socket::Events;
 use crate::support::{Server, User, postgres, run};
 
 /// A server behind a counting proxy, with one connection in its pool, whose engine keeps silent.
-async fn quiet(database: &Database) -> (Server, Arc<Counts>) {
+pub(crate) async fn quiet(database: &Database, role: Option<RoleName>) -> (Server, Arc<Counts>) {
     let (proxied, counts) = counted(database, postgres::socket_dir()).await;
     let hour = Duration::from_secs(3600);
     let usual = Setup::default();
@@ -32,6 +32,7 @@ async fn quiet(database: &Database) -> (Server, Arc<Counts>) {
             size: 1,
             ..usual.pool
         },
+        row_security_role: role.or_else(|| usual.row_security_role.clone()),
         ..usual
     };
     (Server::with(proxied, setup).await, counts)
@@ -48,7 +49,7 @@ async fn pages(user: &User, chat: &str) -> Value {
 #[test]
 fn a_send_is_two_round_trips_and_nothing_is_parsed_again() {
     run(async {
-        let (server, counts) = quiet(&postgres::database().await).await;
+        let (server, counts) = quiet(&postgres::database().await, None).await;
         let (alice, bob) = (server.user("alice"), server.user("bob"));
         let chat = alice.direct(&bob).await;
         for user in [&alice, &bob] {
@@ -74,7 +75,7 @@ fn a_send_is_two_round_trips_and_nothing_is_parsed_again() {
 #[test]
 fn an_idempotent_send_and_an_answer_cost_little_more() {
     run(async {
-        let (server, counts) = quiet(&postgres::database().await).await;
+        let (server, counts) = quiet(&postgres::database().await, None).await;
         let alice = server.user("alice");
         let chat = alice.group("chat", &[]).await;
         let first = alice.sends(&chat, "first").await;
@@ -137,7 +138,7 @@ fn nothing_hot_is_parsed_twice_on_a_connection() {
 #[test]
 fn who_is_new_costs_a_statement_that_is_not_parsed_again() {
     run(async {
-        let (server, counts) = quiet(&postgres::database().await).await;
+        let (server, counts) = quiet(&postgres::database().await, None).await;
         let ask = async |name: String| {
             let user = server.user(&name);
             user.ask("{ viewer { id } }", json!({})).await;
@@ -160,7 +161,7 @@ fn many_who_missed_the_same_cost_few_statements() {
     const QUERY: &str = "subscription ($chat: ID!, $after: String) { chatEvents(chatId: $chat, after: $after) \
         { ... on MessageSent { message { body sender { displayName } } } } }";
     run(async {
-        let (server, counts) = quiet(&postgres::database().await).await;
+        let (server, counts) = quiet(&postgres::database().await, None).await;
         let (alice, bob) = (server.user("alice"), server.user("bob"));
         let chat = alice.group("chat", &[&bob]).await;
         let after = bob.event_cursor(&chat).await;
@@ -357,8 +358,8 @@ fn long(chat: &str) -> String {
     )
 }
 
-/// The plan of a statement, as it is for any parameters.
-async fn plan(conn: &mut Connection, text: &Text) -> String {
+/// The plan of a statement in a format of EXPLAIN, as it is for any parameters.
+pub(crate) async fn plan(conn: &mut Connection, text: &Text, format: &str) -> String {
     let types = text
         .parameters
         .iter()
@@ -377,7 +378,7 @@ async fn plan(conn: &mut Connection, text: &Text) -> String {
     } else {
         format!("({nulls})")
     };
-    let explain = format!("EXPLAIN (COSTS OFF, FORMAT TEXT) EXECUTE planned{nulls}");
+    let explain = format!("EXPLAIN (COSTS OFF, FORMAT {format}) EXECUTE planned{nulls}");
     let plan = explained(conn, &explain).await;
     postgres::sql(conn, "DEALLOCATE planned").await;
     plan
@@ -418,7 +419,7 @@ fn what_is_read_often_is_read_by_index() {
     run(async {
         let database = postgres::database().await;
         let mut conn = database.connect().await.unwrap();
-        let (server, counts) = quiet(&database).await;
+        let (server, counts) = quiet(&database, None).await;
         let (alice, bob) = (server.user("alice"), server.user("bob"));
         let chat = alice.group("long", &[&bob]).await;
         postgres::sql(&mut conn, CROWD).await;
@@ -457,7 +458,7 @@ fn what_is_read_often_is_read_by_index() {
             if !plannable || tiny || !planned.insert(text.sql.clone()) {
                 continue;
             }
-            let plan = plan(&mut conn, text).await;
+            let plan = plan(&mut conn, text, "TEXT").await;
             println!("{}\n{plan}\n", text.sql);
             // There are as many rows of servers as there are servers.
             let scans = |line: &str| line.contains("Seq Scan") && !line.contains("on servers");

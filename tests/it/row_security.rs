@@ -1,5 +1,7 @@
 //! Row level security as a second wall: what a role that works for one tenant sees, and who may be that role.
 
+mod statements;
+
 use std::time::{Duration, Instant};
 
 use colloquy::model::TenantId;
@@ -20,9 +22,9 @@ use crate::support::{Server, at_once, postgres, run};
 const UNGUARDED: &str = "
     SELECT c.relname::text AS line FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND a.attname = 'tenant_id'
-        AND NOT (c.relrowsecurity AND (SELECT array_agg(format('%s %s %s %s', cmd, permissive, roles, qual))
+        AND NOT (c.relrowsecurity AND (SELECT array_agg(format('%s %s %s %s %s', cmd, permissive, roles, qual, with_check))
             FROM pg_policies WHERE tablename = c.relname)
-            = ARRAY['ALL PERMISSIVE {public} (tenant_id = current_setting(''colloquy.tenant''::text, true))'])
+            = ARRAY['ALL PERMISSIVE {public} (tenant_id = current_setting(''colloquy.tenant''::text, true)) '])
     ORDER BY line";
 
 /// A database with the policies as they are shipped, whatever the mode of the run.
@@ -68,11 +70,12 @@ fn every_table_with_a_tenant_is_guarded_and_a_new_one_is_noticed() {
         let mut conn = shipped().await.connect().await.unwrap();
         assert_eq!(lines(&mut conn, UNGUARDED).await, [""; 0]);
         let new = "CREATE TABLE notes (tenant_id text NOT NULL); ALTER TABLE users DISABLE ROW LEVEL SECURITY; \
-             CREATE POLICY more ON chats USING (true)";
+             CREATE POLICY more ON chats USING (true); \
+             ALTER POLICY messages_of_tenant ON messages WITH CHECK (true)";
         conn.batch_execute(new).await.unwrap();
         assert_eq!(
             lines(&mut conn, UNGUARDED).await,
-            ["chats", "notes", "users"]
+            ["chats", "messages", "notes", "users"]
         );
     });
 }
@@ -169,6 +172,26 @@ fn a_raw_statement_reaches_no_other_tenant() {
             ),
             (
                 "UPDATE users SET tenant_id = 't1'",
+                "row-level security policy",
+            ),
+            (
+                "INSERT INTO chats (id, tenant_id, kind, title, created_at, last_seq, last_activity_at) \
+                 VALUES (gen_random_uuid(), 't1', 1, 'x', now(), 0, now())",
+                "row-level security policy",
+            ),
+            (
+                "INSERT INTO participants (chat_id, user_id, tenant_id, role, joined_at, joined_seq, read_seq) \
+                 VALUES (gen_random_uuid(), 'alice', 't1', 0, now(), 1, 0)",
+                "row-level security policy",
+            ),
+            (
+                "INSERT INTO messages (chat_id, seq, id, tenant_id, sender_id, body, created_at) \
+                 VALUES (gen_random_uuid(), 1, gen_random_uuid(), 't1', 'alice', 'x', now())",
+                "row-level security policy",
+            ),
+            (
+                "INSERT INTO chat_events (chat_id, seq, tenant_id, kind, occurred_at, data) \
+                 VALUES (gen_random_uuid(), 1, 't1', 4, now(), '{}')",
                 "row-level security policy",
             ),
             ("SELECT id AS line FROM audit_entries", "permission denied"),

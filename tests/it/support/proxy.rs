@@ -1,6 +1,6 @@
 //! A proxy in front of Postgres that counts what goes by: statements parsed, executed, and round trips.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,10 +21,14 @@ pub(crate) struct Counts {
     sync: AtomicUsize,
     /// What was parsed or sent as a simple query, in order.
     texts: Mutex<Vec<Text>>,
-    /// The SQL of each prepared statement, by connection and name.
-    prepared: Mutex<HashMap<(usize, Vec<u8>), String>>,
+    /// Each prepared statement, by connection and name.
+    prepared: Mutex<HashMap<(usize, Vec<u8>), Text>>,
     /// The SQL of what was executed, simple queries included, in order.
     runs: Mutex<Vec<String>>,
+    /// The connections that see the rows of one tenant at the moment.
+    confined: Mutex<HashSet<usize>>,
+    /// What was executed on such connections, each statement once.
+    of_tenants: Mutex<HashSet<Text>>,
     connections: AtomicUsize,
 }
 
@@ -72,11 +76,25 @@ impl Counts {
         runs.iter().filter(|sql| sql.contains(part)).count()
     }
 
+    /// The prepared statements that were executed for one tenant, each once.
+    pub(crate) fn of_tenants(&self) -> HashSet<Text> {
+        self.of_tenants.lock().unwrap().clone()
+    }
+
     /// Takes note of what prepared statement a Bind names behind its portal.
     fn note_run(&self, connection: usize, body: &[u8]) {
         let name = body.split(|byte| *byte == 0).nth(1).unwrap().to_vec();
-        if let Some(sql) = self.prepared.lock().unwrap().get(&(connection, name)) {
-            self.runs.lock().unwrap().push(sql.clone());
+        let prepared = self.prepared.lock().unwrap();
+        let Some(text) = prepared.get(&(connection, name)) else {
+            return;
+        };
+        self.runs.lock().unwrap().push(text.sql.clone());
+        if self.confined.lock().unwrap().contains(&connection) {
+            let text = Text {
+                connection: 0,
+                ..text.clone()
+            };
+            self.of_tenants.lock().unwrap().insert(text);
         }
     }
 
@@ -84,6 +102,12 @@ impl Counts {
         let starts = |with: &str| kind == Some(b'Q') && body.starts_with(with.as_bytes());
         if starts("SET ROLE") || starts("RESET ROLE") || starts("SET colloquy.tenant") {
             // A change of what a session sees goes along with a statement.
+            let mut confined = self.confined.lock().unwrap();
+            if starts("RESET ROLE") {
+                confined.remove(&connection);
+            } else {
+                confined.insert(connection);
+            }
             return;
         }
         let counter = match kind {
@@ -111,7 +135,7 @@ impl Counts {
         if kind == Some(b'P') {
             let name = body.split(|byte| *byte == 0).next().unwrap().to_vec();
             let mut prepared = self.prepared.lock().unwrap();
-            prepared.insert((connection, name), text.sql.clone());
+            prepared.insert((connection, name), text.clone());
         } else {
             self.runs.lock().unwrap().push(text.sql.clone());
         }

@@ -1,0 +1,183 @@
+//! Each statement that is executed for a user names the tenant of each table that it reads.
+//!
+//! A statement that finds its rows by a chat whose access was looked at before comes upon no other tenant's row, so
+//! the mode of the suite does not notice what it has forgotten. Its plan does: Postgres shows the conditions on each
+//! table.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::hot_path::{plan, quiet};
+use crate::support::proxy::Text;
+use crate::support::rows::lines;
+use crate::support::{Server, User, postgres, run};
+
+const TABLES: &str =
+    "SELECT c.relname::text AS line FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
+    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND a.attname = 'tenant_id'";
+
+/// Whatever a plan calls a condition.
+const CONDITIONS: [&str; 6] = [
+    "Index Cond",
+    "Recheck Cond",
+    "Filter",
+    "Join Filter",
+    "Hash Cond",
+    "Merge Cond",
+];
+
+fn conditions(node: &Value) -> Vec<String> {
+    let text = |name: &&str| node[*name].as_str().map(str::to_owned);
+    CONDITIONS.iter().filter_map(text).collect()
+}
+
+/// The nodes of a plan, the first with all below it.
+fn nodes<'a>(node: &'a Value, found: &mut Vec<&'a Value>) {
+    found.push(node);
+    for below in node["Plans"].as_array().into_iter().flatten() {
+        nodes(below, found);
+    }
+}
+
+/// Whether a text has a word; `.` belongs to words, so that `m.tenant_id` is another than `tenant_id`.
+fn has_word(text: &str, word: &str) -> bool {
+    let is_end = |c: char| !(c.is_alphanumeric() || c == '_' || c == '.');
+    text.split(is_end).any(|found| found == word)
+}
+
+/// The tables with a tenant that a plan reads under no condition on their tenant.
+fn forgotten(plan: &Value, tables: &BTreeSet<String>) -> Vec<String> {
+    let mut all = Vec::new();
+    nodes(plan, &mut all);
+    let everywhere: Vec<String> = all.iter().flat_map(|node| conditions(node)).collect();
+    let mut forgotten = Vec::new();
+    for node in all {
+        let Some(table) = node["Relation Name"].as_str() else {
+            continue;
+        };
+        if node["Node Type"] == "ModifyTable" || !tables.contains(table) {
+            continue;
+        }
+        let named = format!("{}.tenant_id", node["Alias"].as_str().unwrap());
+        let here = conditions(node);
+        let is_named = here.iter().any(|text| has_word(text, "tenant_id"))
+            || everywhere.iter().any(|text| has_word(text, &named));
+        if !is_named {
+            forgotten.push(table.to_owned());
+        }
+    }
+    forgotten
+}
+
+/// Does whatever a user can do.
+async fn does_everything(server: &Server) {
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|id| server.user(id));
+    carol.ask("{ viewer { id displayName } }", json!({})).await;
+    let direct = alice.direct(&bob).await;
+    alice.direct(&bob).await;
+    let chat = alice.group("Team", &[&bob]).await;
+    let first = alice.sends(&chat, "first").await;
+    reads(&alice, &chat, &first).await;
+    for _ in 0..2 {
+        let input =
+            json!({ "chatId": chat, "body": "b", "replyToId": first, "idempotencyKey": "k" });
+        alice.does("sendMessage", "message { id }", input).await;
+    }
+    let message = json!({ "messageId": first });
+    let edit = json!({ "messageId": first, "body": "edited" });
+    alice.does("editMessage", "message { body }", edit).await;
+    alice.does("deleteMessage", "", message.clone()).await;
+    alice.does("restoreMessage", "", message).await;
+    let mark = json!({ "chatId": chat, "messageId": first });
+    bob.does("markChatRead", "", mark.clone()).await;
+    bob.does("markChatDelivered", "", json!({ "marks": [mark] }))
+        .await;
+    let typing = json!({ "chatId": chat, "typing": true });
+    bob.does("setTyping", "", typing).await;
+    bob.does("setPresenceVisibility", "", json!({ "visible": false }))
+        .await;
+    let of_chat = json!({ "chatId": chat });
+    for (mutation, more) in [
+        ("renameChat", json!({ "title": "Tea" })),
+        ("changeChatHistory", json!({ "history": "SINCE_JOINING" })),
+        ("addParticipants", json!({ "userIds": ["carol", "dave"] })),
+        (
+            "changeParticipantRole",
+            json!({ "userId": "carol", "role": "ADMIN" }),
+        ),
+        ("removeParticipant", json!({ "userId": "dave" })),
+    ] {
+        let mut input = more;
+        input["chatId"] = json!(chat);
+        alice.does(mutation, "", input).await;
+    }
+    let start = carol.start_cursor(&chat).await;
+    let mut events = carol.follows(&chat, Some(&start)).await;
+    alice.sends(&chat, "since").await;
+    events
+        .until(|event| event["message"]["body"] == "since")
+        .await;
+    let mut updates = bob.follows_chats().await;
+    alice.sends(&direct, "direct").await;
+    updates.next().await;
+    reads(&carol, &chat, &first).await;
+    bob.does("leaveChat", "", of_chat.clone()).await;
+    alice.does("deleteChat", "", of_chat.clone()).await;
+    alice.does("restoreChat", "", of_chat).await;
+}
+
+async fn reads(user: &User, chat: &str, message: &str) {
+    let participants = "participants(first: 1) { pageInfo { endCursor } nodes { id user { displayName } presence { status } \
+        lastReadMessage { body } lastDeliveredMessage { body } } }";
+    let query = format!(
+        "query ($chat: ID!, $message: ID!, $ids: [ID!]!) {{ viewer {{ id }} user(id: \"bob\") {{ displayName }} \
+         node(id: $message) {{ id ... on Message {{ body sender {{ id }} replyTo {{ body }} }} }} nodes(ids: $ids) {{ id }} \
+         chats(filter: {{ includeDeleted: true }}) {{ pageInfo {{ endCursor }} nodes {{ id title unreadCount lastMessage {{ body }} }} }} \
+         groups: chats(first: 1, filter: {{ kind: GROUP }}) {{ nodes {{ id }} }} \
+         chat(id: $chat) {{ unreadCount lastMessage {{ body }} {participants} \
+         viewerParticipant {{ id lastReadMessage {{ body }} }} newest: messages(last: 2) {{ nodes {{ id replyTo {{ body }} }} \
+         pageInfo {{ hasPreviousPage }} }} oldest: messages(first: 2) {{ pageInfo {{ endCursor }} nodes {{ sender {{ id }} }} }} }} }}"
+    );
+    let variables = json!({ "chat": chat, "message": message, "ids": [chat, message] });
+    let found = user.post(&query, variables).await.json();
+    assert_eq!(found.get("errors"), None, "{found}");
+    let cursor = |pointer: &str| found["data"].pointer(pointer).cloned().unwrap();
+    let more = json!({
+        "chat": chat,
+        "chats": cursor("/chats/pageInfo/endCursor"),
+        "people": cursor("/chat/participants/pageInfo/endCursor"),
+        "ids": cursor("/chat/participants/nodes/0/id"),
+        "messages": cursor("/chat/oldest/pageInfo/endCursor"),
+    });
+    let query = "query ($chat: ID!, $chats: String, $people: String, $messages: String, $ids: ID!) { \
+        node(id: $ids) { ... on Participant { role } } chats(first: 1, after: $chats, filter: { includeDeleted: true }) { nodes { id } } chat(id: $chat) { \
+        participants(first: 1, after: $people) { nodes { id } } messages(first: 1, after: $messages) { nodes { id } } \
+        older: messages(last: 1, before: $messages) { nodes { id } } } }";
+    user.ask(query, more).await;
+}
+
+#[test]
+fn each_names_the_tenant_of_each_table_that_it_reads() {
+    run(async {
+        let database = super::shipped().await;
+        let (server, counts) = quiet(&database, Some(super::tenant_role())).await;
+        does_everything(&server).await;
+        let mut conn = database.connect().await.unwrap();
+        let tables = lines(&mut conn, TABLES).await.into_iter().collect();
+        postgres::sql(&mut conn, "SET plan_cache_mode = force_generic_plan").await;
+        let mut texts: Vec<Text> = counts.of_tenants().into_iter().collect();
+        texts.sort_by(|one, other| one.sql.cmp(&other.sql));
+        let mut bad = Vec::new();
+        for text in &texts {
+            let plan: Value = serde_json::from_str(&plan(&mut conn, text, "JSON").await).unwrap();
+            let forgotten = forgotten(&plan[0]["Plan"], &tables);
+            if !forgotten.is_empty() {
+                bad.push(format!("{forgotten:?} in {}", text.sql));
+            }
+        }
+        println!("{} statements", texts.len());
+        assert!(bad.is_empty(), "{}", bad.join("\n\n"));
+        assert!(texts.len() >= 40, "only {} statements", texts.len());
+    });
+}
