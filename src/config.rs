@@ -333,10 +333,11 @@ mod tests {
         }
     }
 
-    /// Every variable is explained in `.env.example`, and nothing else is.
+    /// Every variable is explained in `.env.example`, and nothing else is; and it has a row in the README, with its flag.
     #[test]
     fn the_example_environment_lists_every_variable() {
         let text = include_str!("../.env.example");
+        let readme = include_str!("../README.md");
         let listed = |name: &str| {
             text.lines()
                 .any(|line| line.starts_with(&format!("# {name}=")))
@@ -349,6 +350,8 @@ mod tests {
             };
             let name = name.to_str().unwrap().to_owned();
             assert!(listed(&name), "{name} is not in .env.example");
+            let row = format!("| `--{}` | `{name}` | ", argument.get_long().unwrap_or(""));
+            assert!(readme.contains(&row), "{row} is not in README.md");
             names.push(name);
         }
         let variables = text
