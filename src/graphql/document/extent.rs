@@ -133,6 +133,13 @@ impl Extent {
     }
 }
 
+fn as_number(value: &ConstValue) -> Option<usize> {
+    let ConstValue::Number(number) = value else {
+        return None;
+    };
+    number.as_u64()?.try_into().ok()
+}
+
 struct Scale<'a> {
     document: &'a ExecutableDocument,
     types: &'a Types,
@@ -228,16 +235,19 @@ impl<'a> Scale<'a> {
 
     /// The number that an argument is, or the length of the list.
     fn size(&self, field: &Field, argument: &str) -> Option<usize> {
-        let value = match &field.get_argument(argument)?.node {
-            Value::Variable(name) => self.variables.get(name)?.clone(),
-            Value::List(items) => return Some(items.len()),
-            literal => literal.clone().into_const()?,
-        };
-        match value {
-            ConstValue::Number(number) => number.as_u64()?.try_into().ok(),
-            ConstValue::List(items) => Some(items.len()),
-            _ => None,
+        let value = &field.get_argument(argument)?.node;
+        if let Value::Variable(name) = value {
+            let value = self.variables.get(name)?;
+            return match (as_number(value), value) {
+                (None, ConstValue::List(items)) => Some(items.len()),
+                (number, _) => number,
+            };
         }
+        // The elements of a list may be variables.
+        if let Value::List(items) = value {
+            return Some(items.len());
+        }
+        as_number(&value.clone().into_const()?)
     }
 
     fn fragment(&mut self, name: &Name, nesting: usize) -> Size {

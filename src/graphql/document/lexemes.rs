@@ -57,19 +57,34 @@ fn skip(bytes: &[u8], within: impl Fn(u8) -> bool) -> &[u8] {
 
 /// What stands behind a string.
 fn string(bytes: &[u8]) -> &[u8] {
-    let block = bytes.strip_prefix(br#"""""#);
-    let mut rest = block.unwrap_or_else(|| bytes.get(1..).unwrap_or_default());
-    loop {
-        rest = match (rest, block.is_some()) {
-            ([], _) => return rest,
-            ([b'\\', b'"', b'"', b'"', behind @ ..], true) => behind,
-            ([b'"', b'"', b'"', behind @ ..], true) => return behind,
-            ([b'\\', _, behind @ ..], false) => behind,
-            // A line's end ends it as well, which the parser will say.
-            ([b'"' | b'\n' | b'\r', behind @ ..], false) => return behind,
-            ([_, behind @ ..], _) => behind,
+    match bytes.strip_prefix(br#"""""#) {
+        Some(text) => block(text, br#"\""""#, br#"""""#),
+        None => line(bytes.get(1..).unwrap_or_default()),
+    }
+}
+
+/// What stands behind a block string, of which the quotes that begin it are read.
+fn block<'a>(mut rest: &'a [u8], escaped: &[u8], end: &[u8]) -> &'a [u8] {
+    while !rest.is_empty() {
+        if let Some(behind) = rest.strip_prefix(end) {
+            return behind;
+        }
+        let step = rest.strip_prefix(escaped);
+        rest = step.unwrap_or_else(|| rest.get(1..).unwrap_or_default());
+    }
+    rest
+}
+
+/// What stands behind a string of one line. The line's end ends it as well, which the parser will say.
+fn line(mut rest: &[u8]) -> &[u8] {
+    while let [first, behind @ ..] = rest {
+        rest = match first {
+            b'"' | b'\n' | b'\r' => return behind,
+            b'\\' => behind.get(1..).unwrap_or_default(),
+            _ => behind,
         };
     }
+    rest
 }
 
 #[cfg(test)]

@@ -116,10 +116,12 @@ fn coerce_named(
             }
         }
         Some(TypeKind::Enum(known)) => {
-            let text = match &value {
-                ConstValue::String(text) => text.as_str(),
-                ConstValue::Enum(name) => name.as_str(),
-                _ => return Err(format!("it is no value of {name}")),
+            let text = if let ConstValue::String(text) = &value {
+                text.as_str()
+            } else if let ConstValue::Enum(name) = &value {
+                name.as_str()
+            } else {
+                return Err(format!("it is no value of {name}"));
             };
             let mut values = known.values.iter();
             if values.any(|known| known.node.value.node == text) {

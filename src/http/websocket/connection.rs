@@ -291,21 +291,22 @@ impl Connection {
         }
         let metrics = Arc::clone(&self.state.metrics);
         let known_user = known.session.is_some();
-        let begin = |request: Option<&Prepared>| metrics.begin(Via::WebSocket, known_user, request);
+        let measured =
+            |request: Option<&Prepared>| metrics.begin(Via::WebSocket, known_user, request);
         let most = self.state.options.operations_max;
         let place = Arc::clone(&self.places).try_acquire_owned().ok();
         if self.operations.len() >= most || place.is_none() {
             // A close would end its neighbours too.
             metrics.refused_operation();
-            self.refuse(&id, begin(None), &Answer::too_many_operations(most));
+            self.refuse(&id, measured(None), &Answer::too_many_operations(most));
         } else if self.stopping {
-            self.refuse(&id, begin(None), &Answer::stopping());
+            self.refuse(&id, measured(None), &Answer::stopping());
         } else if let Err(limited) = self.admit(known.session.as_ref()) {
-            self.refuse(&id, begin(None), &Answer::rate_limited(limited));
+            self.refuse(&id, measured(None), &Answer::rate_limited(limited));
         } else {
             let actor = known.session.as_ref().map(|session| session.actor.clone());
             let request = operation::prepare(&self.state, request, known_user);
-            let begun = begin(request.as_ref().ok());
+            let begun = measured(request.as_ref().ok());
             let operation = operation::start(&self.state, actor, request, None, place);
             self.operations.start(id, begun.over(operation));
         }
