@@ -68,22 +68,19 @@ pub(super) async fn get_or_upgrade(
     }
 }
 
-/// Finds a request's document, and judges whether it may be executed. A document that came with its hash is
-/// persisted where somebody known sent it.
-fn prepare(
-    state: &HttpState,
-    session: Option<&Session>,
-    request: GraphQlRequest,
-) -> Result<Prepared, Outcome> {
-    if let Some(session) = session {
-        let admitted = state.app.rates.user(&session.actor);
-        admitted.map_err(|limited| Outcome::error(limited.into()))?;
+/// Takes a token from the user's rate, where there is a user. Who is nobody has only their address.
+fn admit(state: &HttpState, session: Option<&Session>) -> Result<(), Outcome> {
+    let admitted = session.map_or(Ok(()), |session| state.app.rates.user(&session.actor));
+    admitted.map_err(|limited| Outcome::error(limited.into()))
+}
+
+impl From<Refused> for Outcome {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Document(error) => Self::without_document(error),
+            Refused::Rejected(rejected) => Self::rejected(rejected),
+        }
     }
-    let known = session.is_some();
-    operation::prepare(state, request, known).map_err(|refused| match refused {
-        Refused::Document(error) => Outcome::without_document(error),
-        Refused::Rejected(rejected) => Outcome::rejected(rejected),
-    })
 }
 
 async fn execute(
@@ -96,9 +93,18 @@ async fn execute(
         Ok(session) => session,
         Err(error) => return reject(headers, error),
     };
-    let request = match prepare(state, session.as_ref(), request) {
+    if let Err(refused) = admit(state, session.as_ref()) {
+        return refused.answer(headers);
+    }
+    let request = match operation::prepare(state, request, session.is_some()) {
         Ok(request) => request,
-        Err(refused) => return refused.answer(headers),
+        Err(refused) => {
+            // A browser's `EventSource` cannot read the body of a refusal: a stream tells it.
+            return match transport(headers, false) {
+                Some(Transport::Json) | None => Outcome::from(refused).answer(headers),
+                Some(stream) => tell(state, headers, session, Err(refused), stream),
+            };
+        }
     };
     if only_queries && request.kind() == OperationType::Mutation {
         let why = "A mutation needs a POST.";
@@ -118,7 +124,7 @@ async fn execute(
             };
             begun.answered(answer).await
         }
-        Some(transport) => tell(state, headers, session, request, transport),
+        Some(transport) => tell(state, headers, session, Ok(request), transport),
         None if follows => {
             let why = "A subscription runs over the WebSocket of this address, or over HTTP for a client \
                        that accepts `text/event-stream` or `multipart/mixed;subscriptionSpec=1.0`.";
@@ -144,7 +150,10 @@ async fn execute_batch(
     let mut outcomes = Vec::with_capacity(requests.len());
     for request in requests {
         let prepared = match request {
-            Ok(request) => prepare(state, session.as_ref(), request),
+            Ok(request) => admit(state, session.as_ref()).and_then(|()| {
+                let known = session.is_some();
+                operation::prepare(state, request, known).map_err(Outcome::from)
+            }),
             Err(error) => Err(Outcome::refused(error.status(), error.to_string())),
         };
         let prepared = prepared.and_then(|request| match request.kind() {
@@ -178,7 +187,7 @@ fn tell(
     state: &HttpState,
     headers: &HeaderMap,
     session: Option<Session>,
-    request: Prepared,
+    request: Result<Prepared, Refused>,
     transport: Transport,
 ) -> Answer {
     let actor = session.as_ref().map(|session| &session.actor);

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connections::Admission;
 use super::metrics::Via;
-use super::operation::{self, Operation};
+use super::operation::{self, Operation, Refused};
 use super::{HttpState, sse};
 use crate::app::Session;
 use crate::graphql::{Answer, Prepared};
@@ -58,12 +58,12 @@ pub(super) fn answer<F: Format>(
     headers: &HeaderMap,
     session: Option<Session>,
     admission: Admission,
-    request: Prepared,
+    request: Result<Prepared, Refused>,
 ) -> Response {
     let metrics = &state.metrics;
-    let begun = metrics.begin(F::VIA, session.is_some(), Some(&request));
+    let begun = metrics.begin(F::VIA, session.is_some(), request.as_ref().ok());
     let actor = session.as_ref().map(|session| session.actor.clone());
-    let operation = operation::start(state, actor, Ok(request), sse::last_event_id(headers), None);
+    let operation = operation::start(state, actor, request, sse::last_event_id(headers), None);
     let operation = begun.over(operation);
     let left = session
         .as_ref()

@@ -245,8 +245,8 @@ fn a_subscription_keeps_only_what_it_reads() {
         tokio::time::sleep(Duration::from_millis(300)).await;
         assert_eq!(cohorts.count(), 1);
         let mut socket = Socket::open(&people[0]).await;
-        let variables = json!({ "chat": chat, "junk": "x".repeat(40_000) });
-        socket.subscribe("s", query, variables).await;
+        let long = format!("{query} # {}", "x".repeat(40_000));
+        socket.subscribe("s", &long, json!({ "chat": chat })).await;
         let message = socket.hear().await;
         assert_eq!(message["type"], "error", "{message}");
         let error = &message["payload"][0];

@@ -45,24 +45,38 @@ fn a_post_is_json() {
                 (415, json!("BAD_USER_INPUT"))
             );
         }
-        let malformed = [
-            "{",
-            "",
-            "3",
-            "\"\"",
-            r#"{"query":3}"#,
-            r#"{"query":"{ viewer { id } }","variables":3}"#,
+        let refused = [
+            ("{", 400),
+            ("", 400),
+            ("{}x", 400),
+            ("3", 422),
+            ("\"\"", 422),
+            ("[]", 422),
+            (r#"[{"query":"{ __typename }"}]"#, 422),
+            ("{}", 422),
+            (r#"{"query":3}"#, 422),
+            (r#"{"query":null}"#, 422),
+            (r#"{"qeury":"{ __typename }"}"#, 422),
+            (r#"{"query":"{ viewer { id } }","variables":3}"#, 422),
+            (r#"{"query":"{ viewer { id } }","variables":[7]}"#, 422),
+            (r#"{"query":"{ viewer { id } }","operationName":{}}"#, 422),
+            (r#"{"query":"{ viewer { id } }","extensions":"x"}"#, 422),
         ];
-        for body in malformed {
+        for (body, status) in refused {
             let answer = user
                 .http("POST", "/graphql", &[JSON], body.as_bytes())
                 .await;
             assert_eq!(
                 (answer.status, code(&answer)),
-                (400, json!("BAD_USER_INPUT")),
+                (status, json!("BAD_USER_INPUT")),
                 "{body}"
             );
+            assert_eq!(answer.json().get("data"), None, "{body}");
         }
+        let more = br#"{"query":"{ __typename }","operationName":null,"variables":null,
+            "extensions":null,"more":[1]}"#;
+        let answer = user.http("POST", "/graphql", &[JSON], more).await;
+        assert_eq!(answer.status, 200);
     });
 }
 
@@ -79,14 +93,18 @@ fn a_get_queries() {
             (answer.status, answer.json()),
             (200, json!({"data": {"viewer": null}}))
         );
-        for path in [
-            "/graphql",
-            "/graphql?query=%7Bviewer%7Bid%7D%7D&variables=x",
+        for (path, status) in [
+            ("/graphql", 422),
+            ("/graphql?query=", 422),
+            ("/graphql?query=%7Bviewer%7Bid%7D%7D&variables=x", 400),
+            ("/graphql?query=%7Bviewer%7Bid%7D%7D&variables=%5B%5D", 422),
+            ("/graphql?query=%7Bviewer%7Bid%7D%7D&extensions=7", 422),
+            ("/graphql?query=%FF", 400),
         ] {
             let answer = user.http("GET", path, &[], b"").await;
             assert_eq!(
                 (answer.status, code(&answer)),
-                (400, json!("BAD_USER_INPUT")),
+                (status, json!("BAD_USER_INPUT")),
                 "{path}"
             );
         }
@@ -116,14 +134,14 @@ fn a_subscription_is_refused() {
             .await;
         assert_eq!(
             (answer.status, code(&answer)),
-            (400, json!("BAD_USER_INPUT"))
+            (406, json!("BAD_USER_INPUT"))
         );
         let why = answer.json()["errors"][0]["message"].clone();
         assert!(why.as_str().unwrap().contains("WebSocket"), "{why}");
     });
 }
 
-/// The newer media type says 400 for a request that is refused whole; plain JSON says 200.
+/// GraphQL over HTTP, "Body": a client that knows only plain JSON gets it for success, and the same status.
 #[test]
 fn both_media_types_are_spoken() {
     run(async {
@@ -145,26 +163,24 @@ fn both_media_types_are_spoken() {
             (200, plain.clone(), true)
         );
         assert_eq!(ask(NEW, "{ __typename }").await, (200, new.clone(), true));
-        for refused in ["{", "{ nothing }", "query ($x: Int!) { __typename }"] {
-            assert_eq!(
-                ask("application/json", refused).await,
-                (200, plain.clone(), false)
-            );
-            assert_eq!(
-                ask(NEW, refused).await,
-                (400, new.clone(), false),
-                "{refused}"
-            );
+        for (refused, status) in [
+            ("{", 400),
+            ("{ nothing }", 422),
+            ("query ($x: Int!) { __typename @skip(if: $x) }", 422),
+            ("query ($x: ID!) { user(id: $x) { id } }", 422),
+            ("query A { __typename } query B { __typename }", 422),
+        ] {
+            for accept in [NEW, "application/json", "*/*", "text/html, */*;q=0.1"] {
+                let answer = ask(accept, refused).await;
+                assert_eq!(answer, (status, new.clone(), false), "{accept} {refused}");
+            }
         }
         // Executed, with an error in its place.
-        assert_eq!(
-            ask(NEW, "{ user(id: \"x\") { id } }").await,
-            (200, new, true)
-        );
-        assert_eq!(
-            ask("text/html", "{ user(id: \"x\") { id } }").await,
-            (200, plain, true)
-        );
+        let partial = "{ user(id: \"x\") { id } }";
+        assert_eq!(ask(NEW, partial).await, (294, new.clone(), true));
+        assert_eq!(ask("application/json", partial).await, (294, plain, true));
+        let answer = ask("text/html", partial).await;
+        assert_eq!(answer, (406, new, false));
     });
 }
 

@@ -252,7 +252,7 @@ fn what_is_no_request_or_of_nobody_is_refused_by_its_status() {
         assert_eq!(Streaming::post(&wrong, ACCEPT, &request).await.status, 401);
         assert_eq!(
             Streaming::post(&alice, ACCEPT, &json!([])).await.status,
-            400
+            422
         );
         let plain = [("accept", ACCEPT), ("content-type", "text/plain")];
         let answer =
