@@ -9,6 +9,8 @@ mod lexemes;
 mod limits;
 mod roots;
 mod rules;
+#[cfg(test)]
+mod tests;
 mod types;
 mod variables;
 

@@ -204,10 +204,19 @@ fn tell(
     }
 }
 
+/// Whether the content type is JSON, in the charset that JSON has (RFC 8259, section 8.1).
 fn is_json(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE);
-    let essence = content_type
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next());
-    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case(JSON))
+    let Some(content_type) = content_type.and_then(|value| value.to_str().ok()) else {
+        return false;
+    };
+    let mut parts = content_type.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default();
+    let foreign = parts
+        .filter_map(|part| part.split_once('='))
+        .any(|(name, value)| {
+            let charset = value.trim().trim_matches('"');
+            name.trim().eq_ignore_ascii_case("charset") && !charset.eq_ignore_ascii_case("utf-8")
+        });
+    essence.eq_ignore_ascii_case(JSON) && !foreign
 }

@@ -38,7 +38,12 @@ fn a_post_is_json() {
         let answer = user.http("POST", "/graphql", &charset, body).await;
         assert_eq!(answer.status, 200);
         assert_eq!(answer.json(), json!({"data": {"__typename": "Query"}}));
-        for headers in [&[("content-type", "text/plain")][..], &[]] {
+        for headers in [
+            &[("content-type", "text/plain")][..],
+            &[("content-type", "application/json; charset=iso-8859-1")],
+            &[("content-type", "application/graphql")],
+            &[],
+        ] {
             let answer = user.http("POST", "/graphql", headers, body).await;
             assert_eq!(
                 (answer.status, code(&answer)),

@@ -32,6 +32,8 @@ pub(super) struct Size {
     pub(super) depth: usize,
     pub(super) aliases: usize,
     pub(super) directives: usize,
+    /// The largest page that is asked for, as it is written.
+    pub(super) page: usize,
     /// How deep lists of introspection stand in each other.
     pub(super) introspection: usize,
     pub(super) cost: u64,
@@ -45,6 +47,7 @@ impl Size {
         depth: usize::MAX,
         aliases: usize::MAX,
         directives: usize::MAX,
+        page: usize::MAX,
         introspection: usize::MAX,
         cost: u64::MAX,
         own: usize::MAX,
@@ -57,6 +60,7 @@ impl Size {
             depth: self.depth.max(other.depth),
             aliases: self.aliases.saturating_add(other.aliases),
             directives: self.directives.saturating_add(other.directives),
+            page: self.page.max(other.page),
             introspection: self.introspection.max(other.introspection),
             cost: self.cost.saturating_add(other.cost),
             own: self.own.saturating_add(other.own),
@@ -103,6 +107,7 @@ impl Extent {
             depth: a.depth.max(b.depth),
             aliases: a.aliases.max(b.aliases),
             directives: a.directives.max(b.directives),
+            page: a.page.max(b.page),
             introspection: a.introspection.max(b.introspection),
             cost: a.cost.max(b.cost),
             own: a.own.max(b.own),
@@ -131,6 +136,11 @@ impl Extent {
         let found = operations.next();
         found.map_or((0, 0), |(_, size)| (size.own, size.cost))
     }
+}
+
+fn takes(definition: &FieldDefinition, name: &str) -> bool {
+    let mut arguments = definition.arguments.iter();
+    arguments.any(|argument| argument.node.name.node == name)
 }
 
 fn as_number(value: &ConstValue) -> Option<usize> {
@@ -197,7 +207,8 @@ impl<'a> Scale<'a> {
         let definition = ty.and_then(|ty| self.types.field(ty, name));
         let leads_to = definition.map(|definition| base(&definition.ty.node).as_str());
         let inner = self.set(&field.selection_set.node, leads_to, nesting + 1);
-        let times = definition.map_or(1, |definition| self.times(field, definition));
+        let page = definition.and_then(|definition| self.page(field, definition));
+        let times = definition.map_or(1, |definition| self.times(field, definition, page));
         let in_introspection = definition.is_none() && INTROSPECTION_LISTS.contains(&name);
         Size {
             fields: inner.fields.saturating_add(1),
@@ -205,6 +216,7 @@ impl<'a> Scale<'a> {
             aliases: inner
                 .aliases
                 .saturating_add(usize::from(field.alias.is_some())),
+            page: inner.page.max(page.unwrap_or_default()),
             introspection: inner
                 .introspection
                 .saturating_add(usize::from(in_introspection)),
@@ -214,18 +226,20 @@ impl<'a> Scale<'a> {
         }
     }
 
+    /// How many elements of a list a field asks for, where it takes that.
+    fn page(&self, field: &Field, definition: &FieldDefinition) -> Option<usize> {
+        takes(definition, "first").then(|| {
+            let mut sizes = ["first", "last"].into_iter();
+            let size = sizes.find_map(|name| self.size(field, name));
+            size.unwrap_or(PAGE_DEFAULT)
+        })
+    }
+
     /// How many elements a field can lead to: those of its page, or as many as it is given ids.
-    fn times(&self, field: &Field, definition: &FieldDefinition) -> u64 {
-        let takes = |name: &str| {
-            let mut arguments = definition.arguments.iter();
-            arguments.any(|argument| argument.node.name.node == name)
-        };
-        let count = if takes("first") {
-            let size = ["first", "last"]
-                .iter()
-                .find_map(|name| self.size(field, name));
-            size.unwrap_or(PAGE_DEFAULT).min(self.page_max)
-        } else if takes("ids") {
+    fn times(&self, field: &Field, definition: &FieldDefinition, page: Option<usize>) -> u64 {
+        let count = if let Some(page) = page {
+            page.min(self.page_max)
+        } else if takes(definition, "ids") {
             self.size(field, "ids").unwrap_or(self.page_max)
         } else {
             1

@@ -3,7 +3,7 @@
 use async_graphql::parser::types::ExecutableDocument;
 
 use super::extent::Extent;
-use super::{Rejected, lexemes, too_complex};
+use super::{Rejected, bad, lexemes, too_complex};
 use crate::model::PAGE_MAX;
 
 /// How deep the brackets of a document may stand in each other: the parser needs stack for each.
@@ -86,6 +86,11 @@ impl DocumentLimits {
             return Err(too_complex(format!(
                 "Lists of introspection stand {INTROSPECTION_MAX} deep in each other at most."
             )));
+        }
+        // What is beyond the bound that everybody has is refused where it is asked for.
+        if all.page > self.page && all.page <= PAGE_MAX {
+            let why = format!("A page has {} elements at most here.", self.page);
+            return Err(bad(why, None));
         }
         let (roots, cost) = extent.of_operation(document, name);
         if roots > self.root_fields {
