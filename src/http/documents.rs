@@ -84,7 +84,7 @@ impl Documents {
     }
 
     /// Persists a document that came with its hash. Only for who has shown who they are, and after the document has
-    /// been found valid: so nobody fills the memory with what cannot run.
+    /// been judged: so nobody fills the memory with what is none, or asks for too much.
     pub(super) fn remember(&self, hash: Checked, text: &str) {
         if let Some(persisted) = &self.persisted {
             persisted.keep(hash, text);

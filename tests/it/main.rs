@@ -38,6 +38,7 @@ mod metrics;
 mod migrations;
 mod multipart;
 mod nodes;
+mod operations;
 mod origins;
 mod outage;
 mod overload;

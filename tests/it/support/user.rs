@@ -123,7 +123,13 @@ impl User {
 
     /// Executes a request and returns the whole answer.
     pub(crate) async fn post(&self, query: &str, variables: Value) -> Answer {
-        let body = json!({ "query": query, "variables": variables }).to_string();
+        self.send(&json!({ "query": query, "variables": variables }))
+            .await
+    }
+
+    /// Sends a body as it is and returns the whole answer.
+    pub(crate) async fn send(&self, body: &Value) -> Answer {
+        let body = body.to_string();
         let token = self.token.as_ref().map(|token| format!("Bearer {token}"));
         let mut headers = vec![("content-type", "application/json")];
         if let Some(token) = &token {
