@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject};
 
 use super::connection::{Listed, MessageConnection, ParticipantConnection, page_args};
-use super::context::ContextExt as _;
+use super::context::{ContextExt as _, nullable};
 use super::error::{UserError, to_graphql};
 use super::message::Message;
 use super::participant::Participant;
@@ -187,13 +187,16 @@ impl Chat {
     }
 
     /// The newest message that the viewer sees, also when it is deleted. Null where there is none.
-    async fn last_message(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
-        if self.left {
-            return Ok(None);
-        }
-        let (id, head) = (self.row.id, self.row.last_seq);
-        let message = ctx.loaders()?.message_up_to(id, head).await?;
-        Ok(message.map(Message::from))
+    async fn last_message(&self, ctx: &Context<'_>) -> Option<Result<Message>> {
+        nullable(async {
+            if self.left {
+                return Ok(None);
+            }
+            let (id, head) = (self.row.id, self.row.last_seq);
+            let message = ctx.loaders()?.message_up_to(id, head).await?;
+            Ok(message.map(Message::from))
+        })
+        .await
     }
 
     /// Who is in the chat, in the order in which they joined. Without `first` and `last` it is
@@ -374,13 +377,16 @@ impl ChatMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "With whom to open a direct chat.")] input: OpenDirectChatInput,
-    ) -> Result<Option<OpenDirectChatPayload>> {
-        let (app, actor) = ctx.fresh(Operation::OpenDirectChat)?;
-        let open = async {
-            let other = user_id(&input.user_id, "userId")?;
-            app.chat_open_direct(actor, other).await
-        };
-        OpenDirectChatPayload::new(ctx, open.await).await
+    ) -> Option<Result<OpenDirectChatPayload>> {
+        nullable(async {
+            let (app, actor) = ctx.fresh(Operation::OpenDirectChat)?;
+            let open = async {
+                let other = user_id(&input.user_id, "userId")?;
+                app.chat_open_direct(actor, other).await
+            };
+            OpenDirectChatPayload::new(ctx, open.await).await
+        })
+        .await
     }
 
     /// Makes a group with the viewer as its owner and the others as members.
@@ -388,15 +394,18 @@ impl ChatMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "What group to make, and with whom.")] input: CreateGroupChatInput,
-    ) -> Result<Option<CreateGroupChatPayload>> {
-        let (app, actor) = ctx.fresh(Operation::CreateGroupChat)?;
-        let create = async {
-            let title = Title::new(&input.title).map_err(|refusal| refusal.at("title"))?;
-            let others = user_ids(&input.participant_ids, "participantIds")?;
-            let history = input.history.unwrap_or(ChatHistory::Whole).into();
-            app.chat_create_group(actor, &title, history, others).await
-        };
-        CreateGroupChatPayload::new(ctx, create.await).await
+    ) -> Option<Result<CreateGroupChatPayload>> {
+        nullable(async {
+            let (app, actor) = ctx.fresh(Operation::CreateGroupChat)?;
+            let create = async {
+                let title = Title::new(&input.title).map_err(|refusal| refusal.at("title"))?;
+                let others = user_ids(&input.participant_ids, "participantIds")?;
+                let history = input.history.unwrap_or(ChatHistory::Whole).into();
+                app.chat_create_group(actor, &title, history, others).await
+            };
+            CreateGroupChatPayload::new(ctx, create.await).await
+        })
+        .await
     }
 
     /// Gives a group another title: for its owners and admins.
@@ -404,14 +413,17 @@ impl ChatMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "What title to give to which group.")] input: RenameChatInput,
-    ) -> Result<Option<RenameChatPayload>> {
-        let (app, actor) = ctx.fresh(Operation::RenameChat)?;
-        let rename = async {
-            let title = Title::new(&input.title).map_err(|refusal| refusal.at("title"))?;
-            let id = chat_id(&input.chat_id)?;
-            app.chat_rename(actor, id, &title).await
-        };
-        RenameChatPayload::new(ctx, rename.await).await
+    ) -> Option<Result<RenameChatPayload>> {
+        nullable(async {
+            let (app, actor) = ctx.fresh(Operation::RenameChat)?;
+            let rename = async {
+                let title = Title::new(&input.title).map_err(|refusal| refusal.at("title"))?;
+                let id = chat_id(&input.chat_id)?;
+                app.chat_rename(actor, id, &title).await
+            };
+            RenameChatPayload::new(ctx, rename.await).await
+        })
+        .await
     }
 
     /// Changes how much of a group its participants see, for all of them at once: for its owners. Nothing is
@@ -421,14 +433,17 @@ impl ChatMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "How much of which group its participants see.")]
         input: ChangeChatHistoryInput,
-    ) -> Result<Option<ChangeChatHistoryPayload>> {
-        let (app, actor) = ctx.fresh(Operation::ChangeChatHistory)?;
-        let change = async {
-            let id = chat_id(&input.chat_id)?;
-            app.chat_change_history(actor, id, input.history.into())
-                .await
-        };
-        ChangeChatHistoryPayload::new(ctx, change.await).await
+    ) -> Option<Result<ChangeChatHistoryPayload>> {
+        nullable(async {
+            let (app, actor) = ctx.fresh(Operation::ChangeChatHistory)?;
+            let change = async {
+                let id = chat_id(&input.chat_id)?;
+                app.chat_change_history(actor, id, input.history.into())
+                    .await
+            };
+            ChangeChatHistoryPayload::new(ctx, change.await).await
+        })
+        .await
     }
 
     /// Deletes a chat, softly: it leaves everybody's lists and refuses writes, and history stays for
@@ -437,13 +452,16 @@ impl ChatMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which chat to delete.")] input: DeleteChatInput,
-    ) -> Result<Option<DeleteChatPayload>> {
-        let (app, actor) = ctx.fresh(Operation::DeleteChat)?;
-        let delete = async {
-            let id = chat_id(&input.chat_id)?;
-            app.chat_delete(actor, id).await
-        };
-        DeleteChatPayload::new(ctx, delete.await).await
+    ) -> Option<Result<DeleteChatPayload>> {
+        nullable(async {
+            let (app, actor) = ctx.fresh(Operation::DeleteChat)?;
+            let delete = async {
+                let id = chat_id(&input.chat_id)?;
+                app.chat_delete(actor, id).await
+            };
+            DeleteChatPayload::new(ctx, delete.await).await
+        })
+        .await
     }
 
     /// Restores a deleted chat with everything it had: for a group's owners, and for either side of a
@@ -452,12 +470,15 @@ impl ChatMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which chat to restore.")] input: RestoreChatInput,
-    ) -> Result<Option<RestoreChatPayload>> {
-        let (app, actor) = ctx.fresh(Operation::RestoreChat)?;
-        let restore = async {
-            let id = chat_id(&input.chat_id)?;
-            app.chat_restore(actor, id).await
-        };
-        RestoreChatPayload::new(ctx, restore.await).await
+    ) -> Option<Result<RestoreChatPayload>> {
+        nullable(async {
+            let (app, actor) = ctx.fresh(Operation::RestoreChat)?;
+            let restore = async {
+                let id = chat_id(&input.chat_id)?;
+                app.chat_restore(actor, id).await
+            };
+            RestoreChatPayload::new(ctx, restore.await).await
+        })
+        .await
     }
 }

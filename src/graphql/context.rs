@@ -179,6 +179,15 @@ impl<'a> ContextExt<'a> for Context<'a> {
     }
 }
 
+/// What a nullable field leads to, where its resolver may fail: the field is null then, with the error in its place
+/// (GraphQL, section 6.4.4). A resolver that returned `Result<Option<T>>` would make its parent null, and at the root
+/// all that was asked beside it.
+pub(super) async fn nullable<T>(
+    resolved: impl Future<Output = Result<Option<T>>>,
+) -> Option<Result<T>> {
+    resolved.await.transpose()
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place that reads the request's data"

@@ -6,7 +6,7 @@ use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
 
 use super::chat::{Chat, chat_of};
 use super::connection::Listed;
-use super::context::ContextExt as _;
+use super::context::{ContextExt as _, nullable};
 use super::error::{UserError, to_graphql};
 use super::event::Entry;
 use super::payload::{chat_id, message_id, outcome};
@@ -97,18 +97,21 @@ impl Message {
 
     /// The message of the same chat that this one answers. Null where it answers none, and where that one
     /// stands before what the viewer sees.
-    async fn reply_to(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
-        let Some(seq) = self.row.reply_to_seq else {
-            return Ok(None);
-        };
-        let (loaders, chat) = (ctx.loaders()?, self.row.chat_id);
-        let message = loaders.message_up_to(chat, seq).await?;
-        // Nothing is also what somebody finds who was removed since the event. Others may get this answer, so
-        // it must not look as if there were none.
-        if message.is_none() && loaders.chat(chat).await?.is_none() {
-            return Err(to_graphql(Error::NotFound("The chat")));
-        }
-        Ok(message.map(Self::from))
+    async fn reply_to(&self, ctx: &Context<'_>) -> Option<Result<Message>> {
+        nullable(async {
+            let Some(seq) = self.row.reply_to_seq else {
+                return Ok(None);
+            };
+            let (loaders, chat) = (ctx.loaders()?, self.row.chat_id);
+            let message = loaders.message_up_to(chat, seq).await?;
+            // Nothing is also what somebody finds who was removed since the event. Others may get this answer, so
+            // it must not look as if there were none.
+            if message.is_none() && loaders.chat(chat).await?.is_none() {
+                return Err(to_graphql(Error::NotFound("The chat")));
+            }
+            Ok(message.map(Self::from))
+        })
+        .await
     }
 }
 
@@ -221,9 +224,12 @@ impl MessageMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "What to send, and where.")] input: SendMessageInput,
-    ) -> Result<Option<SendMessagePayload>> {
-        let (app, actor) = ctx.fresh(Operation::SendMessage)?;
-        SendMessagePayload::new(ctx, send(app, actor, input).await)
+    ) -> Option<Result<SendMessagePayload>> {
+        nullable(async {
+            let (app, actor) = ctx.fresh(Operation::SendMessage)?;
+            SendMessagePayload::new(ctx, send(app, actor, input).await)
+        })
+        .await
     }
 
     /// Changes the text of a message of the viewer's own. What it was before stays in the chat's log.
@@ -231,14 +237,17 @@ impl MessageMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which message to change, and to what.")] input: EditMessageInput,
-    ) -> Result<Option<EditMessagePayload>> {
-        let (app, actor) = ctx.fresh(Operation::EditMessage)?;
-        let edit = async {
-            let body = Body::new(input.body).map_err(|refusal| refusal.at("body"))?;
-            let id = message_id(&input.message_id, "messageId")?;
-            app.message_edit(actor, id, &body).await
-        };
-        EditMessagePayload::new(ctx, edit.await)
+    ) -> Option<Result<EditMessagePayload>> {
+        nullable(async {
+            let (app, actor) = ctx.fresh(Operation::EditMessage)?;
+            let edit = async {
+                let body = Body::new(input.body).map_err(|refusal| refusal.at("body"))?;
+                let id = message_id(&input.message_id, "messageId")?;
+                app.message_edit(actor, id, &body).await
+            };
+            EditMessagePayload::new(ctx, edit.await)
+        })
+        .await
     }
 
     /// Deletes a message: the viewer's own, or anybody's for an admin or owner of a group. It keeps its
@@ -247,13 +256,16 @@ impl MessageMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which message to delete.")] input: DeleteMessageInput,
-    ) -> Result<Option<DeleteMessagePayload>> {
-        let (app, actor) = ctx.fresh(Operation::DeleteMessage)?;
-        let delete = async {
-            let id = message_id(&input.message_id, "messageId")?;
-            app.message_delete(actor, id).await
-        };
-        DeleteMessagePayload::new(ctx, delete.await)
+    ) -> Option<Result<DeleteMessagePayload>> {
+        nullable(async {
+            let (app, actor) = ctx.fresh(Operation::DeleteMessage)?;
+            let delete = async {
+                let id = message_id(&input.message_id, "messageId")?;
+                app.message_delete(actor, id).await
+            };
+            DeleteMessagePayload::new(ctx, delete.await)
+        })
+        .await
     }
 
     /// Undoes the deletion of a message: for whoever deleted it, and for an admin or owner of a group.
@@ -261,13 +273,16 @@ impl MessageMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which message to restore.")] input: RestoreMessageInput,
-    ) -> Result<Option<RestoreMessagePayload>> {
-        let (app, actor) = ctx.fresh(Operation::RestoreMessage)?;
-        let restore = async {
-            let id = message_id(&input.message_id, "messageId")?;
-            app.message_restore(actor, id).await
-        };
-        RestoreMessagePayload::new(ctx, restore.await)
+    ) -> Option<Result<RestoreMessagePayload>> {
+        nullable(async {
+            let (app, actor) = ctx.fresh(Operation::RestoreMessage)?;
+            let restore = async {
+                let id = message_id(&input.message_id, "messageId")?;
+                app.message_restore(actor, id).await
+            };
+            RestoreMessagePayload::new(ctx, restore.await)
+        })
+        .await
     }
 
     /// Moves the viewer's read mark of a chat forward to a message, never back.
@@ -275,16 +290,19 @@ impl MessageMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Up to where a chat is read.")] input: MarkChatReadInput,
-    ) -> Result<Option<MarkChatReadPayload>> {
-        let (app, actor) = ctx.fresh(Operation::MarkChatRead)?;
-        let mark = async {
-            let chat = chat_id(&input.chat_id)?;
-            let id = message_id(&input.message_id, "messageId")?;
-            app.message_mark_read(actor, chat, id).await
-        };
-        let (state, user_errors) = outcome(mark.await)?;
-        let chat = Chat::after_write(ctx, state).await?;
-        Ok(Some(MarkChatReadPayload { chat, user_errors }))
+    ) -> Option<Result<MarkChatReadPayload>> {
+        nullable(async {
+            let (app, actor) = ctx.fresh(Operation::MarkChatRead)?;
+            let mark = async {
+                let chat = chat_id(&input.chat_id)?;
+                let id = message_id(&input.message_id, "messageId")?;
+                app.message_mark_read(actor, chat, id).await
+            };
+            let (state, user_errors) = outcome(mark.await)?;
+            let chat = Chat::after_write(ctx, state).await?;
+            Ok(Some(MarkChatReadPayload { chat, user_errors }))
+        })
+        .await
     }
 }
 

@@ -4,7 +4,7 @@ use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject
 
 use super::chat::{Chat, chat_of};
 use super::connection::Listed;
-use super::context::ContextExt as _;
+use super::context::{ContextExt as _, nullable};
 use super::error::UserError;
 use super::message::Message;
 use super::payload::{chat_id, outcome, user_id, user_ids};
@@ -70,24 +70,33 @@ impl Participant {
     }
 
     /// The newest message that this participant has read and the viewer sees. Null where there is none.
-    async fn last_read_message(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
-        let (chat, seq) = (self.0.chat_id, self.0.read_seq);
-        let message = ctx.loaders()?.message_up_to(chat, seq).await?;
-        Ok(message.map(Message::from))
+    async fn last_read_message(&self, ctx: &Context<'_>) -> Option<Result<Message>> {
+        nullable(async {
+            let (chat, seq) = (self.0.chat_id, self.0.read_seq);
+            let message = ctx.loaders()?.message_up_to(chat, seq).await?;
+            Ok(message.map(Message::from))
+        })
+        .await
     }
 
     /// The newest message that has arrived on a device of this participant. What they have read or sent has
     /// arrived. Null where there is none.
-    async fn last_delivered_message(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
-        let (chat, seq) = (self.0.chat_id, self.0.delivered());
-        let message = ctx.loaders()?.message_up_to(chat, seq).await?;
-        Ok(message.map(Message::from))
+    async fn last_delivered_message(&self, ctx: &Context<'_>) -> Option<Result<Message>> {
+        nullable(async {
+            let (chat, seq) = (self.0.chat_id, self.0.delivered());
+            let message = ctx.loaders()?.message_up_to(chat, seq).await?;
+            Ok(message.map(Message::from))
+        })
+        .await
     }
 
     /// Whether the person is connected. Null where they do not show it.
-    async fn presence(&self, ctx: &Context<'_>) -> Result<Option<Presence>> {
-        let presence = ctx.loaders()?.presence(&self.0.user_id).await?;
-        Ok(presence.map(Presence::from))
+    async fn presence(&self, ctx: &Context<'_>) -> Option<Result<Presence>> {
+        nullable(async {
+            let presence = ctx.loaders()?.presence(&self.0.user_id).await?;
+            Ok(presence.map(Presence::from))
+        })
+        .await
     }
 }
 
@@ -181,24 +190,28 @@ impl ParticipantMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Whom to add to which group.")] input: AddParticipantsInput,
-    ) -> Result<Option<AddParticipantsPayload>> {
-        let (app, actor) = ctx.fresh(Operation::AddParticipants)?;
-        let role = input.role.unwrap_or(ParticipantRole::Member).into();
-        let add = async {
-            let users = user_ids(&input.user_ids, "userIds")?;
-            let chat = chat_id(&input.chat_id)?;
-            app.participants_add(actor, chat, users, role).await
-        };
-        let (added, user_errors) = outcome(add.await)?;
-        let (state, participants) = added.unzip();
-        let chat = Chat::after_write(ctx, state).await?;
-        let participants = participants.map(|all| all.into_iter().map(Participant::from).collect());
-        let participants = ctx.shown(Operation::Participant, participants);
-        Ok(Some(AddParticipantsPayload {
-            chat,
-            participants,
-            user_errors,
-        }))
+    ) -> Option<Result<AddParticipantsPayload>> {
+        nullable(async {
+            let (app, actor) = ctx.fresh(Operation::AddParticipants)?;
+            let role = input.role.unwrap_or(ParticipantRole::Member).into();
+            let add = async {
+                let users = user_ids(&input.user_ids, "userIds")?;
+                let chat = chat_id(&input.chat_id)?;
+                app.participants_add(actor, chat, users, role).await
+            };
+            let (added, user_errors) = outcome(add.await)?;
+            let (state, participants) = added.unzip();
+            let chat = Chat::after_write(ctx, state).await?;
+            let participants =
+                participants.map(|all| all.into_iter().map(Participant::from).collect());
+            let participants = ctx.shown(Operation::Participant, participants);
+            Ok(Some(AddParticipantsPayload {
+                chat,
+                participants,
+                user_errors,
+            }))
+        })
+        .await
     }
 
     /// Removes someone from a group; oneself is leaving. Their messages stay.
@@ -206,16 +219,19 @@ impl ParticipantMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Whom to remove from which group.")] input: RemoveParticipantInput,
-    ) -> Result<Option<RemoveParticipantPayload>> {
-        let (app, actor) = ctx.fresh(Operation::RemoveParticipant)?;
-        let remove = async {
-            let user = user_id(&input.user_id, "userId")?;
-            let chat = chat_id(&input.chat_id)?;
-            app.participant_remove(actor, chat, &user).await
-        };
-        let (state, user_errors) = outcome(remove.await)?;
-        let chat = Chat::after_write(ctx, state.flatten()).await?;
-        Ok(Some(RemoveParticipantPayload { chat, user_errors }))
+    ) -> Option<Result<RemoveParticipantPayload>> {
+        nullable(async {
+            let (app, actor) = ctx.fresh(Operation::RemoveParticipant)?;
+            let remove = async {
+                let user = user_id(&input.user_id, "userId")?;
+                let chat = chat_id(&input.chat_id)?;
+                app.participant_remove(actor, chat, &user).await
+            };
+            let (state, user_errors) = outcome(remove.await)?;
+            let chat = Chat::after_write(ctx, state.flatten()).await?;
+            Ok(Some(RemoveParticipantPayload { chat, user_errors }))
+        })
+        .await
     }
 
     /// Gives a participant of a group another role. Only owners do that, and the last one stays one.
@@ -223,19 +239,22 @@ impl ParticipantMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Whose role to change, and to what.")] input: ChangeParticipantRoleInput,
-    ) -> Result<Option<ChangeParticipantRolePayload>> {
-        let (app, actor) = ctx.fresh(Operation::ChangeParticipantRole)?;
-        let role = input.role.into();
-        let change = async {
-            let user = user_id(&input.user_id, "userId")?;
-            let chat = chat_id(&input.chat_id)?;
-            app.participant_change_role(actor, chat, &user, role).await
-        };
-        let (participant, user_errors) = outcome(change.await)?;
-        Ok(Some(ChangeParticipantRolePayload {
-            participant: ctx.shown(Operation::Participant, participant.map(Participant)),
-            user_errors,
-        }))
+    ) -> Option<Result<ChangeParticipantRolePayload>> {
+        nullable(async {
+            let (app, actor) = ctx.fresh(Operation::ChangeParticipantRole)?;
+            let role = input.role.into();
+            let change = async {
+                let user = user_id(&input.user_id, "userId")?;
+                let chat = chat_id(&input.chat_id)?;
+                app.participant_change_role(actor, chat, &user, role).await
+            };
+            let (participant, user_errors) = outcome(change.await)?;
+            Ok(Some(ChangeParticipantRolePayload {
+                participant: ctx.shown(Operation::Participant, participant.map(Participant)),
+                user_errors,
+            }))
+        })
+        .await
     }
 
     /// Takes the viewer out of a group. The last owner first makes another while others remain.
@@ -243,16 +262,19 @@ impl ParticipantMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which group to leave.")] input: LeaveChatInput,
-    ) -> Result<Option<LeaveChatPayload>> {
-        let (app, actor) = ctx.fresh(Operation::LeaveChat)?;
-        let leave = async {
-            let chat = chat_id(&input.chat_id)?;
-            app.participant_leave(actor, chat).await
-        };
-        let (_, user_errors) = outcome(leave.await)?;
-        Ok(Some(LeaveChatPayload {
-            chat: None,
-            user_errors,
-        }))
+    ) -> Option<Result<LeaveChatPayload>> {
+        nullable(async {
+            let (app, actor) = ctx.fresh(Operation::LeaveChat)?;
+            let leave = async {
+                let chat = chat_id(&input.chat_id)?;
+                app.participant_leave(actor, chat).await
+            };
+            let (_, user_errors) = outcome(leave.await)?;
+            Ok(Some(LeaveChatPayload {
+                chat: None,
+                user_errors,
+            }))
+        })
+        .await
     }
 }

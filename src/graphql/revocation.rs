@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
 
-use super::context::ContextExt as _;
+use super::context::{ContextExt as _, nullable};
 use super::error::UserError;
 use super::payload::{outcome, user_id};
 use super::scalar::DateTime;
@@ -72,22 +72,25 @@ impl RevocationMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which tokens to revoke.")] input: RevokeTokensInput,
-    ) -> Result<Option<RevokeTokensPayload>> {
-        let (app, actor) = ctx.fresh(Operation::RevokeTokens)?;
-        let revoke = async {
-            let user = user_id(&input.user_id, "userId")?;
-            let revoke = RevokeTokens {
-                user,
-                token_id: input.token_id,
-                issued_before: input.issued_before.map(Into::into),
-                expires_at: input.expires_at.map(Into::into),
+    ) -> Option<Result<RevokeTokensPayload>> {
+        nullable(async {
+            let (app, actor) = ctx.fresh(Operation::RevokeTokens)?;
+            let revoke = async {
+                let user = user_id(&input.user_id, "userId")?;
+                let revoke = RevokeTokens {
+                    user,
+                    token_id: input.token_id,
+                    issued_before: input.issued_before.map(Into::into),
+                    expires_at: input.expires_at.map(Into::into),
+                };
+                app.tokens_revoke(actor, revoke).await
             };
-            app.tokens_revoke(actor, revoke).await
-        };
-        let (revocation, user_errors) = outcome(revoke.await)?;
-        Ok(Some(RevokeTokensPayload {
-            revocation: revocation.map(Revocation::from),
-            user_errors,
-        }))
+            let (revocation, user_errors) = outcome(revoke.await)?;
+            Ok(Some(RevokeTokensPayload {
+                revocation: revocation.map(Revocation::from),
+                user_errors,
+            }))
+        })
+        .await
     }
 }

@@ -10,7 +10,7 @@ use async_graphql::{
 use super::chat::{Chat, ChatKind, ChatMutation};
 use super::cohort::Cohorts;
 use super::connection::{ChatConnection, page_args};
-use super::context::ContextExt as _;
+use super::context::{ContextExt as _, nullable};
 use super::document::{DocumentLimits, Rules};
 use super::error::to_graphql;
 use super::event::EventSubscription;
@@ -48,9 +48,12 @@ pub struct Query;
 #[Object]
 impl Query {
     /// The user that the request's token stands for. Null where it carries none.
-    async fn viewer(&self, ctx: &Context<'_>) -> Result<Option<User>> {
-        let actor = ctx.viewer()?;
-        Ok(actor.map(|actor| User::new(actor.user.clone())))
+    async fn viewer(&self, ctx: &Context<'_>) -> Option<Result<User>> {
+        nullable(async {
+            let actor = ctx.viewer()?;
+            Ok(actor.map(|actor| User::new(actor.user.clone())))
+        })
+        .await
     }
 
     /// Anything by its id. An id that is none of a chat, message or participant is a user's. Null where it
@@ -59,10 +62,13 @@ impl Query {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The id.")] id: ID,
-    ) -> Result<Option<Node>> {
-        ctx.permit(Operation::ReadNode)?;
-        let found = nodes(ctx, std::slice::from_ref(&id)).await?;
-        Ok(found.into_iter().flatten().next())
+    ) -> Option<Result<Node>> {
+        nullable(async {
+            ctx.permit(Operation::ReadNode)?;
+            let found = nodes(ctx, std::slice::from_ref(&id)).await?;
+            Ok(found.into_iter().flatten().next())
+        })
+        .await
     }
 
     /// Things by their ids, each in its place. Null for each that does not exist or that the viewer may
@@ -81,12 +87,15 @@ impl Query {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The id, as the application knows it.")] id: ID,
-    ) -> Result<Option<User>> {
-        ctx.permit(Operation::ReadUser)?;
-        let Ok(id) = UserId::new(id.as_str()) else {
-            return Ok(None);
-        };
-        Ok(ctx.loaders()?.user(&id).await?.map(User::from))
+    ) -> Option<Result<User>> {
+        nullable(async {
+            ctx.permit(Operation::ReadUser)?;
+            let Ok(id) = UserId::new(id.as_str()) else {
+                return Ok(None);
+            };
+            Ok(ctx.loaders()?.user(&id).await?.map(User::from))
+        })
+        .await
     }
 
     /// A chat. Null where it does not exist or the viewer may not see it.
@@ -94,13 +103,16 @@ impl Query {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The chat's id.")] id: ID,
-    ) -> Result<Option<Chat>> {
-        ctx.permit(Operation::ReadChat)?;
-        let id: Result<ChatId, _> = id.parse();
-        let Ok(id) = id else {
-            return Ok(None);
-        };
-        Ok(ctx.loaders()?.chat(id).await?.map(Chat::from))
+    ) -> Option<Result<Chat>> {
+        nullable(async {
+            ctx.permit(Operation::ReadChat)?;
+            let id: Result<ChatId, _> = id.parse();
+            let Ok(id) = id else {
+                return Ok(None);
+            };
+            Ok(ctx.loaders()?.chat(id).await?.map(Chat::from))
+        })
+        .await
     }
 
     /// The viewer's chats, most recently active first. As chats become active they move, so one can

@@ -6,7 +6,7 @@ use async_graphql::{
 use futures_util::Stream;
 
 use super::chat::{Chat, chat_of};
-use super::context::ContextExt as _;
+use super::context::{ContextExt as _, nullable};
 use super::error::{UserError, to_graphql};
 use super::feed::{Item, Wanted, follow, followed_chat};
 use super::message::Message;
@@ -155,13 +155,13 @@ signal_type!(
     ReadMarkMoved { seq: i64 }
 
     /// The participant as they are now. Null where they have left meanwhile.
-    async fn participant(&self, ctx: &Context<'_>) -> Result<Option<Participant>> {
-        self.subject.participant(ctx).await
+    async fn participant(&self, ctx: &Context<'_>) -> Option<Result<Participant>> {
+        nullable(self.subject.participant(ctx)).await
     }
 
     /// The newest message that they have read. Null where there is none.
-    async fn message(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
-        self.subject.message(ctx, self.seq).await
+    async fn message(&self, ctx: &Context<'_>) -> Option<Result<Message>> {
+        nullable(self.subject.message(ctx, self.seq)).await
     }
 );
 signal_type!(
@@ -169,13 +169,13 @@ signal_type!(
     DeliveryMarkMoved { seq: i64 }
 
     /// The participant as they are now. Null where they have left meanwhile.
-    async fn participant(&self, ctx: &Context<'_>) -> Result<Option<Participant>> {
-        self.subject.participant(ctx).await
+    async fn participant(&self, ctx: &Context<'_>) -> Option<Result<Participant>> {
+        nullable(self.subject.participant(ctx)).await
     }
 
     /// The newest message that has arrived. Null where there is none.
-    async fn message(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
-        self.subject.message(ctx, self.seq).await
+    async fn message(&self, ctx: &Context<'_>) -> Option<Result<Message>> {
+        nullable(self.subject.message(ctx, self.seq)).await
     }
 );
 signal_type!(
@@ -310,15 +310,18 @@ impl SignalMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Whether the viewer types, and where.")] input: SetTypingInput,
-    ) -> Result<Option<SetTypingPayload>> {
-        let (app, actor) = ctx.fresh(Operation::SetTyping)?;
-        let set = async {
-            let id = chat_id(&input.chat_id)?;
-            app.chat_set_typing(actor, id, input.typing).await
-        };
-        let (state, user_errors) = outcome(set.await)?;
-        let chat = Chat::after_write(ctx, state).await?;
-        Ok(Some(SetTypingPayload { chat, user_errors }))
+    ) -> Option<Result<SetTypingPayload>> {
+        nullable(async {
+            let (app, actor) = ctx.fresh(Operation::SetTyping)?;
+            let set = async {
+                let id = chat_id(&input.chat_id)?;
+                app.chat_set_typing(actor, id, input.typing).await
+            };
+            let (state, user_errors) = outcome(set.await)?;
+            let chat = Chat::after_write(ctx, state).await?;
+            Ok(Some(SetTypingPayload { chat, user_errors }))
+        })
+        .await
     }
 
     /// Acknowledges messages that have arrived on the viewer's device, those of many chats at once: the
@@ -328,31 +331,34 @@ impl SignalMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "What has arrived on the viewer's device.")] input: MarkChatDeliveredInput,
-    ) -> Result<Option<MarkChatDeliveredPayload>> {
-        let (app, actor) = ctx.fresh(Operation::MarkChatDelivered)?;
-        let deliveries = input.marks.iter().map(|mark| app::Delivery {
-            chat_id: mark.chat_id.parse().ok(),
-            message_id: mark.message_id.parse().ok(),
-        });
-        let deliveries: Vec<app::Delivery> = deliveries.collect();
-        let marked = app.chats_mark_delivered(actor, &deliveries).await;
-        Ok(Some(match marked.map_err(to_graphql)? {
-            Ok(states) => {
-                let mut chats = Vec::with_capacity(states.len());
-                for state in states {
-                    chats.extend(Chat::after_write(ctx, Some(state)).await?);
+    ) -> Option<Result<MarkChatDeliveredPayload>> {
+        nullable(async {
+            let (app, actor) = ctx.fresh(Operation::MarkChatDelivered)?;
+            let deliveries = input.marks.iter().map(|mark| app::Delivery {
+                chat_id: mark.chat_id.parse().ok(),
+                message_id: mark.message_id.parse().ok(),
+            });
+            let deliveries: Vec<app::Delivery> = deliveries.collect();
+            let marked = app.chats_mark_delivered(actor, &deliveries).await;
+            Ok(Some(match marked.map_err(to_graphql)? {
+                Ok(states) => {
+                    let mut chats = Vec::with_capacity(states.len());
+                    for state in states {
+                        chats.extend(Chat::after_write(ctx, Some(state)).await?);
+                    }
+                    let chats: Result<Vec<Chat>> = chats.into_iter().collect();
+                    MarkChatDeliveredPayload {
+                        chats: Some(chats),
+                        user_errors: Vec::new(),
+                    }
                 }
-                let chats: Result<Vec<Chat>> = chats.into_iter().collect();
-                MarkChatDeliveredPayload {
-                    chats: Some(chats),
-                    user_errors: Vec::new(),
-                }
-            }
-            Err(refusals) => MarkChatDeliveredPayload {
-                chats: None,
-                user_errors: refusals.into_iter().map(UserError::from).collect(),
-            },
-        }))
+                Err(refusals) => MarkChatDeliveredPayload {
+                    chats: None,
+                    user_errors: refusals.into_iter().map(UserError::from).collect(),
+                },
+            }))
+        })
+        .await
     }
 
     /// Has the viewer's presence be shown to others, or to nobody.
@@ -360,14 +366,17 @@ impl SignalMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Whether to show one's presence.")] input: SetPresenceVisibilityInput,
-    ) -> Result<Option<SetPresenceVisibilityPayload>> {
-        let (app, actor) = ctx.fresh(Operation::SetPresenceVisibility)?;
-        let set = app.presence_set_visible(actor, input.visible).await;
-        let (done, user_errors) = outcome(set)?;
-        let viewer = done.map(|()| User::new(actor.user.clone()));
-        Ok(Some(SetPresenceVisibilityPayload {
-            viewer,
-            user_errors,
-        }))
+    ) -> Option<Result<SetPresenceVisibilityPayload>> {
+        nullable(async {
+            let (app, actor) = ctx.fresh(Operation::SetPresenceVisibility)?;
+            let set = app.presence_set_visible(actor, input.visible).await;
+            let (done, user_errors) = outcome(set)?;
+            let viewer = done.map(|()| User::new(actor.user.clone()));
+            Ok(Some(SetPresenceVisibilityPayload {
+                viewer,
+                user_errors,
+            }))
+        })
+        .await
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{Context, ID, Object, Result};
 
-use super::context::ContextExt as _;
+use super::context::{ContextExt as _, nullable};
 use crate::model::{self, UserId};
 
 /// A person, known by the id that the application's own identity provider gave them.
@@ -46,23 +46,32 @@ impl User {
     }
 
     /// The name of the newest token that carried one. Null until then.
-    async fn display_name(&self, ctx: &Context<'_>) -> Result<Option<String>> {
-        let row = self.row(ctx).await?;
-        Ok(row.and_then(|row| row.display_name.clone()))
+    async fn display_name(&self, ctx: &Context<'_>) -> Option<Result<String>> {
+        nullable(async {
+            let row = self.row(ctx).await?;
+            Ok(row.and_then(|row| row.display_name.clone()))
+        })
+        .await
     }
 
     /// The address of the picture of the newest token that carried one. Null until then.
-    async fn avatar_url(&self, ctx: &Context<'_>) -> Result<Option<String>> {
-        let row = self.row(ctx).await?;
-        Ok(row.and_then(|row| row.avatar_url.clone()))
+    async fn avatar_url(&self, ctx: &Context<'_>) -> Option<Result<String>> {
+        nullable(async {
+            let row = self.row(ctx).await?;
+            Ok(row.and_then(|row| row.avatar_url.clone()))
+        })
+        .await
     }
 
     /// Whether the person shows others whether they are online. Null for everyone but the viewer.
-    async fn presence_visible(&self, ctx: &Context<'_>) -> Result<Option<bool>> {
-        if ctx.actor()?.user != self.id {
-            return Ok(None);
-        }
-        let row = self.row(ctx).await?;
-        Ok(row.map(|row| row.presence_visible))
+    async fn presence_visible(&self, ctx: &Context<'_>) -> Option<Result<bool>> {
+        nullable(async {
+            if ctx.actor()?.user != self.id {
+                return Ok(None);
+            }
+            let row = self.row(ctx).await?;
+            Ok(row.map(|row| row.presence_visible))
+        })
+        .await
     }
 }

@@ -309,3 +309,20 @@ fn only_trusted_documents_run_where_that_is_required() {
         );
     });
 }
+
+/// GraphQL, section 6.4.4: a failed field that is nullable is null, and what stands beside it is not.
+#[test]
+fn what_fails_at_the_root_blanks_nothing_beside_it() {
+    run(async {
+        let server = Server::start().await;
+        let nobody = server.anonymous();
+        let answer = nobody
+            .post("{ __typename user(id: \"x\") { id } }", json!({}))
+            .await;
+        let json = answer.json();
+        assert_eq!(answer.status, 294);
+        assert_eq!(json["data"], json!({ "__typename": "Query", "user": null }));
+        assert_eq!(json["errors"][0]["path"], json!(["user"]));
+        assert_eq!(code(&json), "UNAUTHENTICATED");
+    });
+}
