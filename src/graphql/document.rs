@@ -11,6 +11,7 @@ mod roots;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod typenames;
 mod types;
 mod variables;
 
@@ -147,6 +148,10 @@ pub fn prepare(schema: &Schema, mut request: Request) -> Result<Prepared, Reject
     let limits = &rules.limits;
     limits.measure_text(&request.query)?;
     let name = request.operation_name.clone();
+    let document = request.parsed_query().map_err(|error| syntax(&error))?;
+    if let Some(document) = typenames::wrap(document) {
+        request.set_parsed_query(document);
+    }
     let document = request.parsed_query().map_err(|error| syntax(&error))?;
     let (called, operation) = operation(document, name.as_deref()).map_err(Rejected::invalid)?;
     let called = called.cloned();

@@ -14,7 +14,7 @@ use super::multipart::Multipart;
 use super::operation::Refused;
 use super::request::{Body, GraphQlRequest, RequestError};
 use super::sse::EventStream;
-use super::{HttpState, auth, operation, stream, websocket};
+use super::{HttpState, auth, cross_site, operation, stream, websocket};
 use crate::app::Session;
 use crate::graphql::{Prepared, RequestContext};
 
@@ -62,6 +62,10 @@ pub(super) async fn get_or_upgrade(
     }
     let (parts, _) = request.into_parts();
     let headers = parts.headers;
+    let secure = state.http.certificates.is_some();
+    if cross_site::may_be_forged(&headers, &state.http.origins, secure) {
+        return refuse(&headers, StatusCode::BAD_REQUEST, cross_site::WHY);
+    }
     match GraphQlRequest::from_url(parts.uri.query().unwrap_or_default()) {
         Ok(request) => execute(&state, &headers, request, true).await,
         Err(error) => refuse(&headers, error.status(), &error.to_string()),

@@ -12,6 +12,7 @@ use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetReques
 use tower_http::trace::TraceLayer;
 use tracing::Span;
 
+use super::cross_site::PREFLIGHT;
 use super::{HttpOptions, Origins};
 
 /// The header that names a request.
@@ -19,11 +20,6 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 
 /// The header by which a client of server-sent events says where to go on.
 pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-
-/// Headers by which clients of GraphQL make browsers ask first.
-const APOLLO_PREFLIGHT: HeaderName = HeaderName::from_static("apollo-require-preflight");
-const GRAPHQL_PREFLIGHT: HeaderName = HeaderName::from_static("graphql-require-preflight");
-const APOLLO_OPERATION: HeaderName = HeaderName::from_static("x-apollo-operation-name");
 
 /// How long browsers may remember the cross-origin rules.
 const CORS_MAX_AGE: Duration = Duration::from_mins(10);
@@ -57,18 +53,17 @@ fn cors(origins: &Origins) -> CorsLayer {
     } else {
         AllowOrigin::list(origins.listed())
     };
+    let read = [
+        header::AUTHORIZATION,
+        header::CONTENT_TYPE,
+        LAST_EVENT_ID,
+        REQUEST_ID,
+    ];
+    let headers: Vec<HeaderName> = read.into_iter().chain(PREFLIGHT).collect();
     CorsLayer::new()
         .allow_origin(allowed)
         .allow_methods([Method::GET, Method::POST])
-        .allow_headers([
-            header::AUTHORIZATION,
-            header::CONTENT_TYPE,
-            LAST_EVENT_ID,
-            REQUEST_ID,
-            APOLLO_PREFLIGHT,
-            GRAPHQL_PREFLIGHT,
-            APOLLO_OPERATION,
-        ])
+        .allow_headers(headers)
         .expose_headers([REQUEST_ID])
         .max_age(CORS_MAX_AGE)
 }

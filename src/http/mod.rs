@@ -11,6 +11,7 @@ mod channel;
 mod compression;
 mod connection;
 mod connections;
+mod cross_site;
 mod documents;
 mod exchange;
 #[cfg(test)]

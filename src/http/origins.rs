@@ -73,11 +73,15 @@ impl Origins {
     /// Who is no browser sends no origin. `secure` says whether the server itself speaks TLS; where it does
     /// not, a proxy in front may.
     pub(super) fn may_connect(&self, headers: &HeaderMap, secure: bool) -> bool {
-        let Some(origin) = headers.get(header::ORIGIN) else {
-            return true;
-        };
-        let listed = self.any || self.listed.iter().any(|listed| listed == origin);
-        listed || is_own(origin, headers.get(header::HOST), secure)
+        !headers.contains_key(header::ORIGIN) || self.admit(headers, secure)
+    }
+
+    /// Whether these headers name an origin whose pages may use the API.
+    pub(super) fn admit(&self, headers: &HeaderMap, secure: bool) -> bool {
+        headers.get(header::ORIGIN).is_some_and(|origin| {
+            let listed = self.any || self.listed.iter().any(|listed| listed == origin);
+            listed || is_own(origin, headers.get(header::HOST), secure)
+        })
     }
 }
 

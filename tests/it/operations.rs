@@ -326,3 +326,37 @@ fn what_fails_at_the_root_blanks_nothing_beside_it() {
         assert_eq!(code(&json), "UNAUTHENTICATED");
     });
 }
+
+/// The engine's validation passes over `__typename`: see decision 0021.
+#[test]
+fn a_typename_may_have_conditions_and_they_are_judged() {
+    run(async {
+        let server = Server::start().await;
+        let alice = server.user("alice");
+        let conditional = "query ($if: Boolean!) { __typename @include(if: $if) viewer { t: __typename @skip(if: $if) id } }";
+        for (given, data) in [
+            (
+                true,
+                json!({ "__typename": "Query", "viewer": { "id": alice.id } }),
+            ),
+            (false, json!({ "viewer": { "t": "User", "id": alice.id } })),
+        ] {
+            let answer = alice.post(conditional, json!({ "if": given })).await;
+            assert_eq!(answer.json(), json!({ "data": data }), "{given}");
+        }
+        for wrong in [
+            "{ __typename @nothing }",
+            "{ __typename @skip }",
+            "{ __typename @include(if: 3) }",
+            "{ __typename @deprecated }",
+            "{ viewer { __typename @include(if: \"yes\") } }",
+            "{ viewer { ...Of } } fragment Of on User { __typename @skip(unless: true) }",
+            "query ($if: Int!) { __typename @include(if: $if) }",
+            "{ __typename @include(if: $if) }",
+        ] {
+            let answer = alice.post(wrong, json!({ "if": 1 })).await;
+            assert_eq!(answer.status, 422, "{wrong}: {}", answer.json());
+            assert_eq!(code(&answer.json()), "BAD_USER_INPUT", "{wrong}");
+        }
+    });
+}

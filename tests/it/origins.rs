@@ -154,3 +154,49 @@ fn the_page_can_be_switched_off() {
         assert_eq!(user.http("GET", "/healthz", &[], b"").await.status, 200);
     });
 }
+
+#[test]
+fn a_get_with_cookies_shows_that_no_other_page_caused_it() {
+    run(async {
+        let server = with(vec!["https://app.example.org"]).await;
+        let user = server.anonymous();
+        let cookie = ("cookie", "session=secret");
+        let cases: [(&[(&str, &str)], u16); 14] = [
+            (&[], 200),
+            (&[("sec-fetch-site", "cross-site")], 200),
+            (&[cookie], 400),
+            (&[cookie, ("sec-fetch-site", "cross-site")], 400),
+            (&[cookie, ("sec-fetch-site", "same-site")], 400),
+            (&[cookie, ("sec-fetch-site", "same-origin")], 200),
+            (&[cookie, ("sec-fetch-site", "none")], 200),
+            (&[cookie, ("apollo-require-preflight", "")], 400),
+            (&[cookie, ("apollo-require-preflight", "1")], 200),
+            (&[cookie, ("graphql-require-preflight", "1")], 200),
+            (&[cookie, ("x-apollo-operation-name", "Home")], 200),
+            (&[cookie, ("origin", "https://evil.example.org")], 400),
+            (&[cookie, ("origin", "https://app.example.org")], 200),
+            (&[cookie, ("origin", "https://test")], 200),
+        ];
+        for (headers, status) in cases {
+            let path = "/graphql?query=%7B__typename%7D";
+            let answer = user.http("GET", path, headers, b"").await;
+            assert_eq!(
+                answer.status,
+                status,
+                "{headers:?}: {}",
+                String::from_utf8_lossy(&answer.body)
+            );
+            assert!(
+                !String::from_utf8_lossy(&answer.body).contains("secret"),
+                "{headers:?}"
+            );
+        }
+        // A POST is JSON, which no page sends to another site unasked.
+        let json = [cookie, ("content-type", "application/json")];
+        let query = br#"{"query":"{ __typename }"}"#;
+        assert_eq!(
+            user.http("POST", "/graphql", &json, query).await.status,
+            200
+        );
+    });
+}

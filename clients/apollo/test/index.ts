@@ -5,4 +5,5 @@ import "./events.js";
 import "./authentication.js";
 import "./offline.js";
 import "./transports.js";
+import "./audits.js";
 import "./restart.js";

@@ -6,8 +6,8 @@ use super::extent::Extent;
 use super::{Rejected, bad, lexemes, too_complex};
 use crate::model::PAGE_MAX;
 
-/// How deep the brackets of a document may stand in each other: the parser needs stack for each.
-const NESTING_MAX: usize = 200;
+/// How deep the brackets of a document may stand in each other: the parser needs stack for each, and takes no more.
+const NESTING_MAX: usize = 64;
 
 /// How deep lists of introspection may stand in each other: each multiplies the answer by the schema.
 const INTROSPECTION_MAX: usize = 2;

@@ -58,20 +58,5 @@ fn typename(field: &Positioned<Field>) -> Result<(), ServerError> {
     if !field.node.selection_set.node.items.is_empty() {
         return Err(bad("`__typename` has no fields.", field.pos));
     }
-    let strange = field.node.directives.iter().find(|directive| {
-        let directive = &directive.node;
-        let known = matches!(directive.name.node.as_str(), "skip" | "include");
-        let on_condition = match directive.arguments.as_slice() {
-            [(name, _)] => name.node == "if",
-            _ => false,
-        };
-        !known || !on_condition
-    });
-    match strange {
-        Some(directive) => {
-            let why = "`__typename` takes the directives @skip and @include, with their condition.";
-            Err(bad(why, directive.pos))
-        }
-        None => Ok(()),
-    }
+    Ok(())
 }

@@ -267,8 +267,6 @@ fn what_the_engine_does_not_see_is_seen() {
     for query in [
         "{ __typename(x: 1) }",
         "{ __typename { id } }",
-        "{ __typename @nothing }",
-        "{ __typename @skip }",
         "{ viewer { ...on } } fragment on on User { id }",
     ] {
         assert!(
@@ -276,6 +274,42 @@ fn what_the_engine_does_not_see_is_seen() {
             "{query}"
         );
     }
+}
+
+/// Where the engine still departs from the specification, by refusing what it might take: decision 0021 says why
+/// it stays so. Should it learn these, this test says so.
+#[test]
+fn what_the_engine_does_not_know_is_refused_and_not_misread() {
+    for query in [
+        r#"{ node(id: "\u{1F600}") { id } }"#,
+        r#"{ node(id: "\uD83D\uDE00") { id } }"#,
+    ] {
+        let (fault, code, _) = refused(SchemaOptions::default(), query).unwrap();
+        assert_eq!(
+            (fault, &*code),
+            (Fault::Syntax, "BAD_USER_INPUT"),
+            "{query}"
+        );
+    }
+}
+
+/// Whatever passes the measure of the text is not too deep for the parser.
+#[test]
+fn brackets_stand_in_each_other_up_to_a_bound() {
+    let deep = |levels: usize| {
+        let (open, close) = ("... { ".repeat(levels), " }".repeat(levels));
+        refused(
+            SchemaOptions::default(),
+            &format!("{{ {open}__typename{close} }}"),
+        )
+    };
+    assert_eq!(deep(63), None);
+    let (_, code, why) = deep(64).unwrap();
+    assert_eq!(
+        (&*code, why.contains("64 deep")),
+        ("QUERY_TOO_COMPLEX", true),
+        "{why}"
+    );
 }
 
 #[test]

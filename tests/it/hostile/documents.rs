@@ -153,7 +153,7 @@ fn depths() -> Vec<Attack> {
         document(
             "deep inline fragments",
             format!("{{ viewer {{ {} }} }}", nested(150, "... { ", " }")),
-            SYNTAX,
+            COMPLEX,
         ),
         document("100 000 open brackets", "{".repeat(100_000), COMPLEX),
         document(
@@ -169,8 +169,8 @@ fn depths() -> Vec<Attack> {
             "a value as deep as it may be",
             format!(
                 "{{ nodes(ids: {}{}) {{ id }} }}",
-                "[".repeat(190),
-                "]".repeat(190)
+                "[".repeat(60),
+                "]".repeat(60)
             ),
             INVALID,
         ),
@@ -187,8 +187,8 @@ fn depths() -> Vec<Attack> {
             "a deep default",
             format!(
                 "query ($a: [ID!]! = {}{}) {{ nodes(ids: $a) {{ id }} }}",
-                "[".repeat(150),
-                "]".repeat(150)
+                "[".repeat(60),
+                "]".repeat(60)
             ),
             INVALID,
         ),
@@ -196,8 +196,8 @@ fn depths() -> Vec<Attack> {
             "a deep object",
             format!(
                 "{{ chats(filter: {}1{}) {{ nodes {{ id }} }} }}",
-                "{a:".repeat(150),
-                "}".repeat(150)
+                "{a:".repeat(60),
+                "}".repeat(60)
             ),
             INVALID,
         ),
