@@ -192,3 +192,52 @@ fn migrations_are_complete() {
         assert!(up.contains("COMMENT ON"), "{}", folder.display());
     }
 }
+
+/// A document that promises a test by its name promises one that is there: `module::test` of these, or of `src`
+/// where it has such a module of tests; or a path.
+#[test]
+fn tests_that_documents_name_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for document in [
+        "docs/security.md",
+        "docs/decisions/0021-requests-are-judged-first.md",
+    ] {
+        let text = fs::read_to_string(root.join(document)).unwrap();
+        let (_, tables) = text.split_once("|---|---|---|").expect("a table");
+        let mut named = 0;
+        let cells = tables.lines().filter_map(|line| line.rsplit('|').nth(1));
+        for name in cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)) {
+            named += 1;
+            assert!(
+                exists(root, name),
+                "{document} names {name}, which is not there"
+            );
+        }
+        assert!(named > 15, "{document} names {named} tests");
+    }
+    assert!(!exists(root, "hostile::no_such_test"));
+    assert!(!exists(root, "no_such_module"));
+    assert!(!exists(root, "docs/no-such-file.md"));
+}
+
+fn exists(root: &Path, name: &str) -> bool {
+    if name.contains('/') || name.contains('.') {
+        return root.join(name).exists();
+    }
+    let parts: Vec<&str> = name.split("::").collect();
+    let is_module = |parts: &[&str]| {
+        let path = parts.join("/");
+        let places = [format!("tests/it/{path}.rs"), format!("src/{path}.rs")];
+        places.into_iter().find(|place| root.join(place).is_file())
+    };
+    if is_module(&parts).is_some() {
+        return true;
+    }
+    let Some((last, module)) = parts.split_last() else {
+        return false;
+    };
+    is_module(module).is_some_and(|place| {
+        let source = fs::read_to_string(root.join(place)).unwrap();
+        source.contains(&format!("fn {last}(")) || source.contains(&format!("mod {last} {{"))
+    })
+}
