@@ -20,12 +20,22 @@ impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        let buffer = Vec::with_capacity(64 * 1024);
+        let buffer = Vec::with_capacity(4 * 1024);
         Ok(Self { stream, buffer })
     }
 
     /// Sends a request and reads the answer, which must be a 200 that holds the wanted text.
     pub(crate) async fn ask(&mut self, request: &[u8], wanted: &str) -> Result<()> {
+        self.receive(request).await?;
+        // Only the end is searched: the client shall be cheap.
+        let good = self.buffer.starts_with(b"HTTP/1.1 200 ");
+        let good = good && find(self.tail(), wanted.as_bytes()).is_some();
+        ensure!(good, "answer: {}", String::from_utf8_lossy(&self.buffer));
+        Ok(())
+    }
+
+    /// Sends a request and reads the answer, whatever it is.
+    pub(crate) async fn receive(&mut self, request: &[u8]) -> Result<()> {
         self.stream.write_all(request).await?;
         self.buffer.clear();
         let head = loop {
@@ -38,13 +48,13 @@ impl Client {
         while self.buffer.len() < head + 4 + length {
             self.read().await?;
         }
-        // Only the end is searched: the client shall be cheap.
-        let end = self.buffer.len().saturating_sub(TAIL);
-        let end = self.buffer.get(end..).unwrap_or_default();
-        let good = self.buffer.starts_with(b"HTTP/1.1 200 ");
-        let good = good && find(end, wanted.as_bytes()).is_some();
-        ensure!(good, "answer: {}", String::from_utf8_lossy(&self.buffer));
         Ok(())
+    }
+
+    /// The answer's end.
+    pub(crate) fn tail(&self) -> &[u8] {
+        let end = self.buffer.len().saturating_sub(TAIL);
+        self.buffer.get(end..).unwrap_or_default()
     }
 
     async fn read(&mut self) -> Result<()> {

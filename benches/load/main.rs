@@ -1,4 +1,4 @@
-//! The load benchmark: `cargo bench --bench load`, with `-- --seconds 5 --runs 3` as the defaults.
+//! The load benchmark: `cargo bench --bench load`, with `-- --seconds 5 --runs 3 --parts operations,overload` as the defaults.
 //!
 //! It starts the release binary on a private Postgres with the durability it ships with, loads it over HTTP,
 //! and runs `pgbench` with the statements of the same operations on the same database, in turns. What counts
@@ -10,7 +10,10 @@
 )]
 
 mod client;
+#[path = "../realtime/limits.rs"]
+mod limits;
 mod measure;
+mod overload;
 mod pgbench;
 mod process;
 mod report;
@@ -21,7 +24,7 @@ mod world;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -38,6 +41,9 @@ struct Args {
     /// How often each thing is run, in turns; the medians are reported.
     #[arg(long, default_value_t = 3)]
     runs: u32,
+    /// What to run.
+    #[arg(long, value_delimiter = ',', default_value = "operations,overload")]
+    parts: Vec<Part>,
     /// Where the temporary data folder goes: a disk of the kind that is of interest.
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     place: std::path::PathBuf,
@@ -46,10 +52,19 @@ struct Args {
     bench: bool,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Sends and pages beside pgbench.
+    Operations,
+    /// More than the server can do.
+    Overload,
+}
+
 /// One thread: a client that takes little of the machine.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let args = Args::parse();
+    limits::open_files(4_000)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     // Whatever ends first, the guards in `measure` stop what they started and remove the folder.
@@ -68,29 +83,46 @@ async fn measure(args: &Args) -> Result<Value> {
     database.seed().await.context("seeding")?;
     let machine = report::machine(&database, &folder).await?;
     drop((database, server));
-    let idle = idle(&folder, args.runs).await?;
+    let mut report = json!({
+        "machine": machine,
+        "seconds": args.seconds,
+        "runs": args.runs,
+    });
+    let parts = |part| args.parts.contains(&part);
+    if parts(Part::Operations) {
+        report["idle"] = idle(&folder, args.runs).await?;
+        operations(&bench(&folder, args).await?, &mut report).await?;
+    }
+    if parts(Part::Overload) {
+        let bench = bench(&folder, args).await?;
+        report["overload"] = overload::overload(&bench, &Operation::send()).await?;
+    }
+    report["load_average"] = json!([load_before, report::load_average()?]);
+    Ok(report)
+}
 
-    let server = Server::start(&folder).await?;
-    let bench = Bench {
+/// A server that has just started.
+async fn bench(folder: &Folder, args: &Args) -> Result<Bench> {
+    let server = Server::start(folder).await?;
+    Ok(Bench {
         database: Database::connect(&server).await?,
         server,
         seconds: args.seconds,
         runs: args.runs,
-    };
-    let (send, send_statements) = operation(&bench, &Operation::send(), &[1, 8, 32]).await?;
-    let (page, page_statements) = operation(&bench, &Operation::page(), &[1, 8]).await?;
-    let notify = notify(&bench, &send_statements.scripts).await?;
-    Ok(json!({
-        "machine": machine,
-        "load_average": [load_before, report::load_average()?],
-        "seconds": args.seconds,
-        "runs": args.runs,
-        "statements": { "send": send_statements.per_request, "page": page_statements.per_request },
-        "send": send,
-        "page": page,
-        "notify": notify,
-        "idle": idle,
-    }))
+    })
+}
+
+async fn operations(bench: &Bench, report: &mut Value) -> Result<()> {
+    let (send, send_statements) = operation(bench, &Operation::send(), &[1, 8, 32]).await?;
+    let (page, page_statements) = operation(bench, &Operation::page(), &[1, 8]).await?;
+    report["notify"] = notify(bench, &send_statements.scripts).await?;
+    report["statements"] = json!({
+        "send": send_statements.per_request,
+        "page": page_statements.per_request,
+    });
+    report["send"] = send.into();
+    report["page"] = page.into();
+    Ok(())
 }
 
 /// An operation's statements, and its lines at so many clients.

@@ -22,10 +22,10 @@ pub(crate) struct Bench {
 
 /// What one run of the server came to.
 #[derive(Debug, Default)]
-struct Load {
-    per_second: f64,
-    p50_ms: f64,
-    p99_ms: f64,
+pub(crate) struct Load {
+    pub(crate) per_second: f64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
     /// Processor time a request: the server's, its Postgres', the client's.
     server_us: f64,
     postgres_us: f64,
@@ -95,7 +95,7 @@ impl Bench {
     }
 
     /// One run of the server.
-    async fn load(&self, operation: &Operation, clients: u32) -> Result<Load> {
+    pub(crate) async fn load(&self, operation: &Operation, clients: u32) -> Result<Load> {
         let mut connections = Vec::new();
         for client in 0..clients {
             connections.push((client, Client::connect(self.server.address).await?));
@@ -137,10 +137,6 @@ impl Load {
     fn new(mut took: Vec<Duration>, elapsed: Duration, before: Cpu, after: Cpu) -> Self {
         took.sort_unstable();
         let count = real(took.len());
-        let percentile = |percent: usize| {
-            let latency = took.get(took.len() * percent / 100);
-            latency.copied().unwrap_or_default().as_secs_f64() * 1e3
-        };
         let [server_us, postgres_us, client_us] = [0, 1, 2].map(|which: usize| {
             let [before, after] = [before, after].map(|cpu| cpu.get(which).copied());
             let spent = after
@@ -150,11 +146,17 @@ impl Load {
         });
         Self {
             per_second: count / elapsed.as_secs_f64(),
-            p50_ms: percentile(50),
-            p99_ms: percentile(99),
+            p50_ms: percentile(&took, 50),
+            p99_ms: percentile(&took, 99),
             server_us,
             postgres_us,
             client_us,
         }
     }
+}
+
+/// So many of a hundred took no longer than this, in milliseconds. They are sorted.
+pub(crate) fn percentile(took: &[Duration], percent: usize) -> f64 {
+    let latency = took.get(took.len() * percent / 100);
+    latency.copied().unwrap_or_default().as_secs_f64() * 1e3
 }

@@ -76,6 +76,52 @@ pub(crate) fn keep(file: &str, report: &Value, tables: &str) -> Result<()> {
 }
 
 fn tables(report: &Value) -> Result<String> {
+    let mut text = String::new();
+    if report["send"].is_array() {
+        text.push_str(&operations(report)?);
+        text.push_str(&single_figures(report)?);
+    }
+    if report["overload"].is_object() {
+        text.push_str(&overload(&report["overload"])?);
+    }
+    let load = &report["load_average"];
+    writeln!(text, "\nload average before, after: {load}")?;
+    writeln!(text, "\n{}", report["machine"])?;
+    Ok(text)
+}
+
+fn overload(figures: &Value) -> Result<String> {
+    let mut text = String::from("\n| line | per second | p50 ms | p99 ms |\n|---|--:|--:|--:|\n");
+    let times = figure(&figures["times"], 0);
+    for (name, key) in [
+        ("sends of 32 clients: the capacity".to_owned(), "capacity"),
+        (
+            format!("{times} times the capacity asked for: let in"),
+            "admitted",
+        ),
+        ("the same: turned away".to_owned(), "shed"),
+        ("32 clients again, at once afterwards".to_owned(), "after"),
+    ] {
+        let [per_second, p50, p99] =
+            ["", "_p50_ms", "_p99_ms"].map(|of| &figures[format!("{key}{of}")]);
+        let (per_second, p50, p99) = (figure(per_second, 0), figure(p50, 1), figure(p99, 1));
+        writeln!(text, "| {name} | {per_second} | {p50} | {p99} |")?;
+    }
+    for (name, key) in [
+        ("let in by capacity", "admitted_ratio"),
+        ("afterwards by capacity", "after_ratio"),
+    ] {
+        writeln!(text, "| {name} | {} | | |", figure(&figures[key], 2))?;
+    }
+    let late = figure(&figures["late_p99_ms"], 1);
+    writeln!(
+        text,
+        "\nOf 100 requests 99 were sent {late} ms after they were due, or sooner."
+    )?;
+    Ok(text)
+}
+
+fn operations(report: &Value) -> Result<String> {
     let mut text = String::from(
         "\n| line | clients | per second | p50 ms | p99 ms | server µs | Postgres µs | client µs | pgbench, statement | ratio | pgbench, with membership | ratio |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
     );
@@ -101,8 +147,6 @@ fn tables(report: &Value) -> Result<String> {
             )?;
         }
     }
-    text.push_str(&single_figures(report)?);
-    writeln!(text, "\n{}", report["machine"])?;
     Ok(text)
 }
 
@@ -134,10 +178,6 @@ fn single_figures(report: &Value) -> Result<String> {
             figure(&idle["resident_kib"], 0),
         ),
         ("binary, bytes", idle["binary_bytes"].to_string()),
-        (
-            "load average before, after",
-            report["load_average"].to_string(),
-        ),
     ];
     let mut text = String::from("\n| line | figure |\n|---|--:|\n");
     for (name, value) in rows {

@@ -2,6 +2,7 @@
 //! the client wants told as it happens is answered by a stream.
 
 use async_graphql::parser::types::OperationType;
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use std::sync::Arc;
@@ -12,10 +13,11 @@ use super::body::{self, Unread};
 use super::metrics::Via;
 use super::multipart::Multipart;
 use super::operation::Refused;
+use super::rates::{self, Origin};
 use super::request::{Body, GraphQlRequest, RequestError};
 use super::sse::EventStream;
 use super::{HttpState, auth, cross_site, operation, stream, websocket};
-use crate::app::Session;
+use crate::app::{Network, Session};
 use crate::graphql::{Prepared, RequestContext};
 
 const JSON: &str = "application/json";
@@ -26,6 +28,7 @@ const ONLY_JSON: &str =
 /// `POST /graphql`.
 pub(super) async fn post(
     State(state): State<HttpState>,
+    origin: Option<Extension<Origin>>,
     headers: HeaderMap,
     body: axum::body::Body,
 ) -> Answer {
@@ -47,7 +50,10 @@ pub(super) async fn post(
     };
     match Body::from_json(&body, state.http.batch_max) {
         Ok(Body::One(request)) => execute(&state, &headers, request, false).await,
-        Ok(Body::Batch(requests)) => execute_batch(&state, &headers, requests).await,
+        Ok(Body::Batch(requests)) => {
+            let network = origin.map(|Extension(Origin(network))| network);
+            execute_batch(&state, network, &headers, requests).await
+        }
         Err(error) => refuse(&headers, error.status(), &error.to_string()),
     }
 }
@@ -72,12 +78,6 @@ pub(super) async fn get_or_upgrade(
     }
 }
 
-/// Takes a token from the user's rate, where there is a user. Who is nobody has only their address.
-fn admit(state: &HttpState, session: Option<&Session>) -> Result<(), Outcome> {
-    let admitted = session.map_or(Ok(()), |session| state.app.rates.user(&session.actor));
-    admitted.map_err(|limited| Outcome::error(limited.into()))
-}
-
 impl From<Refused> for Outcome {
     fn from(refused: Refused) -> Self {
         match refused {
@@ -97,8 +97,8 @@ async fn execute(
         Ok(session) => session,
         Err(error) => return reject(headers, error),
     };
-    if let Err(refused) = admit(state, session.as_ref()) {
-        return refused.answer(headers);
+    if let Err(limited) = rates::admit(state, None, session.as_ref()) {
+        return reject(headers, limited.into());
     }
     let request = match operation::prepare(state, request, session.is_some()) {
         Ok(request) => request,
@@ -141,6 +141,7 @@ async fn execute(
 /// Executes the operations of a list one behind the other, each as if it came alone.
 async fn execute_batch(
     state: &HttpState,
+    network: Option<Network>,
     headers: &HeaderMap,
     requests: Vec<Result<GraphQlRequest, RequestError>>,
 ) -> Answer {
@@ -152,9 +153,13 @@ async fn execute_batch(
         return refuse(headers, StatusCode::NOT_ACCEPTABLE, ONLY_JSON);
     }
     let mut outcomes = Vec::with_capacity(requests.len());
-    for request in requests {
+    for (place, request) in requests.into_iter().enumerate() {
+        // The first has taken its token from the address as the request that it came in.
+        let network = network.filter(|_| place > 0);
+        let admitted = rates::admit(state, network, session.as_ref());
+        let admitted = admitted.map_err(|limited| Outcome::error(limited.into()));
         let prepared = match request {
-            Ok(request) => admit(state, session.as_ref()).and_then(|()| {
+            Ok(request) => admitted.and_then(|()| {
                 let known = session.is_some();
                 operation::prepare(state, request, known).map_err(Outcome::from)
             }),

@@ -66,8 +66,9 @@ fn timed(mut response: Response) -> Response {
     response
 }
 
-/// Takes tokens for an operation on a WebSocket, from the address and the user.
-pub(super) fn admit_on_socket(
+/// Takes tokens for an operation, from the address and the user. Where the address has paid already, with the
+/// request, there is none.
+pub(super) fn admit(
     state: &HttpState,
     network: Option<Network>,
     session: Option<&Session>,

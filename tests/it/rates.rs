@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use colloquy::app::{Limit, Limits, Rate, RateLimits};
-use colloquy::http::SocketOptions;
+use colloquy::http::{HttpOptions, SocketOptions};
 use serde_json::{Value, json};
 
 use crate::support::server::Setup;
@@ -19,7 +19,12 @@ fn tight() -> Rate {
 }
 
 async fn with(rates: RateLimits) -> Server {
+    let http = HttpOptions {
+        batch_max: Some(20),
+        ..HttpOptions::default()
+    };
     let setup = Setup {
+        http,
         limits: Limits {
             rates: Some(rates),
             ..Limits::default()
@@ -415,5 +420,38 @@ fn a_user_has_so_many_subscriptions_on_all_sockets_together() {
         .await;
         drop((two, other));
         until("all have gone", || server.connections.subscriptions() == 0).await;
+    });
+}
+
+#[test]
+fn each_operation_of_a_list_counts() {
+    run(async {
+        let address = with(RateLimits {
+            address: tight(),
+            ..RateLimits::default()
+        })
+        .await;
+        let user = with(RateLimits {
+            user: tight(),
+            ..RateLimits::default()
+        })
+        .await;
+        for asking in [address.anonymous(), user.user("alice")] {
+            let token = asking.token.as_ref().map(|token| format!("Bearer {token}"));
+            let mut headers = vec![("content-type", "application/json")];
+            headers.extend(token.iter().map(|token| ("authorization", token.as_str())));
+            let list = json!(vec![json!({ "query": "{ __typename }" }); 20]).to_string();
+            let began = Instant::now();
+            let answer = asking
+                .http("POST", "/graphql", &headers, list.as_bytes())
+                .await;
+            let most = BURST as usize + 1 + began.elapsed().as_secs() as usize;
+            let json = answer.json();
+            let answers = json.as_array().unwrap();
+            let refused =
+                |answer: &&Value| answer["errors"][0]["extensions"]["code"] == "RATE_LIMITED";
+            let refused = answers.iter().filter(refused).count();
+            assert!((BURST as usize..=most).contains(&(20 - refused)), "{json}");
+        }
     });
 }

@@ -314,7 +314,7 @@ impl Connection {
     }
 
     fn admit(&self, session: Option<&Session>) -> Result<(), RateLimited> {
-        rates::admit_on_socket(&self.state, self.network(), session)
+        rates::admit(&self.state, self.network(), session)
     }
 
     fn network(&self) -> Option<Network> {
