@@ -2,7 +2,6 @@
 //! the client wants told as it happens is answered by a stream.
 
 use async_graphql::parser::types::OperationType;
-use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use std::sync::Arc;
@@ -28,10 +27,10 @@ const ONLY_JSON: &str =
 /// `POST /graphql`.
 pub(super) async fn post(
     State(state): State<HttpState>,
-    origin: Option<Extension<Origin>>,
-    headers: HeaderMap,
-    body: axum::body::Body,
+    request: axum::extract::Request,
 ) -> Answer {
+    let (parts, body) = request.into_parts();
+    let headers = parts.headers;
     if !is_json(&headers) {
         let why = "Send the request as `Content-Type: application/json`.";
         body::pass_over(&state, &headers, body.into_data_stream());
@@ -51,7 +50,7 @@ pub(super) async fn post(
     match Body::from_json(&body, state.http.batch_max) {
         Ok(Body::One(request)) => execute(&state, &headers, request, false).await,
         Ok(Body::Batch(requests)) => {
-            let network = origin.map(|Extension(Origin(network))| network);
+            let network = parts.extensions.get().map(|Origin(network)| *network);
             execute_batch(&state, network, &headers, requests).await
         }
         Err(error) => refuse(&headers, error.status(), &error.to_string()),

@@ -92,8 +92,8 @@ pub struct PoolOptions {
     pub wait: Duration,
     /// How many operations may wait for a connection; the next is refused at once.
     pub queue: usize,
-    /// For how long somebody must have been waiting, one or another, before the queue counts as standing, and who
-    /// comes waits for a tenth of a second at most.
+    /// For how long nobody must have been served soon, before the queue counts as standing, and who comes waits for a
+    /// tenth of a second at most. As long all must be served soon before it counts as moving again.
     pub standing: Duration,
     /// How long connecting may take.
     pub connect: Duration,

@@ -2,8 +2,10 @@
 //!
 //! A queue without a bound makes everybody late when more is asked than the database can do: each request waits for
 //! all before it, its client gives up and asks again, and the work is done for nobody. So two things end it. Only so
-//! many may wait. And where somebody has been waiting for a whole [`PoolOptions::standing`], the queue takes up no
-//! burst any more but only makes everybody wait: then those who come wait for [`HURRIED`] at most.
+//! many may wait. And where nobody's wait has been [`BRIEF`] for a whole [`PoolOptions::standing`], the queue takes up no
+//! burst any more but only makes everybody wait: then those who come wait for [`HURRIED`] at most. This is the idea of
+//! `CoDel` (RFC 8289), with a fixed bound in place of a schedule: that a queue is long says nothing, and that it stays so
+//! everything.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -21,6 +23,10 @@ use crate::model::TenantId;
 
 /// How long a request waits that comes to a standing queue.
 const HURRIED: Duration = Duration::from_millis(100);
+
+/// A wait that is shorter shows that the queue moves. It has to be well below [`HURRIED`], or a queue that stands and is
+/// kept short by that would seem to move.
+const BRIEF: Duration = Duration::from_millis(50);
 
 /// Why the pool lent no connection.
 #[derive(Debug, thiserror::Error)]
@@ -208,13 +214,14 @@ impl Pool {
             Err(LendError::Timeout(TimeoutType::Wait)) => {}
             lent => return Ok(lent?),
         }
-        let place = self.queue.join()?;
+        let mut place = self.queue.join()?;
         let wait = match usual.wait {
             Some(wait) if place.hurries => Some(wait.min(HURRIED)),
             None if place.hurries => Some(HURRIED),
             wait => wait,
         };
         let lent = self.connections.timeout_get(&within(wait)).await;
+        place.served = lent.is_ok();
         if matches!(lent, Err(LendError::Timeout(TimeoutType::Wait))) {
             self.queue.refused.fetch_add(1, Ordering::Relaxed);
         }
@@ -258,17 +265,27 @@ struct Queue {
     most: usize,
     standing: Duration,
     waiting: AtomicUsize,
-    /// Since when somebody has been waiting, one or another.
-    since: Mutex<Option<Instant>>,
+    pace: Mutex<Pace>,
     refused: AtomicU64,
+}
+
+/// Whether a queue stands or moves.
+#[derive(Debug, Default)]
+struct Pace {
+    stands: bool,
+    /// Since when all that happens says that it is not as it was. It takes [`PoolOptions::standing`] to be believed.
+    doubted: Option<Instant>,
 }
 
 /// A place in the queue, given back when it is dropped, also by a request that is given up.
 #[derive(Debug)]
 struct Place<'a> {
     queue: &'a Queue,
+    since: Instant,
     /// Whether the queue was standing when this one came.
     hurries: bool,
+    /// Whether it came to its turn.
+    served: bool,
 }
 
 impl Queue {
@@ -277,28 +294,57 @@ impl Queue {
     }
 
     fn join_at(&self, now: Instant) -> Result<Place<'_>, PoolError> {
-        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
-        // The lock is held, so the count and the time fit each other.
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        // The lock is held, so the count and the pace fit each other.
         if self.waiting.load(Ordering::Relaxed) >= self.most {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return Err(PoolError::Full(self.most));
         }
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        let begun = *since.get_or_insert(now);
+        if !pace.stands {
+            // While somebody waits and none has been served soon, it may be that it stands.
+            pace.doubt(now, self.standing);
+        }
         Ok(Place {
             queue: self,
-            hurries: now.saturating_duration_since(begun) >= self.standing,
+            since: now,
+            hurries: pace.stands,
+            served: false,
         })
+    }
+
+    fn leave_at(&self, left: &Place<'_>, now: Instant) {
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.waiting.fetch_sub(1, Ordering::Relaxed) == 1 {
+            *pace = Pace::default();
+            return;
+        }
+        let brief = now.saturating_duration_since(left.since) < BRIEF;
+        // Who gave up soon has not learned how long it would have been.
+        match (pace.stands, brief) {
+            (_, true) if !left.served => {}
+            (true, true) => pace.doubt(now, self.standing),
+            (true, false) | (false, true) => pace.doubted = None,
+            (false, false) => {}
+        }
+    }
+}
+
+impl Pace {
+    fn doubt(&mut self, now: Instant, for_long: Duration) {
+        let begun = *self.doubted.get_or_insert(now);
+        if now.saturating_duration_since(begun) >= for_long {
+            *self = Self {
+                stands: !self.stands,
+                doubted: None,
+            };
+        }
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let since = self.queue.since.lock();
-        let mut since = since.unwrap_or_else(PoisonError::into_inner);
-        if self.queue.waiting.fetch_sub(1, Ordering::Relaxed) == 1 {
-            *since = None;
-        }
+        self.queue.leave_at(self, Instant::now());
     }
 }
 
@@ -328,21 +374,93 @@ mod tests {
         assert_eq!(queue.waiting.load(Ordering::Relaxed), 0);
     }
 
+    /// Queues who come and go at given times, in milliseconds.
+    struct Times {
+        queue: Queue,
+        begun: Instant,
+    }
+
+    impl Times {
+        fn new() -> Self {
+            Self {
+                queue: queue(1000),
+                begun: Instant::now(),
+            }
+        }
+
+        fn at(&self, ms: u64) -> Instant {
+            self.begun + Duration::from_millis(ms)
+        }
+
+        fn come(&self, ms: u64) -> Place<'_> {
+            self.queue.join_at(self.at(ms)).unwrap()
+        }
+
+        /// Leaves at a time that is not now, which dropping would take.
+        fn go(&self, mut place: Place<'_>, served: bool, ms: u64) {
+            place.served = served;
+            self.queue.leave_at(&place, self.at(ms));
+            std::mem::forget(place);
+        }
+
+        /// Somebody who waits from one time to the other, while others do. Says whether they were hurried.
+        fn wait(&self, from: u64, to: u64) -> bool {
+            let place = self.come(from);
+            let hurries = place.hurries;
+            self.go(place, true, to);
+            hurries
+        }
+    }
+
     #[test]
     fn a_queue_that_stands_hurries_those_who_come_until_it_is_empty() {
-        let queue = queue(10);
-        let begun = Instant::now();
-        let at = |time| queue.join_at(begun + time).unwrap();
-        let moment = Duration::from_millis(1);
-        let first = at(Duration::ZERO);
-        let second = at(STANDING.saturating_sub(moment));
+        let times = Times::new();
+        let (first, second) = (times.come(0), times.come(999));
         assert!(!first.hurries && !second.hurries);
-        // Others come and go, but somebody waits all the time.
-        drop(first);
-        let third = at(STANDING);
-        assert!(third.hurries);
-        drop((second, third));
+        times.go(first, true, 999);
+        let third = times.come(1000);
+        assert!(third.hurries, "nobody was served soon for a second");
+        times.go(second, true, 1100);
+        times.go(third, true, 1100);
         // Nobody waited for a moment: what comes now is a new burst.
-        assert!(!at(STANDING + moment).hurries);
+        let fourth = times.come(1101);
+        assert!(!fourth.hurries);
+        times.go(fourth, true, 1102);
+    }
+
+    #[test]
+    fn a_queue_that_moves_does_not_stand_however_long_it_is() {
+        let times = Times::new();
+        let always = times.come(0);
+        for ms in (0..5_000).step_by(10) {
+            assert!(!times.wait(ms, ms + 49), "{ms}");
+        }
+        // Who is stopped for less than a second is no queue that stands.
+        let stopped = times.come(5_000);
+        times.go(stopped, true, 5_900);
+        assert!(!times.wait(5_900, 5_920));
+        // Who gives up soon shows nothing.
+        let gives_up = times.come(6_000);
+        times.go(gives_up, false, 6_010);
+        assert!(times.come(7_000).hurries);
+        times.go(always, true, 7_000);
+    }
+
+    #[test]
+    fn a_queue_that_stood_moves_again_when_all_are_served_soon_for_a_while() {
+        let times = Times::new();
+        let always = times.come(0);
+        assert!(times.wait(1_000, 1_090));
+        for ms in (1_100..1_900).step_by(10) {
+            assert!(times.wait(ms, ms + 20), "{ms}");
+        }
+        // One of a hundred milliseconds, and the second begins again.
+        assert!(times.wait(1_900, 2_000));
+        for ms in (2_000..3_000).step_by(10) {
+            assert!(times.wait(ms, ms + 20), "{ms}");
+        }
+        assert!(times.wait(3_000, 3_020));
+        assert!(!times.wait(3_030, 3_050));
+        times.go(always, true, 3_060);
     }
 }
