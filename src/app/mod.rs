@@ -139,6 +139,16 @@ impl App {
         Ok(self.pool.get_in_turn().await?)
     }
 
+    /// Refuses where the database has so much to do that a request that comes now would be refused in any case, before
+    /// anything is spent on it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`].
+    pub fn has_room(&self) -> Result<(), Error> {
+        Ok(self.pool.has_room()?)
+    }
+
     /// The epoch that every event cursor of this database carries.
     ///
     /// # Errors

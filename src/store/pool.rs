@@ -93,7 +93,7 @@ pub struct PoolOptions {
     /// How many operations may wait for a connection; the next is refused at once.
     pub queue: usize,
     /// For how long nobody must have been served soon, before the queue counts as standing, and who comes waits for a
-    /// tenth of a second at most. As long all must be served soon before it counts as moving again.
+    /// tenth of a second at most. When as long nobody has waited for long, it moves again.
     pub standing: Duration,
     /// How long connecting may take.
     pub connect: Duration,

@@ -3,9 +3,9 @@
 //! A queue without a bound makes everybody late when more is asked than the database can do: each request waits for
 //! all before it, its client gives up and asks again, and the work is done for nobody. So two things end it. Only so
 //! many may wait. And where nobody's wait has been [`BRIEF`] for a whole [`PoolOptions::standing`], the queue takes up no
-//! burst any more but only makes everybody wait: then those who come wait for [`HURRIED`] at most. This is the idea of
-//! `CoDel` (RFC 8289), with a fixed bound in place of a schedule: that a queue is long says nothing, and that it stays so
-//! everything.
+//! burst any more but only makes everybody wait: then those who come wait for [`HURRIED`] at most, and who could not be
+//! served by then is refused at once. This is the idea of `CoDel` (RFC 8289), with a fixed bound in place of a schedule:
+//! that a queue is long says nothing, and that it stays so everything.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -114,6 +114,7 @@ impl Pool {
             connections,
             queue: Arc::new(Queue {
                 most: options.queue,
+                connections: options.size,
                 standing: options.standing,
                 ..Queue::default()
             }),
@@ -202,6 +203,16 @@ impl Pool {
         Ok(lent)
     }
 
+    /// Tells whether a request that comes now would find room in the queue, without taking any. It costs next to
+    /// nothing, so that a request can be refused before anything is spent on it.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::Full`], which counts as a refusal.
+    pub fn has_room(&self) -> Result<(), PoolError> {
+        self.queue.has_room_at(Instant::now())
+    }
+
     async fn lend_in_turn(&self) -> Result<PooledConnection, PoolError> {
         self.waited(self.take_turn()).await
     }
@@ -263,6 +274,7 @@ impl Pool {
 #[derive(Debug, Default)]
 struct Queue {
     most: usize,
+    connections: usize,
     standing: Duration,
     waiting: AtomicUsize,
     pace: Mutex<Pace>,
@@ -273,8 +285,12 @@ struct Queue {
 #[derive(Debug, Default)]
 struct Pace {
     stands: bool,
-    /// Since when all that happens says that it is not as it was. It takes [`PoolOptions::standing`] to be believed.
-    doubted: Option<Instant>,
+    /// Since when all who waited have done so for long; where it stands, since when the last of them has not.
+    since: Option<Instant>,
+    /// How many have been served since when, and how many were served in [`HURRIED`] before that.
+    served: usize,
+    counted_from: Option<Instant>,
+    served_before: usize,
 }
 
 /// A place in the queue, given back when it is dropped, also by a request that is given up.
@@ -293,18 +309,37 @@ impl Queue {
         self.join_at(Instant::now())
     }
 
+    /// The same as joining, but for the place.
+    fn has_room_at(&self, now: Instant) -> Result<(), PoolError> {
+        if self.waiting.load(Ordering::Relaxed) < self.connections {
+            // The usual case takes no lock.
+            return Ok(());
+        }
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        self.room(&mut pace, now)
+    }
+
+    fn room(&self, pace: &mut Pace, now: Instant) -> Result<(), PoolError> {
+        pace.go_on(now);
+        let most = if pace.stands {
+            pace.served_before
+                .clamp(self.connections, self.most.max(self.connections))
+        } else {
+            self.most
+        };
+        if self.waiting.load(Ordering::Relaxed) >= most {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return Err(PoolError::Full(most));
+        }
+        Ok(())
+    }
+
     fn join_at(&self, now: Instant) -> Result<Place<'_>, PoolError> {
         let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        pace.look(now, self.standing);
         // The lock is held, so the count and the pace fit each other.
-        if self.waiting.load(Ordering::Relaxed) >= self.most {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-            return Err(PoolError::Full(self.most));
-        }
+        self.room(&mut pace, now)?;
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        if !pace.stands {
-            // While somebody waits and none has been served soon, it may be that it stands.
-            pace.doubt(now, self.standing);
-        }
         Ok(Place {
             queue: self,
             since: now,
@@ -315,29 +350,38 @@ impl Queue {
 
     fn leave_at(&self, left: &Place<'_>, now: Instant) {
         let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.waiting.fetch_sub(1, Ordering::Relaxed) == 1 {
-            *pace = Pace::default();
-            return;
-        }
-        let brief = now.saturating_duration_since(left.since) < BRIEF;
-        // Who gave up soon has not learned how long it would have been.
-        match (pace.stands, brief) {
-            (_, true) if !left.served => {}
-            (true, true) => pace.doubt(now, self.standing),
-            (true, false) | (false, true) => pace.doubted = None,
-            (false, false) => {}
+        let empty = self.waiting.fetch_sub(1, Ordering::Relaxed) == 1;
+        pace.go_on(now);
+        pace.served += usize::from(left.served);
+        let long = now.saturating_duration_since(left.since) >= BRIEF;
+        if pace.stands && long {
+            pace.since = Some(now);
+        } else if !pace.stands && (empty || left.served && !long) {
+            // Who gave up soon has not learned how long it would have been.
+            pace.since = None;
         }
     }
 }
 
 impl Pace {
-    fn doubt(&mut self, now: Instant, for_long: Duration) {
-        let begun = *self.doubted.get_or_insert(now);
-        if now.saturating_duration_since(begun) >= for_long {
-            *self = Self {
-                stands: !self.stands,
-                doubted: None,
-            };
+    /// Somebody comes who has to wait.
+    fn look(&mut self, now: Instant, standing: Duration) {
+        let since = *self.since.get_or_insert(now);
+        let for_long = now.saturating_duration_since(since) >= standing;
+        if for_long {
+            self.stands = !self.stands;
+            self.since = Some(now);
+        }
+    }
+
+    /// Begins a new count, where the last is old enough.
+    fn go_on(&mut self, now: Instant) {
+        let begun = *self.counted_from.get_or_insert(now);
+        let periods = now.saturating_duration_since(begun).as_millis() / HURRIED.as_millis();
+        if let Ok(periods @ 1..) = usize::try_from(periods) {
+            self.served_before = self.served / periods;
+            self.served = 0;
+            self.counted_from = Some(now);
         }
     }
 }
@@ -357,6 +401,7 @@ mod tests {
     fn queue(most: usize) -> Queue {
         Queue {
             most,
+            connections: 2,
             standing: STANDING,
             ..Queue::default()
         }
@@ -413,19 +458,25 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_stands_hurries_those_who_come_until_it_is_empty() {
+    fn a_queue_that_stands_hurries_those_who_come() {
         let times = Times::new();
         let (first, second) = (times.come(0), times.come(999));
         assert!(!first.hurries && !second.hurries);
         times.go(first, true, 999);
-        let third = times.come(1000);
+        let third = times.come(1_000);
         assert!(third.hurries, "nobody was served soon for a second");
-        times.go(second, true, 1100);
-        times.go(third, true, 1100);
-        // Nobody waited for a moment: what comes now is a new burst.
-        let fourth = times.come(1101);
-        assert!(!fourth.hurries);
-        times.go(fourth, true, 1102);
+        times.go(second, true, 1_100);
+        times.go(third, true, 1_100);
+        // That it is empty for a moment says little.
+        assert!(times.wait(1_101, 1_102));
+        // But when nobody has waited for long in a second, a new burst is taken in.
+        assert!(times.wait(2_099, 2_100));
+        assert!(!times.wait(2_100, 2_110));
+        // Where it does not stand, it does: it begins anew.
+        let fourth = times.come(2_500);
+        times.go(fourth, true, 3_000);
+        assert!(!times.wait(3_499, 3_600));
+        assert!(!times.wait(3_600, 4_000));
     }
 
     #[test]
@@ -447,20 +498,49 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_stood_moves_again_when_all_are_served_soon_for_a_while() {
+    fn a_queue_that_stood_moves_again_when_nobody_has_waited_for_long() {
         let times = Times::new();
         let always = times.come(0);
         assert!(times.wait(1_000, 1_090));
-        for ms in (1_100..1_900).step_by(10) {
+        for ms in (1_100..2_080).step_by(10) {
             assert!(times.wait(ms, ms + 20), "{ms}");
         }
-        // One of a hundred milliseconds, and the second begins again.
-        assert!(times.wait(1_900, 2_000));
-        for ms in (2_000..3_000).step_by(10) {
-            assert!(times.wait(ms, ms + 20), "{ms}");
+        // One for long, and the second begins again.
+        assert!(times.wait(2_080, 2_150));
+        assert!(times.wait(3_149, 3_150));
+        assert!(!times.wait(3_150, 3_170));
+        times.go(always, true, 3_180);
+    }
+
+    #[test]
+    fn who_cannot_be_served_in_time_does_not_wait_where_the_queue_stands() {
+        let times = Times::new();
+        // Each but the first waits for 300 ms. One comes and goes every 20 ms: five in the time that one may wait.
+        let mut waiting: std::collections::VecDeque<_> = (0..15).map(|_| times.come(0)).collect();
+        for ms in (20..1_240).step_by(20) {
+            times.go(waiting.pop_front().unwrap(), true, ms);
+            waiting.extend(times.queue.join_at(times.at(ms)));
         }
-        assert!(times.wait(3_000, 3_020));
-        assert!(!times.wait(3_030, 3_050));
-        times.go(always, true, 3_060);
+        assert_eq!(waiting.len(), 5);
+        let full = || times.queue.has_room_at(times.at(1_240));
+        assert!(matches!(full(), Err(PoolError::Full(5))), "{:?}", full());
+        let before = times.queue.refused.load(Ordering::Relaxed);
+        assert!(times.queue.join_at(times.at(1_240)).is_err());
+        assert_eq!(times.queue.refused.load(Ordering::Relaxed), before + 1);
+        times.go(waiting.pop_front().unwrap(), true, 1_241);
+        assert!(times.queue.has_room_at(times.at(1_241)).is_ok());
+        for place in waiting {
+            times.go(place, true, 1_242);
+        }
+        // Where nothing is served at all, as many may wait as there are connections.
+        let stuck = times.come(3_000);
+        let next = times.come(4_100);
+        assert!(next.hurries);
+        assert!(matches!(
+            times.queue.join_at(times.at(4_101)),
+            Err(PoolError::Full(2))
+        ));
+        times.go(next, false, 4_200);
+        times.go(stuck, false, 4_201);
     }
 }
