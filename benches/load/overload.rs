@@ -23,6 +23,9 @@ const TIMES: f64 = 3.0;
 /// The connections on which it is: more than can be waited for at a time, so that none is missing.
 const CONNECTIONS: u32 = 2_000;
 
+/// After this time the burst that the queue takes in is worked off.
+const BURST: Duration = Duration::from_secs(2);
+
 /// The code of what is shed.
 const SHED: &str = "\"code\":\"SERVICE_UNAVAILABLE\"";
 
@@ -30,6 +33,8 @@ const SHED: &str = "\"code\":\"SERVICE_UNAVAILABLE\"";
 #[derive(Debug, Default)]
 struct Storm {
     admitted: Vec<Duration>,
+    /// Those of them that came after [`BURST`].
+    later: Vec<Duration>,
     shed: Vec<Duration>,
     /// How late a request could be sent, because all connections were taken or the client was busy.
     late: Vec<Duration>,
@@ -62,6 +67,8 @@ pub(crate) async fn overload(bench: &Bench, operation: &Operation) -> Result<Val
         "admitted_ratio": admitted / capacity,
         "admitted_p50_ms": of(&storms, |storm| percentile(&storm.admitted, 50)),
         "admitted_p99_ms": of(&storms, |storm| percentile(&storm.admitted, 99)),
+        "later_p50_ms": of(&storms, |storm| percentile(&storm.later, 50)),
+        "later_p99_ms": of(&storms, |storm| percentile(&storm.later, 99)),
         "shed": of(&storms, |storm| rate(&storm.shed, storm)),
         "shed_p50_ms": of(&storms, |storm| percentile(&storm.shed, 50)),
         "shed_p99_ms": of(&storms, |storm| percentile(&storm.shed, 99)),
@@ -105,6 +112,9 @@ async fn storm(bench: &Bench, operation: &Operation, rate: f64) -> Result<Storm>
                 let took = began.elapsed().saturating_sub(due);
                 if tail.contains(operation.wanted) {
                     seen.admitted.push(took);
+                    if due > BURST {
+                        seen.later.push(took);
+                    }
                 } else if tail.contains(SHED) {
                     seen.shed.push(took);
                 } else {
@@ -115,6 +125,7 @@ async fn storm(bench: &Bench, operation: &Operation, rate: f64) -> Result<Storm>
     let mut all = Storm::default();
     for seen in try_join_all(clients).await? {
         all.admitted.extend(seen.admitted);
+        all.later.extend(seen.later);
         all.shed.extend(seen.shed);
         all.late.extend(seen.late);
     }
@@ -124,7 +135,12 @@ async fn storm(bench: &Bench, operation: &Operation, rate: f64) -> Result<Storm>
         !all.shed.is_empty(),
         "nobody was turned away: this was no overload"
     );
-    for taken in [&mut all.admitted, &mut all.shed, &mut all.late] {
+    for taken in [
+        &mut all.admitted,
+        &mut all.later,
+        &mut all.shed,
+        &mut all.late,
+    ] {
         taken.sort_unstable();
     }
     Ok(all)

@@ -99,7 +99,8 @@ fn overload(figures: &Value) -> Result<String> {
             format!("{times} times the capacity asked for: let in"),
             "admitted",
         ),
-        ("the same: turned away".to_owned(), "shed"),
+        ("of these, after 2 s".to_owned(), "later"),
+        ("turned away".to_owned(), "shed"),
         ("32 clients again, at once afterwards".to_owned(), "after"),
     ] {
         let [per_second, p50, p99] =

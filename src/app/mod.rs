@@ -44,6 +44,7 @@ pub use token::{
 pub use updates::{ChatUpdate, ChatUpdateKind, ChatUpdates};
 
 use crate::realtime::Realtime;
+pub use crate::store::Entry;
 use crate::store::{self, Pool, PooledConnection};
 
 /// The most ids one call may name.
@@ -139,14 +140,14 @@ impl App {
         Ok(self.pool.get_in_turn().await?)
     }
 
-    /// Refuses where the database has so much to do that a request that comes now would be refused in any case, before
-    /// anything is spent on it.
+    /// Lets a request in, until the entry is dropped. Refused is what the database has no time for, before anything is
+    /// spent on it.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`].
-    pub fn has_room(&self) -> Result<(), Error> {
-        Ok(self.pool.has_room()?)
+    pub fn enter(&self) -> Result<Entry, Error> {
+        Ok(self.pool.enter()?)
     }
 
     /// The epoch that every event cursor of this database carries.

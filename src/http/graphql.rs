@@ -16,7 +16,7 @@ use super::rates::{self, Origin};
 use super::request::{Body, GraphQlRequest, RequestError};
 use super::sse::EventStream;
 use super::{HttpState, auth, cross_site, operation, stream, websocket};
-use crate::app::{Error, Network, Session};
+use crate::app::{Entry, Error, Network, Session};
 use crate::graphql::{Prepared, RequestContext};
 
 const JSON: &str = "application/json";
@@ -48,9 +48,10 @@ pub(super) async fn post(
         }
     };
     // Behind the body, so that the connection can go on, and in front of all that takes time.
-    if let Err(error) = has_room(&state, &headers) {
-        return reject(&headers, error);
-    }
+    let _entry = match enter(&state, &headers) {
+        Ok(entry) => entry,
+        Err(error) => return reject(&headers, error),
+    };
     match Body::from_json(&body, state.http.batch_max) {
         Ok(Body::One(request)) => execute(&state, &headers, request, false).await,
         Ok(Body::Batch(requests)) => {
@@ -75,9 +76,10 @@ pub(super) async fn get_or_upgrade(
     if cross_site::may_be_forged(&headers, &state.http.origins, secure) {
         return refuse(&headers, StatusCode::BAD_REQUEST, cross_site::WHY);
     }
-    if let Err(error) = has_room(&state, &headers) {
-        return reject(&headers, error);
-    }
+    let _entry = match enter(&state, &headers) {
+        Ok(entry) => entry,
+        Err(error) => return reject(&headers, error),
+    };
     match GraphQlRequest::from_url(parts.uri.query().unwrap_or_default()) {
         Ok(request) => execute(&state, &headers, request, true).await,
         Err(error) => refuse(&headers, error.status(), &error.to_string()),
@@ -86,10 +88,10 @@ pub(super) async fn get_or_upgrade(
 
 /// Refuses what the database has no time for, before anything is spent on it. Who takes streams may want to follow,
 /// which is let wait.
-fn has_room(state: &HttpState, headers: &HeaderMap) -> Result<(), Error> {
+fn enter(state: &HttpState, headers: &HeaderMap) -> Result<Option<Entry>, Error> {
     match transport(headers, true) {
-        Some(_) => Ok(()),
-        None => state.app.has_room(),
+        Some(_) => Ok(None),
+        None => state.app.enter().map(Some),
     }
 }
 

@@ -15,6 +15,7 @@ pub mod constraint;
 pub mod databases;
 pub mod doorbell;
 pub mod events;
+mod lending;
 pub mod marks;
 pub mod messages;
 mod metrics;
@@ -31,7 +32,8 @@ mod tls;
 pub mod users;
 
 pub use connection::{Connection, Field, Row, Scope};
+pub use lending::{Pool, PoolError, PooledConnection};
 pub use metrics::StoreMetrics;
 pub use pool::{Database, DatabaseError, PoolMode, PoolOptions, discard};
-pub use queue::{Pool, PoolError, PooledConnection};
+pub use queue::Entry;
 pub use row_security::{RoleName, RoleNameError, RowSecurityError};

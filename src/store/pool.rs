@@ -18,8 +18,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::task::TaskTracker;
 
 use super::connection::{Connection, Unprepared};
+use super::lending::{Pool, PooledConnection};
 use super::metrics::StoreMetrics;
-use super::queue::{Pool, PooledConnection};
 use super::tls;
 use crate::sabotage::{self, Sabotage};
 

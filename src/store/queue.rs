@@ -1,4 +1,4 @@
-//! The pool, and the queue of those who wait for its connections.
+//! The queue of those who wait for a connection.
 //!
 //! A queue without a bound makes everybody late when more is asked than the database can do: each request waits for
 //! all before it, its client gives up and asks again, and the work is done for nobody. So two things end it. Only so
@@ -7,278 +7,42 @@
 //! served by then is refused at once. This is the idea of `CoDel` (RFC 8289), with a fixed bound in place of a schedule:
 //! that a queue is long says nothing, and that it stays so everything.
 
-use std::fmt;
-use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use deadpool::managed::{PoolError as LendError, TimeoutType, Timeouts};
-
-use super::connection::Connection;
-use super::metrics::StoreMetrics;
-use super::pool::{Manager, PoolOptions};
-use super::{RoleName, Scope};
-use crate::model::TenantId;
+use super::lending::PoolError;
+use super::pool::PoolOptions;
 
 /// How long a request waits that comes to a standing queue.
-const HURRIED: Duration = Duration::from_millis(100);
+pub(super) const HURRIED: Duration = Duration::from_millis(100);
 
 /// A wait that is shorter shows that the queue moves. It has to be well below [`HURRIED`], or a queue that stands and is
 /// kept short by that would seem to move.
 const BRIEF: Duration = Duration::from_millis(50);
 
-/// Why the pool lent no connection.
-#[derive(Debug, thiserror::Error)]
-pub enum PoolError {
-    /// None came free in time, or none could be opened.
-    #[error(transparent)]
-    Lend(#[from] LendError<diesel_async::pooled_connection::PoolError>),
-    /// As many wait as may.
-    #[error("{0} requests wait for a connection already")]
-    Full(usize),
-}
-
-/// A bounded pool of connections, with a bounded queue in front of it.
-#[derive(Clone)]
-pub struct Pool {
-    connections: deadpool::managed::Pool<Manager>,
-    queue: Arc<Queue>,
-    /// As whom connections see the rows of one tenant.
-    role: Option<RoleName>,
-    metrics: Arc<StoreMetrics>,
-}
-
-/// A connection as the pool's library lends it.
-type Lent = deadpool::managed::Object<Manager>;
-
-/// A connection on loan from the pool, which is given back when it is dropped.
-#[derive(Debug)]
-pub struct PooledConnection {
-    lent: Lent,
-    loan: Loan,
-}
-
-/// How long a connection has been lent. It is measured when this is dropped.
-#[derive(Debug)]
-struct Loan {
-    begun: Instant,
-    metrics: Arc<StoreMetrics>,
-}
-
-impl Drop for Loan {
-    fn drop(&mut self) {
-        self.metrics
-            .loans
-            .observe(self.begun.elapsed().as_secs_f64());
-    }
-}
-
-impl Deref for PooledConnection {
-    type Target = Connection;
-
-    fn deref(&self) -> &Connection {
-        &self.lent
-    }
-}
-
-impl DerefMut for PooledConnection {
-    fn deref_mut(&mut self) -> &mut Connection {
-        &mut self.lent
-    }
-}
-
-impl PooledConnection {
-    /// Throws the connection away instead of giving it back.
-    pub(super) fn discard(self) {
-        let Self { lent, loan } = self;
-        drop((Lent::take(lent), loan));
-    }
-}
-
-impl fmt::Debug for Pool {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool")
-            .field("status", &self.connections.status())
-            .finish_non_exhaustive()
-    }
-}
-
-impl Pool {
-    pub(super) fn new(
-        connections: deadpool::managed::Pool<Manager>,
-        options: PoolOptions,
-        metrics: Arc<StoreMetrics>,
-    ) -> Self {
-        Self {
-            connections,
-            queue: Arc::new(Queue {
-                most: options.queue,
-                connections: options.size,
-                standing: options.standing,
-                ..Queue::default()
-            }),
-            role: None,
-            metrics,
-        }
-    }
-
-    /// The same pool, whose connections for one tenant see the rows of it alone, as this role.
-    #[must_use]
-    pub fn confined_as(self, role: Option<RoleName>) -> Self {
-        Self { role, ..self }
-    }
-
-    /// What a connection for a tenant sees; everything, where no role is there for that.
-    fn scope(&self, tenant: &TenantId) -> Option<Scope> {
-        let role = self.role.clone()?;
-        let tenant = tenant.clone();
-        Some(Scope { role, tenant })
-    }
-
-    /// What is measured of this pool and its connections.
-    #[must_use]
-    pub fn metrics(&self) -> &StoreMetrics {
-        &self.metrics
-    }
-
-    /// Waits for a connection, and measures for how long.
-    async fn waited<E>(
-        &self,
-        wait: impl Future<Output = Result<Lent, E>>,
-    ) -> Result<PooledConnection, E> {
-        let asked = Instant::now();
-        let lent = wait.await;
-        let begun = Instant::now();
-        let waited = begun.saturating_duration_since(asked);
-        self.metrics.waits.observe(waited.as_secs_f64());
-        let lent = lent?;
-        let metrics = Arc::clone(&self.metrics);
-        let loan = Loan { begun, metrics };
-        Ok(PooledConnection { lent, loan })
-    }
-
-    /// Borrows a connection for the server's own work, which is little and must go on: it waits for as long as the
-    /// pool lets it, however many wait.
-    ///
-    /// # Errors
-    ///
-    /// [`PoolError::Lend`].
-    pub async fn get(&self) -> Result<PooledConnection, PoolError> {
-        let mut lent = self.waited(self.connections.get()).await?;
-        lent.confine(None);
-        Ok(lent)
-    }
-
-    /// The same for work that is about one tenant.
-    ///
-    /// # Errors
-    ///
-    /// [`PoolError::Lend`].
-    pub async fn get_for(&self, tenant: &TenantId) -> Result<PooledConnection, PoolError> {
-        let mut lent = self.waited(self.connections.get()).await?;
-        lent.confine(self.scope(tenant));
-        Ok(lent)
-    }
-
-    /// Borrows a connection for a request: at once, or in its turn if the queue has room for it.
-    ///
-    /// # Errors
-    ///
-    /// [`PoolError`], at once where the queue is full.
-    pub async fn get_in_turn(&self) -> Result<PooledConnection, PoolError> {
-        let mut lent = self.lend_in_turn().await?;
-        lent.confine(None);
-        Ok(lent)
-    }
-
-    /// The same for a request that is about one tenant.
-    ///
-    /// # Errors
-    ///
-    /// [`PoolError`], at once where the queue is full.
-    pub async fn get_in_turn_for(&self, tenant: &TenantId) -> Result<PooledConnection, PoolError> {
-        let mut lent = self.lend_in_turn().await?;
-        lent.confine(self.scope(tenant));
-        Ok(lent)
-    }
-
-    /// Tells whether a request that comes now would find room in the queue, without taking any. It costs next to
-    /// nothing, so that a request can be refused before anything is spent on it.
-    ///
-    /// # Errors
-    ///
-    /// [`PoolError::Full`], which counts as a refusal.
-    pub fn has_room(&self) -> Result<(), PoolError> {
-        self.queue.has_room_at(Instant::now())
-    }
-
-    async fn lend_in_turn(&self) -> Result<PooledConnection, PoolError> {
-        self.waited(self.take_turn()).await
-    }
-
-    async fn take_turn(&self) -> Result<Lent, PoolError> {
-        let usual = self.connections.timeouts();
-        let within = |wait| Timeouts { wait, ..usual };
-        let at_once = within(Some(Duration::ZERO));
-        match self.connections.timeout_get(&at_once).await {
-            Err(LendError::Timeout(TimeoutType::Wait)) => {}
-            lent => return Ok(lent?),
-        }
-        let mut place = self.queue.join()?;
-        let wait = match usual.wait {
-            Some(wait) if place.hurries => Some(wait.min(HURRIED)),
-            None if place.hurries => Some(HURRIED),
-            wait => wait,
-        };
-        let lent = self.connections.timeout_get(&within(wait)).await;
-        place.served = lent.is_ok();
-        if matches!(lent, Err(LendError::Timeout(TimeoutType::Wait))) {
-            self.queue.refused.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(lent?)
-    }
-
-    /// How many requests wait for a connection.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.queue.waiting.load(Ordering::Relaxed)
-    }
-
-    /// The most connections.
-    #[must_use]
-    pub fn most(&self) -> usize {
-        self.connections.status().max_size
-    }
-
-    /// How many connections are open, and how many of them are lent.
-    #[must_use]
-    pub fn open(&self) -> (usize, usize) {
-        let status = self.connections.status();
-        (status.size, status.size.saturating_sub(status.available))
-    }
-
-    /// How many requests got no connection because too many asked for one.
-    #[must_use]
-    pub fn refused(&self) -> u64 {
-        self.queue.refused.load(Ordering::Relaxed)
-    }
-
-    /// Lends nothing any more.
-    pub fn close(&self) {
-        self.connections.close();
-    }
-}
-
 /// Those who wait.
 #[derive(Debug, Default)]
-struct Queue {
+pub(super) struct Queue {
     most: usize,
     connections: usize,
     standing: Duration,
     waiting: AtomicUsize,
+    /// How many requests were let in and are not done: they wait, have a connection, or come to one or the other.
+    inside: AtomicUsize,
     pace: Mutex<Pace>,
     refused: AtomicU64,
+}
+
+/// A request that was let in, until it is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct Entry(Arc<Queue>);
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.0.inside.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Whether a queue stands or moves.
@@ -295,31 +59,60 @@ struct Pace {
 
 /// A place in the queue, given back when it is dropped, also by a request that is given up.
 #[derive(Debug)]
-struct Place<'a> {
+pub(super) struct Place<'a> {
     queue: &'a Queue,
     since: Instant,
     /// Whether the queue was standing when this one came.
-    hurries: bool,
+    pub(super) hurries: bool,
     /// Whether it came to its turn.
-    served: bool,
+    pub(super) served: bool,
 }
 
 impl Queue {
-    fn join(&self) -> Result<Place<'_>, PoolError> {
+    pub(super) fn new(options: &PoolOptions) -> Self {
+        Self {
+            most: options.queue,
+            connections: options.size,
+            standing: options.standing,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Counts somebody who was not served.
+    pub(super) fn refuse(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn join(&self) -> Result<Place<'_>, PoolError> {
         self.join_at(Instant::now())
     }
 
-    /// The same as joining, but for the place.
-    fn has_room_at(&self, now: Instant) -> Result<(), PoolError> {
-        if self.waiting.load(Ordering::Relaxed) < self.connections {
-            // The usual case takes no lock.
-            return Ok(());
-        }
-        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
-        self.room(&mut pace, now)
+    /// Lets a request in that will want a connection, before anything is spent on it.
+    pub(super) fn enter(self: &Arc<Self>) -> Result<Entry, PoolError> {
+        self.enter_at(Instant::now())
     }
 
-    fn room(&self, pace: &mut Pace, now: Instant) -> Result<(), PoolError> {
+    fn enter_at(self: &Arc<Self>, now: Instant) -> Result<Entry, PoolError> {
+        // The usual case takes no lock.
+        let inside = self.inside.fetch_add(1, Ordering::Relaxed);
+        let entry = Entry(Arc::clone(self));
+        if inside >= self.connections {
+            let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+            self.room(&mut pace, now, inside - self.connections)?;
+        }
+        Ok(entry)
+    }
+
+    /// Whether one more may wait beside so many.
+    fn room(&self, pace: &mut Pace, now: Instant, waiting: usize) -> Result<(), PoolError> {
         pace.go_on(now);
         let most = if pace.stands {
             pace.served_before
@@ -327,8 +120,8 @@ impl Queue {
         } else {
             self.most
         };
-        if self.waiting.load(Ordering::Relaxed) >= most {
-            self.refused.fetch_add(1, Ordering::Relaxed);
+        if waiting >= most {
+            self.refuse();
             return Err(PoolError::Full(most));
         }
         Ok(())
@@ -338,7 +131,13 @@ impl Queue {
         let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
         pace.look(now, self.standing);
         // The lock is held, so the count and the pace fit each other.
-        self.room(&mut pace, now)?;
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        if waiting == 0 {
+            // What was served before nobody waited says nothing.
+            pace.served = 0;
+            pace.counted_from = Some(now);
+        }
+        self.room(&mut pace, now, waiting)?;
         self.waiting.fetch_add(1, Ordering::Relaxed);
         Ok(Place {
             queue: self,
@@ -421,14 +220,14 @@ mod tests {
 
     /// Queues who come and go at given times, in milliseconds.
     struct Times {
-        queue: Queue,
+        queue: Arc<Queue>,
         begun: Instant,
     }
 
     impl Times {
         fn new() -> Self {
             Self {
-                queue: queue(1000),
+                queue: Arc::new(queue(1000)),
                 begun: Instant::now(),
             }
         }
@@ -522,13 +321,12 @@ mod tests {
             waiting.extend(times.queue.join_at(times.at(ms)));
         }
         assert_eq!(waiting.len(), 5);
-        let full = || times.queue.has_room_at(times.at(1_240));
-        assert!(matches!(full(), Err(PoolError::Full(5))), "{:?}", full());
         let before = times.queue.refused.load(Ordering::Relaxed);
         assert!(times.queue.join_at(times.at(1_240)).is_err());
         assert_eq!(times.queue.refused.load(Ordering::Relaxed), before + 1);
         times.go(waiting.pop_front().unwrap(), true, 1_241);
-        assert!(times.queue.has_room_at(times.at(1_241)).is_ok());
+        let again = times.come(1_241);
+        times.go(again, true, 1_242);
         for place in waiting {
             times.go(place, true, 1_242);
         }
@@ -542,5 +340,26 @@ mod tests {
         ));
         times.go(next, false, 4_200);
         times.go(stuck, false, 4_201);
+    }
+
+    #[test]
+    fn who_is_let_in_counts_until_they_are_done() {
+        let times = Times::new();
+        let enter = |ms| times.queue.enter_at(times.at(ms));
+        // Two connections, and a thousand who may wait.
+        let mut inside: Vec<_> = (0..1_002).map(|_| enter(0).unwrap()).collect();
+        assert!(matches!(enter(0), Err(PoolError::Full(1_000))));
+        inside.pop();
+        inside.push(enter(0).unwrap());
+        // Nobody is served for a second: two connections, and two who may wait.
+        let (first, second) = (times.come(0), times.come(1_000));
+        assert!(second.hurries);
+        inside.truncate(3);
+        let fourth = enter(1_000).unwrap();
+        assert!(matches!(enter(1_000), Err(PoolError::Full(2))));
+        drop(fourth);
+        assert!(enter(1_000).is_ok());
+        times.go(first, true, 1_001);
+        times.go(second, true, 1_002);
     }
 }

@@ -1,0 +1,252 @@
+//! The pool as requests know it: connections on loan, in turn.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use deadpool::managed::{PoolError as LendError, TimeoutType, Timeouts};
+
+use super::connection::Connection;
+use super::metrics::StoreMetrics;
+use super::pool::{Manager, PoolOptions};
+use super::queue::{Entry, HURRIED, Queue};
+use super::{RoleName, Scope};
+use crate::model::TenantId;
+
+/// Why the pool lent no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolError {
+    /// None came free in time, or none could be opened.
+    #[error(transparent)]
+    Lend(#[from] LendError<diesel_async::pooled_connection::PoolError>),
+    /// As many wait as may.
+    #[error("{0} requests wait for a connection already")]
+    Full(usize),
+}
+
+/// A bounded pool of connections, with a bounded queue in front of it.
+#[derive(Clone)]
+pub struct Pool {
+    connections: deadpool::managed::Pool<Manager>,
+    queue: Arc<Queue>,
+    /// As whom connections see the rows of one tenant.
+    role: Option<RoleName>,
+    metrics: Arc<StoreMetrics>,
+}
+
+/// A connection as the pool's library lends it.
+type Lent = deadpool::managed::Object<Manager>;
+
+/// A connection on loan from the pool, which is given back when it is dropped.
+#[derive(Debug)]
+pub struct PooledConnection {
+    lent: Lent,
+    loan: Loan,
+}
+
+/// How long a connection has been lent. It is measured when this is dropped.
+#[derive(Debug)]
+struct Loan {
+    begun: Instant,
+    metrics: Arc<StoreMetrics>,
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        self.metrics
+            .loans
+            .observe(self.begun.elapsed().as_secs_f64());
+    }
+}
+
+impl Deref for PooledConnection {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.lent
+    }
+}
+
+impl DerefMut for PooledConnection {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.lent
+    }
+}
+
+impl PooledConnection {
+    /// Throws the connection away instead of giving it back.
+    pub(super) fn discard(self) {
+        let Self { lent, loan } = self;
+        drop((Lent::take(lent), loan));
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("status", &self.connections.status())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    pub(super) fn new(
+        connections: deadpool::managed::Pool<Manager>,
+        options: PoolOptions,
+        metrics: Arc<StoreMetrics>,
+    ) -> Self {
+        Self {
+            connections,
+            queue: Arc::new(Queue::new(&options)),
+            role: None,
+            metrics,
+        }
+    }
+
+    /// The same pool, whose connections for one tenant see the rows of it alone, as this role.
+    #[must_use]
+    pub fn confined_as(self, role: Option<RoleName>) -> Self {
+        Self { role, ..self }
+    }
+
+    /// What a connection for a tenant sees; everything, where no role is there for that.
+    fn scope(&self, tenant: &TenantId) -> Option<Scope> {
+        let role = self.role.clone()?;
+        let tenant = tenant.clone();
+        Some(Scope { role, tenant })
+    }
+
+    /// What is measured of this pool and its connections.
+    #[must_use]
+    pub fn metrics(&self) -> &StoreMetrics {
+        &self.metrics
+    }
+
+    /// Waits for a connection, and measures for how long.
+    async fn waited<E>(
+        &self,
+        wait: impl Future<Output = Result<Lent, E>>,
+    ) -> Result<PooledConnection, E> {
+        let asked = Instant::now();
+        let lent = wait.await;
+        let begun = Instant::now();
+        let waited = begun.saturating_duration_since(asked);
+        self.metrics.waits.observe(waited.as_secs_f64());
+        let lent = lent?;
+        let metrics = Arc::clone(&self.metrics);
+        let loan = Loan { begun, metrics };
+        Ok(PooledConnection { lent, loan })
+    }
+
+    /// Borrows a connection for the server's own work, which is little and must go on: it waits for as long as the
+    /// pool lets it, however many wait.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::Lend`].
+    pub async fn get(&self) -> Result<PooledConnection, PoolError> {
+        let mut lent = self.waited(self.connections.get()).await?;
+        lent.confine(None);
+        Ok(lent)
+    }
+
+    /// The same for work that is about one tenant.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::Lend`].
+    pub async fn get_for(&self, tenant: &TenantId) -> Result<PooledConnection, PoolError> {
+        let mut lent = self.waited(self.connections.get()).await?;
+        lent.confine(self.scope(tenant));
+        Ok(lent)
+    }
+
+    /// Borrows a connection for a request: at once, or in its turn if the queue has room for it.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError`], at once where the queue is full.
+    pub async fn get_in_turn(&self) -> Result<PooledConnection, PoolError> {
+        let mut lent = self.lend_in_turn().await?;
+        lent.confine(None);
+        Ok(lent)
+    }
+
+    /// The same for a request that is about one tenant.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError`], at once where the queue is full.
+    pub async fn get_in_turn_for(&self, tenant: &TenantId) -> Result<PooledConnection, PoolError> {
+        let mut lent = self.lend_in_turn().await?;
+        lent.confine(self.scope(tenant));
+        Ok(lent)
+    }
+
+    /// Lets a request in that will want connections, until the entry is dropped. It costs next to nothing, so that a
+    /// request can be refused before anything is spent on it.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::Full`], where it could not be served in time.
+    pub fn enter(&self) -> Result<Entry, PoolError> {
+        self.queue.enter()
+    }
+
+    async fn lend_in_turn(&self) -> Result<PooledConnection, PoolError> {
+        self.waited(self.take_turn()).await
+    }
+
+    async fn take_turn(&self) -> Result<Lent, PoolError> {
+        let usual = self.connections.timeouts();
+        let within = |wait| Timeouts { wait, ..usual };
+        let at_once = within(Some(Duration::ZERO));
+        match self.connections.timeout_get(&at_once).await {
+            Err(LendError::Timeout(TimeoutType::Wait)) => {}
+            lent => return Ok(lent?),
+        }
+        let mut place = self.queue.join()?;
+        let wait = match usual.wait {
+            Some(wait) if place.hurries => Some(wait.min(HURRIED)),
+            None if place.hurries => Some(HURRIED),
+            wait => wait,
+        };
+        let lent = self.connections.timeout_get(&within(wait)).await;
+        place.served = lent.is_ok();
+        if matches!(lent, Err(LendError::Timeout(TimeoutType::Wait))) {
+            self.queue.refuse();
+        }
+        Ok(lent?)
+    }
+
+    /// How many requests wait for a connection.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.queue.waiting()
+    }
+
+    /// The most connections.
+    #[must_use]
+    pub fn most(&self) -> usize {
+        self.connections.status().max_size
+    }
+
+    /// How many connections are open, and how many of them are lent.
+    #[must_use]
+    pub fn open(&self) -> (usize, usize) {
+        let status = self.connections.status();
+        (status.size, status.size.saturating_sub(status.available))
+    }
+
+    /// How many requests got no connection because too many asked for one.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.queue.refused()
+    }
+
+    /// Lends nothing any more.
+    pub fn close(&self) {
+        self.connections.close();
+    }
+}
