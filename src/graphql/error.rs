@@ -231,6 +231,12 @@ pub(super) fn is_outage(response: &Response) -> bool {
     })
 }
 
+/// A response that says only that its request was refused, with one of the codes in [`code`].
+#[must_use]
+pub fn refusal_as(code: &str, why: impl Into<String>) -> Response {
+    Response::from_errors(vec![refusal(code, why, None)])
+}
+
 /// A response that says only that the request was refused.
 #[must_use]
 pub fn refusal_response(error: Error) -> Response {

@@ -31,7 +31,7 @@ pub use answer::{Answer, was_refused};
 pub use cohort::Cohorts;
 pub use context::RequestContext;
 pub use document::{DocumentLimits, Fault, Prepared, Rejected, prepare};
-pub use error::{classify, code, code_of_response, refusal_response};
+pub use error::{classify, code, code_of_response, refusal_as, refusal_response};
 pub use execute::execute;
 pub use feed::Followed;
 pub use root::{Mutation, Query, Schema, SchemaOptions, Subscription, schema, schema_builder, sdl};

@@ -12,7 +12,7 @@ use super::metrics::Code;
 use super::rates;
 use crate::app::Error;
 use crate::graphql::{
-    Fault, Rejected, classify, code, code_of_response, refusal_response, was_refused,
+    Fault, Rejected, classify, code, code_of_response, refusal_as, refusal_response, was_refused,
 };
 
 /// An answer of the endpoint.
@@ -66,6 +66,12 @@ impl Outcome {
             forged,
             ..Self::of(refusal_response(error))
         }
+    }
+
+    /// A stream more than a user may have.
+    pub(super) fn too_many_streams(most: usize) -> Self {
+        let why = format!("You have {most} connections already: close one of them first.");
+        Self::of(refusal_as(code::TOO_MANY_OPERATIONS, why))
     }
 
     /// A request that is refused for how it is made.

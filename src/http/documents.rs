@@ -11,14 +11,14 @@ mod trusted;
 
 use std::sync::Arc;
 
-use async_graphql::{ErrorExtensionValues, Request, Response, ServerError};
+use async_graphql::{Request, Response};
 use axum::http::StatusCode;
 use serde_json::Value;
 
 use self::persisted::{Checked, Persisted};
 pub use self::trusted::{TrustedDocuments, TrustedDocumentsError};
 use super::request::GraphQlRequest;
-use crate::graphql::code;
+use crate::graphql::{code, refusal_as};
 
 /// How many documents are persisted where nothing else is said.
 const PERSISTED_MAX: usize = 1000;
@@ -230,10 +230,6 @@ impl DocumentError {
 
     /// The answer, which says only this.
     pub(super) fn response(self) -> Response {
-        let mut extensions = ErrorExtensionValues::default();
-        extensions.set("code", self.code());
-        let mut error = ServerError::new(self.to_string(), None);
-        error.extensions = Some(extensions);
-        Response::from_errors(vec![error])
+        refusal_as(self.code(), self.to_string())
     }
 }

@@ -220,8 +220,7 @@ fn tell(
     let most = state.options.connections_max;
     let (connections, realtime) = (&state.connections, &state.app.realtime);
     let Some(admission) = connections.admit(realtime, actor, most) else {
-        let why = format!("You have {most} connections already: close one of them first.");
-        return refuse(headers, StatusCode::TOO_MANY_REQUESTS, &why);
+        return Outcome::too_many_streams(most).answer(headers);
     };
     if transport == Transport::Multipart {
         stream::answer::<Multipart>(state, headers, session, admission, request)

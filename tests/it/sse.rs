@@ -422,7 +422,9 @@ fn streams_count_among_a_users_connections() {
         let _socket = alice.socket().await;
         let stream = follow(&alice, &chat).await;
         let request = json!({ "query": STREAM, "variables": { "chat": chat } });
-        assert_eq!(Streaming::post(&alice, ACCEPT, &request).await.status, 429);
+        let mut refused = Streaming::post(&alice, ACCEPT, &request).await;
+        assert_eq!(refused.status, 429);
+        assert!(refused.rest().await.contains("\"TOO_MANY_OPERATIONS\""));
         assert_eq!(Streaming::post(&bob, ACCEPT, &request).await.status, 200);
         drop(stream);
         until("it has left", || server.connections.open() == 1).await;
