@@ -24,7 +24,7 @@ use super::log::{Entry, Log, Missing, Read, View};
 use super::{BackOff, HubSize, RealtimeMetrics, RealtimeOptions};
 use crate::model::{ChatId, Event, TenantId};
 use crate::store::events::LogRange;
-use crate::store::{self, Connection, Pool, PoolError, PooledConnection};
+use crate::store::{Connection, Pool, PoolError, PooledConnection};
 
 /// Why the database was not read.
 #[derive(Debug, thiserror::Error)]
@@ -194,11 +194,10 @@ impl Hub {
         mut conn: PooledConnection,
         read: impl AsyncFnOnce(&mut Connection) -> Result<T, Error>,
     ) -> Result<T, ReadError> {
-        if let Ok(read) = timeout(self.options.patience, read(&mut conn)).await {
-            return Ok(read?);
+        match timeout(self.options.patience, read(&mut conn)).await {
+            Ok(read) => Ok(read?),
+            Err(_) => Err(ReadError::Late),
         }
-        store::discard(conn);
-        Err(ReadError::Late)
     }
 
     /// The life that the database's logs live, as last read.

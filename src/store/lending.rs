@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool::managed::{PoolError as LendError, TimeoutType, Timeouts};
+use diesel_async::pooled_connection::PoolableConnection as _;
 
 use super::connection::Connection;
 use super::metrics::StoreMetrics;
@@ -38,18 +39,38 @@ pub struct Pool {
 /// A connection as the pool's library lends it.
 type Lent = deadpool::managed::Object<Manager>;
 
-/// A connection on loan from the pool, which is given back when it is dropped.
+/// A connection on loan from the pool, which is given back when it is dropped. Where it is busy then or in a transaction,
+/// because whoever waited has given up, it is closed instead, which ends both.
 #[derive(Debug)]
 pub struct PooledConnection {
     lent: Lent,
+    // Dropped behind the connection, which is back in the pool by then.
     loan: Loan,
 }
 
 /// How long a connection has been lent. It is measured when this is dropped.
-#[derive(Debug)]
 struct Loan {
     begun: Instant,
     metrics: Arc<StoreMetrics>,
+    /// Where to look for the connection that is to be closed.
+    abandoned_to: Option<deadpool::managed::Pool<Manager>>,
+}
+
+impl fmt::Debug for Loan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loan")
+            .field("begun", &self.begun)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for PooledConnection {
+    fn drop(&mut self) {
+        if self.lent.is_broken() {
+            self.lent.abandon();
+            self.loan.abandoned_to = Lent::pool(&self.lent);
+        }
+    }
 }
 
 impl Drop for Loan {
@@ -57,6 +78,9 @@ impl Drop for Loan {
         self.metrics
             .loans
             .observe(self.begun.elapsed().as_secs_f64());
+        if let Some(pool) = &self.abandoned_to {
+            pool.retain(|connection, _| !connection.is_abandoned());
+        }
     }
 }
 
@@ -71,14 +95,6 @@ impl Deref for PooledConnection {
 impl DerefMut for PooledConnection {
     fn deref_mut(&mut self) -> &mut Connection {
         &mut self.lent
-    }
-}
-
-impl PooledConnection {
-    /// Throws the connection away instead of giving it back.
-    pub(super) fn discard(self) {
-        let Self { lent, loan } = self;
-        drop((Lent::take(lent), loan));
     }
 }
 
@@ -135,7 +151,11 @@ impl Pool {
         self.metrics.waits.observe(waited.as_secs_f64());
         let lent = lent?;
         let metrics = Arc::clone(&self.metrics);
-        let loan = Loan { begun, metrics };
+        let loan = Loan {
+            begun,
+            metrics,
+            abandoned_to: None,
+        };
         Ok(PooledConnection { lent, loan })
     }
 

@@ -1,6 +1,7 @@
 //! What the store measures: the time of statements, and of waiting for connections and holding them.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -84,14 +85,22 @@ fn is_failure(error: &Error) -> bool {
 pub struct Timed<'a, F> {
     statement: F,
     begun: Instant,
+    busy: &'a AtomicBool,
     metrics: Option<&'a StoreMetrics>,
 }
 
 impl<'a, F> Timed<'a, F> {
-    pub(super) fn new(statement: F, metrics: Option<&'a StoreMetrics>) -> Self {
+    /// The connection is `busy` until the answer is there, also if nobody waits for it any more.
+    pub(super) fn new(
+        statement: F,
+        busy: &'a AtomicBool,
+        metrics: Option<&'a StoreMetrics>,
+    ) -> Self {
+        busy.store(true, Ordering::Relaxed);
         Self {
             statement,
             begun: Instant::now(),
+            busy,
             metrics,
         }
     }
@@ -102,6 +111,7 @@ impl<T, F: Future<Output = QueryResult<T>> + Unpin> Future for Timed<'_, F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = ready!(Pin::new(&mut self.statement).poll(cx));
+        self.busy.store(false, Ordering::Relaxed);
         if let Some(metrics) = self.metrics {
             metrics.of_statement(self.begun.elapsed(), &answer);
         }

@@ -34,6 +34,6 @@ pub mod users;
 pub use connection::{Connection, Field, Row, Scope};
 pub use lending::{Pool, PoolError, PooledConnection};
 pub use metrics::StoreMetrics;
-pub use pool::{Database, DatabaseError, PoolMode, PoolOptions, discard};
+pub use pool::{Database, DatabaseError, PoolMode, PoolOptions};
 pub use queue::Entry;
 pub use row_security::{RoleName, RoleNameError, RowSecurityError};

@@ -18,7 +18,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::task::TaskTracker;
 
 use super::connection::{Connection, Unprepared};
-use super::lending::{Pool, PooledConnection};
+use super::lending::Pool;
 use super::metrics::StoreMetrics;
 use super::tls;
 use crate::sabotage::{self, Sabotage};
@@ -29,11 +29,6 @@ pub(super) type Manager = AsyncDieselConnectionManager<Connection>;
 /// How soon Postgres notices that nobody waits for a statement any more, and ends it; in milliseconds. Not behind a
 /// proxy, which notices by itself.
 const ABANDONED_AFTER: u32 = 500;
-
-/// Throws a connection away that may still be busy with what nobody waits for any more.
-pub fn discard(conn: PooledConnection) {
-    conn.discard();
-}
 
 /// What is wrong with a database's address.
 #[derive(Debug, thiserror::Error)]

@@ -360,3 +360,39 @@ fn a_typename_may_have_conditions_and_they_are_judged() {
         }
     });
 }
+
+/// A connection that is given back amid a statement would have the next request wait for that.
+#[test]
+fn what_is_given_up_keeps_no_connection_and_lets_nobody_wait() {
+    run(async {
+        let server = Server::start().await;
+        let alice = server.user("alice");
+        let chat = alice.group("Team", &[]).await;
+        let mut sql = server.sql().await;
+        let most = server.app.pool.most();
+        postgres::sql(&mut sql, "BEGIN; LOCK TABLE messages").await;
+        let query = "query ($id: ID!) { chat(id: $id) { messages { nodes { body } } } }";
+        for _ in 0..most * 2 {
+            let asking = alice.post(query, json!({ "id": chat }));
+            let gave_up = tokio::time::timeout(Duration::from_millis(150), asking).await;
+            assert!(gave_up.is_err(), "the table is locked");
+        }
+        let began = Instant::now();
+        // It reads other tables, on any of the connections.
+        for _ in 0..most * 2 {
+            assert_eq!(alice.chat(&chat, "title").await["title"], "Team");
+        }
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(2), "{took:?}");
+        // Postgres looks every half second whether somebody still waits.
+        let begun = Instant::now();
+        let mut looking = server.sql().await;
+        while looking.batch_execute(NOBODY_WAITS).await.is_err() {
+            assert!(
+                begun.elapsed() < Duration::from_secs(5),
+                "statements wait on"
+            );
+            sleep(Duration::from_millis(100)).await;
+        }
+    });
+}

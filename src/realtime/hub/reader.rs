@@ -1,8 +1,6 @@
 //! The hub's reader: one at a time, it reads what all tails lack in one statement.
 
-use super::{
-    Arc, BackOff, ChatId, Error, Event, HashMap, Hub, LogRange, Read, ReadError, Task, store,
-};
+use super::{Arc, BackOff, ChatId, Error, Event, HashMap, Hub, LogRange, Read, ReadError, Task};
 use crate::store::Connection;
 
 /// How many logs one statement reads at most: after a long outage all may be behind, and what is too much for
@@ -109,7 +107,8 @@ impl Hub {
         ranges: &[LogRange],
     ) -> Result<Vec<Event>, ReadError> {
         let limit = i64::from(self.options.batch);
-        let read = async |conn: &mut Connection| store::events::read(conn, ranges, limit).await;
+        let read =
+            async |conn: &mut Connection| crate::store::events::read(conn, ranges, limit).await;
         self.with_connection(read).await
     }
 

@@ -12,6 +12,7 @@ mod unprepared;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use diesel::connection::{CacheSize, Instrumentation};
@@ -37,6 +38,8 @@ use super::metrics::{StoreMetrics, Timed};
 /// A connection to Postgres.
 pub struct Connection {
     link: Link,
+    /// Whether a statement was begun whose answer has not come.
+    busy: AtomicBool,
     /// Where its statements are measured, if they are.
     metrics: Option<Arc<StoreMetrics>>,
 }
@@ -62,6 +65,7 @@ impl From<AsyncPgConnection> for Connection {
     fn from(session: AsyncPgConnection) -> Self {
         Self {
             link: Link::Session(Box::new(Session::new(session))),
+            busy: AtomicBool::new(false),
             metrics: None,
         }
     }
@@ -71,6 +75,7 @@ impl From<Unprepared> for Connection {
     fn from(link: Unprepared) -> Self {
         Self {
             link: Link::Transaction(Box::new(link)),
+            busy: AtomicBool::new(false),
             metrics: None,
         }
     }
@@ -102,6 +107,17 @@ impl Connection {
         }
     }
 
+    /// Has it not used any more.
+    pub(super) fn abandon(&mut self) {
+        *self.busy.get_mut() = true;
+    }
+
+    /// Whether it is not to be used any more: it is busy with a statement that nobody waits for, and whatever came next
+    /// would wait for that.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.busy.load(Ordering::Relaxed)
+    }
+
     /// Has its statements measured from now on.
     pub(super) fn measure(&mut self, metrics: Arc<StoreMetrics>) {
         self.metrics = Some(metrics);
@@ -112,10 +128,12 @@ impl SimpleAsyncConnection for Connection {
     /// The beginnings and ends of transactions come here; nothing else does on a connection of the pool.
     async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
         let begun = Instant::now();
+        self.busy.store(true, Ordering::Relaxed);
         let done = match &mut self.link {
             Link::Session(session) => session.batch_execute(query).await,
             Link::Transaction(link) => link.batch_execute(query).await,
         };
+        self.busy.store(false, Ordering::Relaxed);
         if let Some(metrics) = &self.metrics {
             metrics.of_transaction(begun.elapsed(), &done);
         }
@@ -152,7 +170,7 @@ impl AsyncConnectionCore for Connection {
                 async move { Ok(whole(link.load(statement?).await?)) }.boxed()
             }
         };
-        Timed::new(rows, self.metrics.as_deref())
+        Timed::new(rows, &self.busy, self.metrics.as_deref())
     }
 
     fn execute_returning_count<'conn, 'query, T>(
@@ -169,7 +187,7 @@ impl AsyncConnectionCore for Connection {
                 async move { link.execute(statement?).await }.boxed()
             }
         };
-        Timed::new(count, self.metrics.as_deref())
+        Timed::new(count, &self.busy, self.metrics.as_deref())
     }
 }
 
@@ -212,12 +230,13 @@ impl AsyncConnection for Connection {
 
 impl PoolableConnection for Connection {
     fn is_broken(&mut self) -> bool {
-        match &mut self.link {
+        let broken = match &mut self.link {
             Link::Session(session) => session.is_broken(),
             Link::Transaction(link) => {
                 let gone = link.is_broken();
                 gone || AnsiTransactionManager::is_broken_transaction_manager(self)
             }
-        }
+        };
+        broken || self.is_abandoned()
     }
 }
