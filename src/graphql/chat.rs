@@ -134,8 +134,8 @@ impl Chat {
     }
 
     /// The title of a group. Null for a direct chat.
-    async fn title(&self) -> Option<&str> {
-        self.row.title.as_deref()
+    async fn title(&self, ctx: &Context<'_>) -> Option<Result<&str>> {
+        ctx.text(self.row.title.as_deref())
     }
 
     /// When the chat was opened.

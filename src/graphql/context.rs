@@ -2,16 +2,21 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use async_graphql::{Context, Result};
+use async_graphql::{Context, ErrorExtensions as _, Result};
 
-use super::error::to_graphql;
+use super::error::{code, to_graphql};
 use super::execute::Turns;
 use super::feed::Feed;
 use super::loaders::Loaders;
 use crate::app::{Actor, App, Error};
 use crate::model::Operation;
+
+/// The most bytes that the texts of one answer may have: messages, titles, names and pictures. What an operation costs
+/// is counted in fields, and a message has up to 40 kB.
+const TEXTS_MAX: usize = 16 * 1024 * 1024;
 
 /// What a request brings along: to be given to it as data.
 pub struct RequestContext {
@@ -22,6 +27,8 @@ pub struct RequestContext {
     resume: Option<String>,
     deadline: Option<Instant>,
     feed: Feed,
+    /// The bytes of the texts that were told so far.
+    texts: AtomicUsize,
 }
 
 impl fmt::Debug for RequestContext {
@@ -54,6 +61,7 @@ impl RequestContext {
             resume: None,
             deadline: None,
             feed: Feed::Absent,
+            texts: AtomicUsize::new(0),
         }
     }
 
@@ -122,6 +130,9 @@ pub(super) trait ContextExt<'a> {
     /// an error of its own.
     fn shown<T>(&self, ty: Operation, found: Option<T>) -> Option<Result<T>>;
 
+    /// A text as a field's value, while the answer has room for it. `QUERY_TOO_COMPLEX` where it has none.
+    fn text<T: AsRef<str>>(&self, text: Option<T>) -> Option<Result<T>>;
+
     /// The same for a resolver that writes, while there is time: what was read before is forgotten.
     /// `OPERATION_TIMED_OUT` where there is none left.
     fn fresh(&self, operation: Operation) -> Result<(&'a Arc<App>, &'a Actor)>;
@@ -166,6 +177,16 @@ impl<'a> ContextExt<'a> for Context<'a> {
         found.map(|found| self.permit(ty).map(|_| found))
     }
 
+    fn text<T: AsRef<str>>(&self, text: Option<T>) -> Option<Result<T>> {
+        let text = text?;
+        let length = text.as_ref().len();
+        let told = request(self).map(|request| request.texts.fetch_add(length, Ordering::Relaxed));
+        Some(told.and_then(|told| match told.checked_add(length) {
+            Some(..=TEXTS_MAX) => Ok(text),
+            _ => Err(too_many_texts()),
+        }))
+    }
+
     fn fresh(&self, operation: Operation) -> Result<(&'a Arc<App>, &'a Actor)> {
         let actor = self.permit(operation)?;
         if request(self)?
@@ -177,6 +198,11 @@ impl<'a> ContextExt<'a> for Context<'a> {
         self.loaders()?.forget();
         Ok((self.app()?, actor))
     }
+}
+
+fn too_many_texts() -> async_graphql::Error {
+    let why = "The texts of the answer have more than 16 MiB: ask for less at a time.";
+    async_graphql::Error::new(why).extend_with(|_, all| all.set("code", code::QUERY_TOO_COMPLEX))
 }
 
 /// What a nullable field leads to, where its resolver may fail: the field is null then, with the error in its place

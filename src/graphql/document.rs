@@ -157,6 +157,9 @@ pub fn prepare(schema: &Schema, mut request: Request) -> Result<Prepared, Reject
     let called = called.cloned();
     let kind = operation.node.ty;
     rules::check(document, operation, rules.introspection).map_err(Rejected::invalid)?;
+    // Before they are merged, which compares each with all.
+    let roots = operation.node.selection_set.node.items.len();
+    limits.count_roots(roots).map_err(Rejected::invalid)?;
     let merged = (kind == OperationType::Mutation)
         .then(|| roots::merge(document, operation, name.as_deref()))
         .transpose()

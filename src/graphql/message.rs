@@ -76,8 +76,8 @@ impl Message {
     }
 
     /// The text, byte for byte as it was sent or last edited. Null once the message is deleted.
-    async fn body(&self) -> Option<&str> {
-        self.row.visible_body()
+    async fn body(&self, ctx: &Context<'_>) -> Option<Result<&str>> {
+        ctx.text(self.row.visible_body())
     }
 
     /// When the message was sent, by the server's clock. It never runs backwards within a chat.

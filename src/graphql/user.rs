@@ -49,7 +49,8 @@ impl User {
     async fn display_name(&self, ctx: &Context<'_>) -> Option<Result<String>> {
         nullable(async {
             let row = self.row(ctx).await?;
-            Ok(row.and_then(|row| row.display_name.clone()))
+            ctx.text(row.and_then(|row| row.display_name.clone()))
+                .transpose()
         })
         .await
     }
@@ -58,7 +59,8 @@ impl User {
     async fn avatar_url(&self, ctx: &Context<'_>) -> Option<Result<String>> {
         nullable(async {
             let row = self.row(ctx).await?;
-            Ok(row.and_then(|row| row.avatar_url.clone()))
+            ctx.text(row.and_then(|row| row.avatar_url.clone()))
+                .transpose()
         })
         .await
     }

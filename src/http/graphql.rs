@@ -86,12 +86,12 @@ pub(super) async fn get_or_upgrade(
     }
 }
 
-/// Refuses what the database has no time for, before anything is spent on it. Who takes streams may want to follow,
-/// which is let wait.
+/// Refuses what the database has no time for, before anything is spent on it. Who takes nothing but streams may want to
+/// follow, which is let wait.
 fn enter(state: &HttpState, headers: &HeaderMap) -> Result<Option<Entry>, Error> {
-    match transport(headers, true) {
+    match transport(headers, false) {
+        Some(Transport::Json) | None => state.app.enter().map(Some),
         Some(_) => Ok(None),
-        None => state.app.enter().map(Some),
     }
 }
 

@@ -12,6 +12,8 @@ use super::tls::Certificates;
 pub struct SocketOptions {
     /// How long a socket may take to say who it is.
     pub init_within: Duration,
+    /// How long a socket without a user is kept: there is little to do on it.
+    pub anonymous_within: Duration,
     /// How long the body of a request may take to come.
     pub body_within: Duration,
     /// After how long a silence of the peer a socket is pinged.
@@ -38,6 +40,7 @@ impl Default for SocketOptions {
     fn default() -> Self {
         Self {
             init_within: Duration::from_secs(10),
+            anonymous_within: Duration::from_mins(1),
             body_within: Duration::from_secs(10),
             ping_after: Duration::from_secs(15),
             pong_within: Duration::from_secs(10),

@@ -187,14 +187,18 @@ impl GraphQlRequest {
         let query = string("query", members.query)?;
         let operation_name = string("operationName", members.operation_name)?;
         let document_id = string("documentId", members.document_id)?;
-        let request = Self {
-            query: query.filter(|text| !text.trim().is_empty()),
+        let mut request = Self {
+            query,
             operation_name: operation_name.filter(|name| !name.is_empty()),
             variables: map("variables", members.variables)?,
             extensions: map("extensions", members.extensions)?,
             document_id: document_id.filter(|id| !id.is_empty()),
         };
         let names_a_document = request.document_id.is_some() || request.persisted_query().is_some();
+        if names_a_document {
+            // Clients that name a document leave its place empty.
+            request.query = request.query.filter(|text| !text.trim().is_empty());
+        }
         if request.query.is_none() && !names_a_document {
             return Err(RequestError::NoDocument);
         }

@@ -61,6 +61,8 @@ fn a_post_is_json() {
             ("{}", 422),
             (r#"{"query":3}"#, 422),
             (r#"{"query":null}"#, 422),
+            (r#"{"query":""}"#, 400),
+            (r##"{"query":" # nothing "}"##, 400),
             (r#"{"qeury":"{ __typename }"}"#, 422),
             (r#"{"query":"{ viewer { id } }","variables":3}"#, 422),
             (r#"{"query":"{ viewer { id } }","variables":[7]}"#, 422),
@@ -100,7 +102,7 @@ fn a_get_queries() {
         );
         for (path, status) in [
             ("/graphql", 422),
-            ("/graphql?query=", 422),
+            ("/graphql?query=", 400),
             ("/graphql?query=%7Bviewer%7Bid%7D%7D&variables=x", 400),
             ("/graphql?query=%7Bviewer%7Bid%7D%7D&variables=%5B%5D", 422),
             ("/graphql?query=%7Bviewer%7Bid%7D%7D&extensions=7", 422),

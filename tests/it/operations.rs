@@ -396,3 +396,38 @@ fn what_is_given_up_keeps_no_connection_and_lets_nobody_wait() {
         }
     });
 }
+
+/// A message may have 40 000 bytes, and cost is counted in fields.
+#[test]
+fn the_texts_of_an_answer_have_a_bound() {
+    run(async {
+        let server = Server::start().await;
+        let alice = server.user("alice");
+        let chat = alice.group("Team", &[]).await;
+        let body = "\u{1F9F6}".repeat(10_000);
+        let sent = alice
+            .ask(
+                "mutation ($input: SendMessageInput!) { sendMessage(input: $input) { message { id } } }",
+                json!({ "input": { "chatId": chat, "body": body } }),
+            )
+            .await;
+        let id = &sent["sendMessage"]["message"]["id"];
+        let asks = async |times: usize| {
+            let query = "query ($ids: [ID!]!) { nodes(ids: $ids) { ... on Message { body b: body c: body d: body e: body } } }";
+            let ids: Vec<&Value> = std::iter::repeat_n(id, times).collect();
+            alice.post(query, json!({ "ids": ids })).await
+        };
+        assert_eq!(asks(80).await.status, 200, "16 000 000 bytes");
+        let answer = asks(100).await;
+        let json = answer.json();
+        assert_eq!(
+            (answer.status, code(&json)),
+            (294, &json!("QUERY_TOO_COMPLEX"))
+        );
+        assert!(
+            answer.body.len() < 18 * 1024 * 1024,
+            "{}",
+            answer.body.len()
+        );
+    });
+}

@@ -67,7 +67,7 @@ fn who_is_not_known_sends_small_messages_only() {
             socket.say(ping(17_000)).await;
             assert_eq!(socket.closed().await, 1009);
         }
-        let mut known = server.user("alice").socket().await;
+        let mut known = Socket::open(&server.user("alice")).await;
         known.say(ping(1_000_000)).await;
         assert_eq!(known.hear().await["type"], "pong");
     });
@@ -277,5 +277,21 @@ fn only_a_proper_request_is_upgraded() {
             (old.status, old.header("sec-websocket-version")),
             (426, Some("13"))
         );
+    });
+}
+
+#[test]
+fn a_socket_without_a_user_is_not_kept_for_long() {
+    run(async {
+        let server = with(SocketOptions {
+            anonymous_within: Duration::from_millis(300),
+            ..SocketOptions::default()
+        })
+        .await;
+        let mut nobody = Socket::open(&server.anonymous()).await;
+        let mut alice = server.user("alice").socket().await;
+        assert_eq!(nobody.closed().await, 4403);
+        alice.subscribe("1", "{ viewer { id } }", json!({})).await;
+        assert_eq!(alice.hear().await["type"], "next");
     });
 }

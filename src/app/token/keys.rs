@@ -171,7 +171,8 @@ impl Found<'_> {
     pub(super) fn key(&self) -> Result<&Key, TokenError> {
         match self {
             Self::Key(key) => Ok(key),
-            Self::Unknown | Self::None => Err(TokenError::Signature),
+            Self::Unknown => Err(TokenError::Key),
+            Self::None => Err(TokenError::Signature),
         }
     }
 }

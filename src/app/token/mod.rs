@@ -44,6 +44,9 @@ pub enum TokenError {
     /// It is not signed by a key of ours, or by an algorithm that is not accepted.
     #[error("its signature does not fit")]
     Signature,
+    /// It names a key that is not known, or not any more, or not yet.
+    #[error("its key is not known")]
+    Key,
     /// Its time is over.
     #[error("it has expired")]
     Expired,

@@ -78,6 +78,12 @@ pub(super) struct Extent {
 }
 
 impl Extent {
+    /// The fields of all operations together: the engine validates each, with its fragments written out.
+    pub(super) fn in_all(&self) -> usize {
+        let fields = self.operations.iter().map(|size| size.fields);
+        fields.fold(0, usize::saturating_add)
+    }
+
     /// Measures a document with coerced variables.
     pub(super) fn measure(
         document: &ExecutableDocument,

@@ -62,6 +62,15 @@ impl DocumentLimits {
         Err(Rejected::invalid(too_complex(why)))
     }
 
+    /// Judges how much stands at the root of an operation.
+    pub(super) fn count_roots(&self, found: usize) -> Result<(), async_graphql::ServerError> {
+        if found > self.root_fields {
+            let why = format!("An operation has {} root fields at most.", self.root_fields);
+            return Err(too_complex(why));
+        }
+        Ok(())
+    }
+
     /// Judges what was measured, and returns the operation's cost.
     pub(super) fn judge(
         &self,
@@ -72,6 +81,11 @@ impl DocumentLimits {
         let all = extent.largest();
         let bounds = [
             ("fields, its fragments written out", all.fields, self.fields),
+            (
+                "fields beside those of the document's other operations",
+                extent.in_all(),
+                self.fields,
+            ),
             ("levels of fields", all.depth, self.depth),
             ("fields of another name", all.aliases, self.aliases),
             ("directives", all.directives, self.directives),
@@ -93,10 +107,7 @@ impl DocumentLimits {
             return Err(bad(why, None));
         }
         let (roots, cost) = extent.of_operation(document, name);
-        if roots > self.root_fields {
-            let why = format!("An operation has {} root fields at most.", self.root_fields);
-            return Err(too_complex(why));
-        }
+        self.count_roots(roots)?;
         if cost > self.cost {
             let why = format!(
                 "The operation costs {cost}, and {} at most is allowed: ask for smaller pages.",

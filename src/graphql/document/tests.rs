@@ -276,6 +276,43 @@ fn what_the_engine_does_not_see_is_seen() {
     }
 }
 
+/// A mutation's root fields are counted before they are compared with each other, and a document's operations together,
+/// since the engine validates all of them.
+#[test]
+fn what_is_not_executed_is_bounded_too() {
+    let many: String = (0..14_000).map(|n| format!(" b{n}")).collect();
+    let began = std::time::Instant::now();
+    let (_, code, why) = refused(
+        SchemaOptions::default(),
+        &format!("mutation {{ a a{many} }}"),
+    )
+    .unwrap();
+    assert_eq!(
+        (&*code, why.contains("root fields")),
+        ("QUERY_TOO_COMPLEX", true),
+        "{why}"
+    );
+    assert!(began.elapsed() < std::time::Duration::from_secs(1));
+
+    let asks = |operations: usize| {
+        let operations: String = (0..operations)
+            .map(|n| format!("query A{n} {{ ...F }} "))
+            .collect();
+        let fields = "id ".repeat(100);
+        let query = format!("{operations} fragment F on Query {{ viewer {{ {fields} }} }}");
+        let request = Request::new(query).operation_name("A1");
+        prepare(&schema(SchemaOptions::default()), request).err()
+    };
+    // 101 fields each, and 5 000 in all.
+    assert!(asks(49).is_none());
+    let rejected = asks(50).unwrap();
+    assert!(
+        rejected.response.errors[0]
+            .message
+            .contains("other operations")
+    );
+}
+
 /// Where the engine still departs from the specification, by refusing what it might take: decision 0021 says why
 /// it stays so. Should it learn these, this test says so.
 #[test]

@@ -204,8 +204,10 @@ impl Connection {
         if !self.stopping {
             let left = session
                 .as_ref()
-                .map(|session| session.time_left(self.state.app.clock.now()));
-            self.timers.ends(left, Due::Expiry);
+                .map_or(self.state.options.anonymous_within, |session| {
+                    session.time_left(self.state.app.clock.now())
+                });
+            self.timers.ends(Some(left), Due::Expiry);
         }
         let revoked = session
             .as_ref()
