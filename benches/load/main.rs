@@ -15,12 +15,14 @@ mod limits;
 mod measure;
 mod overload;
 mod pgbench;
+mod plain;
 mod process;
 mod report;
 mod server;
 mod statements;
 mod world;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -47,6 +49,15 @@ struct Args {
     /// Where the temporary data folder goes: a disk of the kind that is of interest.
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     place: std::path::PathBuf,
+    /// How many messages the database holds in all, one chat having 100 000.
+    #[arg(long, default_value_t = 120_000)]
+    messages: u32,
+    /// Only the operations whose names hold this.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Serve the framework's yardstick here, and do nothing else.
+    #[arg(long, hide = true)]
+    serve_plain: Option<SocketAddr>,
     /// What cargo adds.
     #[arg(long, hide = true)]
     bench: bool,
@@ -60,10 +71,22 @@ enum Part {
     Overload,
 }
 
-/// One thread: a client that takes little of the machine.
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<()> {
+fn main() -> Result<()> {
     let args = Args::parse();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    if let Some(address) = args.serve_plain {
+        // As many threads as the server that it is compared with has.
+        runtime = tokio::runtime::Builder::new_multi_thread();
+        return runtime
+            .enable_all()
+            .build()?
+            .block_on(plain::serve(address));
+    }
+    // One thread: a client that takes little of the machine.
+    runtime.enable_all().build()?.block_on(run(args))
+}
+
+async fn run(args: Args) -> Result<()> {
     limits::open_files(4_000)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -80,18 +103,19 @@ async fn measure(args: &Args) -> Result<Value> {
     let load_before = report::load_average()?;
     let server = Server::start(&folder).await?;
     let database = Database::connect(&server).await?;
-    database.seed().await.context("seeding")?;
+    database.seed(args.messages).await.context("seeding")?;
     let machine = report::machine(&database, &folder).await?;
     drop((database, server));
     let mut report = json!({
         "machine": machine,
         "seconds": args.seconds,
         "runs": args.runs,
+        "messages": args.messages,
     });
     let parts = |part| args.parts.contains(&part);
     if parts(Part::Operations) {
         report["idle"] = idle(&folder, args.runs).await?;
-        operations(&bench(&folder, args).await?, &mut report).await?;
+        operations(&bench(&folder, args).await?, &args.only, &mut report).await?;
     }
     if parts(Part::Overload) {
         let bench = bench(&folder, args).await?;
@@ -112,38 +136,60 @@ async fn bench(folder: &Folder, args: &Args) -> Result<Bench> {
     })
 }
 
-async fn operations(bench: &Bench, report: &mut Value) -> Result<()> {
-    let (send, send_statements) = operation(bench, &Operation::send(), &[1, 8, 32]).await?;
-    let (page, page_statements) = operation(bench, &Operation::page(), &[1, 8]).await?;
-    report["notify"] = notify(bench, &send_statements.scripts).await?;
-    report["statements"] = json!({
-        "send": send_statements.per_request,
-        "page": page_statements.per_request,
-    });
-    report["send"] = send.into();
-    report["page"] = page.into();
+async fn operations(bench: &Bench, only: &str, report: &mut Value) -> Result<()> {
+    if only.is_empty() {
+        let send = statements::of(&bench.server, &bench.database, &Operation::send()).await?;
+        report["notify"] = notify(bench, &send.script).await?;
+        report["plain"] = plain(bench, &Operation::page(), 8).await?;
+    }
+    let mut lines = Vec::new();
+    for (operation, clients) in [
+        (Operation::send(), vec![1, 8, 32, 256]),
+        (Operation::hot(), vec![64]),
+        (Operation::page(), vec![1, 8]),
+        (Operation::deep_page(), vec![8]),
+        (Operation::inbox(), vec![1, 8]),
+    ] {
+        for clients in clients
+            .into_iter()
+            .filter(|_| operation.name.contains(only))
+        {
+            lines.push(line(bench, &operation, clients).await?);
+        }
+    }
+    report["lines"] = lines.into();
     Ok(())
 }
 
-/// An operation's statements, and its lines at so many clients.
-async fn operation(
-    bench: &Bench,
-    operation: &Operation,
-    clients: &[u32],
-) -> Result<(Vec<Value>, statements::Statements)> {
+/// An operation at so many clients.
+async fn line(bench: &Bench, operation: &Operation, clients: u32) -> Result<Value> {
     let statements = statements::of(&bench.server, &bench.database, operation).await?;
-    let mut lines = Vec::new();
-    for clients in clients {
-        lines.push(compare(bench, operation, &statements.scripts, *clients).await?);
+    let mut line = compare(bench, operation, &statements.script, clients).await?;
+    line["statements"] = statements.per_request.into();
+    Ok(line)
+}
+
+/// The framework's own cost of a page.
+async fn plain(bench: &Bench, page: &Operation, clients: u32) -> Result<Value> {
+    let server = plain::Server::start().await?;
+    let cpu = || {
+        let [server, client] = [server.pid(), std::process::id()].map(process::cpu);
+        Ok([server?, Duration::ZERO, client?])
+    };
+    let mut loads = Vec::new();
+    for _ in 0..bench.runs {
+        loads.push(measure::load(server.address, cpu, page, clients, bench.seconds).await?);
     }
-    Ok((lines, statements))
+    let mut line = measure::medians(&loads);
+    line["clients"] = clients.into();
+    Ok(line)
 }
 
 /// What a notification in the writer's own transaction would cost: pgbench only, 32 clients.
-async fn notify(bench: &Bench, [send, _]: &[String; 2]) -> Result<Value> {
+async fn notify(bench: &Bench, send: &str) -> Result<Value> {
     let with = ", pg_notify('bench', chat_id::text || ':' || seq);";
     let notifying = send.trim_end().trim_end_matches(';').to_owned() + with;
-    let scripts = [send.clone(), notifying];
+    let scripts = [send.to_owned(), notifying];
     let runs = bench.in_turns(32, &scripts).await?;
     Ok(json!({ "clients": 32, "plain": runs[0], "notifying": runs[1] }))
 }

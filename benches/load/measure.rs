@@ -1,5 +1,6 @@
 //! Runs: the server and the yardstick in turns.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use crate::client::Client;
 use crate::report::{median, real};
 use crate::server::Server;
-use crate::world::{Database, Operation, token};
+use crate::world::{Database, Operation};
 use crate::{pgbench, process};
 
 /// What is measured, and for how long.
@@ -24,6 +25,7 @@ pub(crate) struct Bench {
 #[derive(Debug, Default)]
 pub(crate) struct Load {
     pub(crate) per_second: f64,
+    pub(crate) mean_ms: f64,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
     /// Processor time a request: the server's, its Postgres', the client's.
@@ -33,39 +35,46 @@ pub(crate) struct Load {
 }
 
 /// Processor times so far: the server's, its Postgres', ours.
-type Cpu = [Duration; 3];
+pub(crate) type Cpu = [Duration; 3];
 
-/// The operation at so many clients beside pgbench with each of the scripts, in turns.
+/// The operation at so many clients beside pgbench with its statement, in turns.
 pub(crate) async fn compare(
     bench: &Bench,
     operation: &Operation,
-    scripts: &[String],
+    script: &str,
     clients: u32,
 ) -> Result<Value> {
-    let mut loads = Vec::new();
-    let mut yardsticks = vec![Vec::new(); scripts.len()];
+    let (mut loads, mut yardstick) = (Vec::new(), Vec::new());
     for _ in 0..bench.runs {
         bench.database.run("CHECKPOINT").await?;
         loads.push(bench.load(operation, clients).await?);
-        for (script, results) in scripts.iter().zip(&mut yardsticks) {
-            results.push(bench.yardstick(clients, script).await?);
-        }
+        yardstick.push(bench.yardstick(clients, script).await?);
     }
+    let mut line = medians(&loads);
+    line["name"] = operation.name.into();
+    line["clients"] = clients.into();
+    let tps = |measured: &pgbench::Measured| measured.0;
+    let ms = |measured: &pgbench::Measured| measured.1;
+    let [tps, ms] = [tps, ms].map(|of| median(&yardstick.iter().map(of).collect::<Vec<_>>()));
+    line["pgbench"] = tps.into();
+    line["pgbench_ms"] = ms.into();
+    line["ratio"] = (line["per_second"].as_f64().unwrap_or(f64::NAN) / tps).into();
+    line["latency_ratio"] = (line["mean_ms"].as_f64().unwrap_or(f64::NAN) / ms).into();
+    Ok(line)
+}
+
+/// The medians of some runs.
+pub(crate) fn medians(loads: &[Load]) -> Value {
     let of = |field: fn(&Load) -> f64| median(&loads.iter().map(field).collect::<Vec<_>>());
-    let yardsticks: Vec<f64> = yardsticks.iter().map(|runs| median(runs)).collect();
-    let per_second = of(|load| load.per_second);
-    let ratios: Vec<f64> = yardsticks.iter().map(|tps| per_second / tps).collect();
-    Ok(json!({
-        "clients": clients,
-        "per_second": per_second,
+    json!({
+        "per_second": of(|load| load.per_second),
+        "mean_ms": of(|load| load.mean_ms),
         "p50_ms": of(|load| load.p50_ms),
         "p99_ms": of(|load| load.p99_ms),
         "server_us": of(|load| load.server_us),
         "postgres_us": of(|load| load.postgres_us),
         "client_us": of(|load| load.client_us),
-        "pgbench": yardsticks,
-        "ratio": ratios,
-    }))
+    })
 }
 
 impl Bench {
@@ -74,42 +83,53 @@ impl Bench {
         let mut results = vec![Vec::new(); scripts.len()];
         for _ in 0..self.runs {
             for (script, runs) in scripts.iter().zip(&mut results) {
-                runs.push(self.yardstick(clients, script).await?);
+                runs.push(self.yardstick(clients, script).await?.0);
             }
         }
         Ok(results.iter().map(|runs| median(runs)).collect())
     }
 
     /// One run of pgbench. Each run begins behind a checkpoint, so that none pays for another's writes.
-    async fn yardstick(&self, clients: u32, script: &str) -> Result<f64> {
+    async fn yardstick(&self, clients: u32, script: &str) -> Result<pgbench::Measured> {
         self.database.run("CHECKPOINT").await?;
         pgbench::run(&self.server, clients, self.seconds, script).await
     }
 
-    fn cpu(&self) -> Result<Cpu> {
-        Ok([
-            process::cpu(self.server.pid())?,
-            process::family_cpu(self.server.postgres()?)?,
-            process::cpu(std::process::id())?,
-        ])
-    }
-
     /// One run of the server.
     pub(crate) async fn load(&self, operation: &Operation, clients: u32) -> Result<Load> {
-        let mut connections = Vec::new();
-        for client in 0..clients {
-            connections.push((client, Client::connect(self.server.address).await?));
-        }
-        let before = self.cpu()?;
-        let began = Instant::now();
-        let until = began + Duration::from_secs(self.seconds.into());
-        let runs = connections
-            .into_iter()
-            .map(|(client, connection)| requests(connection, operation, client, until));
-        let took: Vec<Vec<Duration>> = try_join_all(runs).await?;
-        let elapsed = began.elapsed();
-        Ok(Load::new(took.concat(), elapsed, before, self.cpu()?))
+        let cpu = || {
+            Ok([
+                process::cpu(self.server.pid())?,
+                process::family_cpu(self.server.postgres()?)?,
+                process::cpu(std::process::id())?,
+            ])
+        };
+        load(self.server.address, cpu, operation, clients, self.seconds).await
     }
+}
+
+/// One run of anything that answers the operation.
+pub(crate) async fn load(
+    address: SocketAddr,
+    cpu: impl Fn() -> Result<Cpu>,
+    operation: &Operation,
+    clients: u32,
+    seconds: u32,
+) -> Result<Load> {
+    let mut connections = Vec::new();
+    for client in 0..clients {
+        let token = operation.token(client)?;
+        connections.push((client, token, Client::connect(address).await?));
+    }
+    let before = cpu()?;
+    let began = Instant::now();
+    let until = began + Duration::from_secs(seconds.into());
+    let runs = connections
+        .into_iter()
+        .map(|(client, token, connection)| requests(connection, operation, client, token, until));
+    let took: Vec<Vec<Duration>> = try_join_all(runs).await?;
+    let elapsed = began.elapsed();
+    Ok(Load::new(took.concat(), elapsed, before, cpu()?))
 }
 
 /// One client: a request as soon as the last is answered. Says how long each took.
@@ -117,9 +137,9 @@ async fn requests(
     mut connection: Client,
     operation: &Operation,
     client: u32,
+    token: String,
     until: Instant,
 ) -> Result<Vec<Duration>> {
-    let token = token(client)?;
     let mut took = Vec::new();
     for number in 0.. {
         let request = (operation.request)(&token, client, number);
@@ -146,6 +166,7 @@ impl Load {
         });
         Self {
             per_second: count / elapsed.as_secs_f64(),
+            mean_ms: took.iter().sum::<Duration>().as_secs_f64() * 1e3 / count,
             p50_ms: percentile(&took, 50),
             p99_ms: percentile(&took, 99),
             server_us,

@@ -9,8 +9,16 @@ use tokio::process::Command;
 use crate::server::Server;
 use crate::world::definitions;
 
-/// Transactions a second.
-pub(crate) async fn run(server: &Server, clients: u32, seconds: u32, script: &str) -> Result<f64> {
+/// Transactions a second, and the mean time of one in milliseconds.
+pub(crate) type Measured = (f64, f64);
+
+/// One run.
+pub(crate) async fn run(
+    server: &Server,
+    clients: u32,
+    seconds: u32,
+    script: &str,
+) -> Result<Measured> {
     let file = server.folder.join("script.sql");
     std::fs::write(&file, script)?;
     let threads = std::thread::available_parallelism()?.get();
@@ -32,9 +40,14 @@ pub(crate) async fn run(server: &Server, clients: u32, seconds: u32, script: &st
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "pgbench: {errors}");
-    let tps = text.lines().find_map(|line| line.strip_prefix("tps = "));
-    let tps = tps.and_then(|rest| rest.split_whitespace().next());
-    Ok(tps.with_context(|| format!("no tps: {text}"))?.parse()?)
+    let figure = |name: &str| -> Result<f64> {
+        let found = text.lines().find_map(|line| line.strip_prefix(name));
+        let number = found.and_then(|rest| rest.split_whitespace().next());
+        Ok(number
+            .with_context(|| format!("no {name}: {text}"))?
+            .parse()?)
+    };
+    Ok((figure("tps = ")?, figure("latency average = ")?))
 }
 
 /// The pgbench beside the Postgres that runs.

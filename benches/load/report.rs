@@ -77,7 +77,7 @@ pub(crate) fn keep(file: &str, report: &Value, tables: &str) -> Result<()> {
 
 fn tables(report: &Value) -> Result<String> {
     let mut text = String::new();
-    if report["send"].is_array() {
+    if report["lines"].is_array() {
         text.push_str(&operations(report)?);
         text.push_str(&single_figures(report)?);
     }
@@ -124,29 +124,30 @@ fn overload(figures: &Value) -> Result<String> {
 
 fn operations(report: &Value) -> Result<String> {
     let mut text = String::from(
-        "\n| line | clients | per second | p50 ms | p99 ms | server µs | Postgres µs | client µs | pgbench, statement | ratio | pgbench, with membership | ratio |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+        "\n| line | clients | per second | mean ms | p50 ms | p99 ms | server µs | Postgres µs | client µs \
+         | statements | pgbench per second | ratio | pgbench mean ms | ratio |\n\
+         |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
     );
-    for operation in ["send", "page"] {
-        for line in report[operation].as_array().context("no lines")? {
-            let number = |name: &str, digits| figure(&line[name], digits);
-            let pgbench = |which: usize| {
-                let [tps, ratio] = [&line["pgbench"][which], &line["ratio"][which]];
-                format!("{} | {}", figure(tps, 0), figure(ratio, 2))
-            };
-            writeln!(
-                text,
-                "| {operation} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
-                line["clients"],
-                number("per_second", 0),
-                number("p50_ms", 2),
-                number("p99_ms", 2),
-                number("server_us", 0),
-                number("postgres_us", 0),
-                number("client_us", 0),
-                pgbench(0),
-                pgbench(1),
-            )?;
+    for line in report["lines"].as_array().context("no lines")? {
+        let name = line["name"].as_str().unwrap_or_default();
+        write!(text, "| {name} | {} |", line["clients"])?;
+        for (column, digits) in [
+            ("per_second", 0),
+            ("mean_ms", 2),
+            ("p50_ms", 2),
+            ("p99_ms", 2),
+            ("server_us", 0),
+            ("postgres_us", 0),
+            ("client_us", 0),
+            ("statements", 2),
+            ("pgbench", 0),
+            ("ratio", 2),
+            ("pgbench_ms", 2),
+            ("latency_ratio", 2),
+        ] {
+            write!(text, " {} |", figure(&line[column], digits))?;
         }
+        text.push('\n');
     }
     Ok(text)
 }
@@ -158,12 +159,12 @@ fn single_figures(report: &Value) -> Result<String> {
     let share = share.map_or(f64::NAN, |(one, other)| one / other);
     let rows = [
         (
-            "statements a request, send",
-            figure(&report["statements"]["send"], 2),
+            "a page by a plain resolver of ready data: server µs",
+            figure(&report["plain"]["server_us"], 0),
         ),
         (
-            "statements a request, page",
-            figure(&report["statements"]["page"], 2),
+            "the same: a second",
+            figure(&report["plain"]["per_second"], 0),
         ),
         (
             "send statement by pgbench, 32 clients, a second",

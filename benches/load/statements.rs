@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use crate::client::Client;
 use crate::report::real;
 use crate::server::Server;
-use crate::world::{Database, Operation, token};
+use crate::world::{Database, Operation};
 
 /// Over how many requests statements are counted.
 const REQUESTS: u32 = 100;
@@ -20,8 +20,8 @@ const REQUESTS: u32 = 100;
 pub(crate) struct Statements {
     /// How many a request takes; a sweep of the realtime engine may fall in between.
     pub(crate) per_request: f64,
-    /// pgbench's scripts: the main statement alone, and with the membership read in front of it.
-    pub(crate) scripts: [String; 2],
+    /// pgbench's script: the main statement.
+    pub(crate) script: String,
 }
 
 pub(crate) async fn of(
@@ -30,7 +30,7 @@ pub(crate) async fn of(
     operation: &Operation,
 ) -> Result<Statements> {
     let mut client = Client::connect(server.address).await?;
-    let token = token(0)?;
+    let token = operation.token(0)?;
     let mut ask = async |count: u32| -> Result<()> {
         for number in 0..count {
             let request = (operation.request)(&token, u32::MAX, number);
@@ -51,21 +51,15 @@ pub(crate) async fn of(
         .lines()
         .filter_map(executed)
         .collect();
-    let script = |(start, values): (&str, &[&str])| {
-        let found = executed.iter().find(|sql| sql.starts_with(start));
-        bind(
-            found.with_context(|| format!("nothing begins {start}"))?,
-            values,
-        )
-    };
-    let (membership, statement) = (script(operation.membership)?, script(operation.statement)?);
-    let prelude = &operation.prelude;
+    let (start, values) = &operation.statement;
+    let main = executed.iter().find(|sql| sql.starts_with(start));
+    let main = bind(
+        main.with_context(|| format!("nothing begins {start}"))?,
+        values,
+    )?;
     Ok(Statements {
         per_request: real(executed.len()) / f64::from(REQUESTS),
-        scripts: [
-            format!("{prelude}{statement};\n"),
-            format!("{prelude}{membership};\n{statement};\n"),
-        ],
+        script: format!("{}{main};\n", operation.prelude),
     })
 }
 
@@ -87,7 +81,7 @@ pub(crate) fn executed(line: &str) -> Option<&str> {
 }
 
 /// The statement with pgbench's values in the place of its parameters.
-fn bind(sql: &str, values: &[&str]) -> Result<String> {
+fn bind(sql: &str, values: &[String]) -> Result<String> {
     let mut bound = sql.to_owned();
     for (index, value) in values.iter().enumerate().rev() {
         let name = format!("${}", index + 1);

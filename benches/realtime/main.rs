@@ -115,7 +115,7 @@ async fn measure(args: &Args) -> Result<()> {
 async fn run(folder: &Folder, args: &Args) -> Result<(Figures, Value)> {
     let server = Server::start(folder).await?;
     let database = Database::connect(&server).await?;
-    database.seed().await.context("seeding")?;
+    database.seed(120_000).await.context("seeding")?;
     people::seed(&database).await.context("seeding people")?;
     let machine = report::machine(&database, folder).await?;
     let epoch = database

@@ -92,7 +92,7 @@ pub(crate) async fn in_transaction(
     figures: &mut Figures,
 ) -> Result<()> {
     let send = statements::of(server, database, &Operation::send()).await?;
-    let [send, _] = send.scripts;
+    let send = send.script;
     let with = ", pg_notify('yardstick', chat_id::text || ':' || seq);";
     let notifying = send.trim_end().trim_end_matches(';').to_owned() + with;
     let _listener = Listener::connect(server, "yardstick").await?;
@@ -101,11 +101,12 @@ pub(crate) async fn in_transaction(
         database.run("CHECKPOINT").await?;
         let run = pgbench::run(server, CLIENTS, seconds, &send);
         ours.push(tokio::select! {
-            run = run => run?,
+            run = run => run?.0,
             failed = ring(server) => return failed,
         });
         database.run("CHECKPOINT").await?;
-        theirs.push(pgbench::run(server, CLIENTS, seconds, &notifying).await?);
+        let run = pgbench::run(server, CLIENTS, seconds, &notifying).await?;
+        theirs.push(run.0);
     }
     let (ours, theirs) = (median(&ours), median(&theirs));
     figures.beside(
