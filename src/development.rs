@@ -12,7 +12,9 @@ use secrecy::SecretString;
 
 use crate::app::{Actor, App, Claims, Error, SendMessage};
 use crate::embedded::{self, Postgres, create_data_dir};
-use crate::model::{Body, ChatHistory, Profile, TenantId, Title, UserId};
+use crate::model::{
+    Body, ChatFilter, ChatHistory, InboxFields, PageArgs, Profile, TenantId, Title, UserId,
+};
 use crate::store::users::Bearer;
 use crate::store::{self, Database};
 
@@ -208,8 +210,9 @@ pub async fn fill_demo(app: &App) -> Result<(), Error> {
         person(app, "bob", "Bob").await?,
         person(app, "carol", "Carol").await?,
     ];
-    let page = crate::model::PageArgs::default();
-    let chats = app.chats_page(&alice, crate::model::ChatFilter::default(), &page);
+    let page = PageArgs::default();
+    let (filter, fields) = (ChatFilter::default(), InboxFields::default());
+    let chats = app.chats_page(&alice, filter, &page, fields);
     if !chats.await?.items.is_empty() {
         return Ok(());
     }

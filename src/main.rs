@@ -12,7 +12,7 @@ use colloquy::config::{
     Cli, Command, DatabaseArgs, EpochCommand, RealtimeArgs, SecretArgs, ServeArgs, TokenArgs,
 };
 use colloquy::embedded::{Options, Postgres};
-use colloquy::http::{self, Connections, HttpOptions, HttpState, Metrics};
+use colloquy::http::{self, Connections, HttpOptions, HttpParts, HttpState, Metrics};
 use colloquy::model::{TenantId, UserId};
 use colloquy::realtime::{Carrier, Realtime, RealtimeOptions};
 use colloquy::store::{self, Connection, Database, Pool, PoolMode, migrations, row_security};
@@ -23,6 +23,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// Half of what a request cost with glibc's was memory asked for and given back, in many small pieces
+/// (docs/performance.md).
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// How long the first connection to the database may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -194,7 +199,7 @@ async fn serve_on(
         graphql::schema(args.queries.schema(args.database.url().is_none())),
         Connections::default(),
     );
-    let state = HttpState {
+    let state = HttpState::from(HttpParts {
         app: Arc::clone(&app),
         metrics: Arc::new(Metrics::new(&app, &schema, &connections)),
         schema,
@@ -204,7 +209,7 @@ async fn serve_on(
         connections,
         trusted_proxies: args.limits.trusted_proxies(),
         tasks: tasks.sockets.clone(),
-    };
+    });
     let router = http::router(&state);
     let address = listener.local_addr()?;
     if let Some(listener) = metrics_listener {

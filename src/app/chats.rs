@@ -5,10 +5,12 @@ use diesel_async::AsyncConnection as _;
 
 use super::access::{self, lock_for, no_such_chat, reread};
 use super::audit_entries::{Target, record};
+use super::messages::UNREAD_MAX;
 use super::{Actor, App, Error, IDS_MAX};
 use crate::model::{
-    Action, Chat, ChatFilter, ChatHistory, ChatId, ChatKind, ChatState, ListCursor, ListKey,
-    NewEvent, Page, PageArgs, Refusal, Role, Slice, Title, UserId, fingerprint,
+    Action, Chat, ChatFilter, ChatHistory, ChatId, ChatKind, ChatState, InboxChat, InboxFields,
+    ListCursor, ListKey, NewEvent, Page, PageArgs, Refusal, Role, Slice, Title, UserId,
+    fingerprint,
 };
 use crate::realtime::Hint;
 use crate::store::chats::NewChat;
@@ -40,7 +42,7 @@ impl App {
         Ok(store::chats::row(&mut conn, &actor.tenant, id).await?)
     }
 
-    /// A page of the actor's chats, most recently active first.
+    /// A page of the actor's chats, most recently active first, each with what is asked for of it.
     ///
     /// # Errors
     ///
@@ -50,7 +52,8 @@ impl App {
         actor: &Actor,
         filter: ChatFilter,
         args: &PageArgs,
-    ) -> Result<Slice<ChatState>, Error> {
+        fields: InboxFields,
+    ) -> Result<Slice<InboxChat>, Error> {
         let list = Self::inbox_key(actor, filter);
         let page = Page::new(args, |text| match ListCursor::decode(text, &list) {
             Ok(ListCursor::Chat(at, id)) => Some((at, id)),
@@ -59,7 +62,9 @@ impl App {
         let Actor { tenant, user, .. } = actor;
         let restorers = access::restorers();
         let mut conn = self.connection_for(actor).await?;
-        let items = store::chats::page(&mut conn, tenant, user, filter, &restorers, &page).await?;
+        let fields = (fields, UNREAD_MAX);
+        let items =
+            store::chats::page(&mut conn, tenant, user, filter, &restorers, &page, fields).await?;
         let before_it = match page.after {
             None => false,
             Some(key) => {

@@ -1,17 +1,20 @@
 //! Messages: sending, amending, reading.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use diesel_async::AsyncConnection as _;
 
 use super::access::{self, lock_for, no_such_chat, permit, read_for};
 use super::audit_entries::{Target, record};
 use super::chats::append;
+use super::sends::Membership;
 use super::{Actor, App, Error};
 use crate::model::{
-    Action, Body, ChatId, ChatState, IdempotencyKey, ListCursor, ListKey, Message, MessageId,
-    NewEvent, Page, PageArgs, Refusal, Slice, UnreadRange,
+    Action, Body, ChatId, ChatState, Decision, IdempotencyKey, ListCursor, ListKey, Message,
+    MessageId, NewEvent, Page, PageArgs, Refusal, Slice, UnreadRange, decide,
 };
 use crate::sabotage::{self, Sabotage};
 use crate::store::messages::{Amendment, NewMessage, Sent};
@@ -21,7 +24,7 @@ use crate::store::{self, Connection};
 const SEND_ATTEMPTS: usize = 16;
 
 /// To how many unread messages are counted.
-const UNREAD_MAX: i64 = 100;
+pub(super) const UNREAD_MAX: i64 = 100;
 
 /// A message to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,17 +157,31 @@ impl App {
     /// [`Error::Unavailable`], [`Error::Internal`].
     pub async fn message_send(&self, actor: &Actor, send: SendMessage) -> Result<Message, Error> {
         self.rates.send(actor)?;
-        let mut conn = self.connection_for(actor).await?;
         for _ in 0..SEND_ATTEMPTS {
-            if sabotage::is(Sabotage::NotifyBeforeCommit) {
-                return self.ring_then_commit(&mut conn, actor, &send).await;
-            }
-            if let Some(message) = self.try_send(&mut conn, actor, &send).await? {
-                drop(conn);
-                let people = Vec::new();
-                self.ring(actor, send.chat_id, Some(message.seq), people);
-                self.realtime.sent(send.chat_id, &actor.user, message.seq);
-                return Ok(message);
+            let new = match self.decide_send(actor, &send).await? {
+                Decided::Send(new) => Arc::new(new),
+                Decided::Done(message) => return Ok(message),
+            };
+            let too_early = sabotage::is(Sabotage::NotifyBeforeCommit);
+            let came = if too_early {
+                self.ring_then_commit(actor, &new).await?
+            } else {
+                self.sends.write(&new).await?
+            };
+            match came {
+                Sent::Written(seq, at) => {
+                    if !too_early {
+                        self.ring_for(actor, send.chat_id, seq);
+                    }
+                    return Ok(written(&new, seq, at));
+                }
+                Sent::Stale => self.sends.memberships().forget(actor, send.chat_id),
+                Sent::Duplicate => {
+                    let mut conn = self.connection_for(actor).await?;
+                    if let Some(message) = sent_before(&mut conn, actor, &send).await? {
+                        return Ok(message);
+                    }
+                }
             }
         }
         Err(Error::Unavailable(
@@ -172,81 +189,92 @@ impl App {
         ))
     }
 
+    /// Tells of a message that was sent.
+    fn ring_for(&self, actor: &Actor, chat: ChatId, seq: i64) {
+        self.ring(actor, chat, Some(seq), Vec::new());
+        self.realtime.sent(chat, &actor.user, seq);
+    }
+
     /// What a send must not do: rings, and commits a moment later.
-    async fn ring_then_commit(
-        &self,
-        conn: &mut Connection,
-        actor: &Actor,
-        send: &SendMessage,
-    ) -> Result<Message, Error> {
+    async fn ring_then_commit(&self, actor: &Actor, new: &NewMessage) -> Result<Sent, Error> {
+        let mut conn = self.connection_for(actor).await?;
         conn.transaction(async |conn| {
-            let message = self.try_send(conn, actor, send).await?;
-            let message = message.ok_or_else(|| Error::Unavailable("access changes".into()))?;
-            self.ring(actor, send.chat_id, Some(message.seq), Vec::new());
-            self.realtime.sent(send.chat_id, &actor.user, message.seq);
+            let sent = store::messages::send(conn, new, self.clock.now()).await?;
+            if let Sent::Written(seq, _) = sent {
+                self.ring_for(actor, new.chat_id, seq);
+            }
             tokio::time::sleep(Duration::from_millis(100)).await;
-            Ok(message)
+            Ok(sent)
         })
         .await
     }
 
-    /// One try: `None` where access to the chat changed between reading it and writing.
-    async fn try_send(
-        &self,
-        conn: &mut Connection,
-        actor: &Actor,
-        send: &SendMessage,
-    ) -> Result<Option<Message>, Error> {
+    /// Decides whether the actor may send. What is remembered of them in the chat can only allow it; a refusal is always
+    /// from what was just read.
+    async fn decide_send(&self, actor: &Actor, send: &SendMessage) -> Result<Decided, Error> {
+        let known = self.sends.memberships().of(actor, send.chat_id);
+        let known = known.filter(|known| {
+            decide(Action::Send, known.standing) == Decision::Allowed && send.reply_to.is_none()
+        });
+        if let Some(membership) = known {
+            return Ok(Decided::Send(
+                self.new_message(actor, send, membership, None),
+            ));
+        }
         let Actor { tenant, user, .. } = actor;
-        let state = store::chats::state(conn, tenant, user, send.chat_id).await?;
+        let mut conn = self.connection_for(actor).await?;
+        let state = store::chats::state(&mut conn, tenant, user, send.chat_id).await?;
         let Some(state) = state else {
             // Administrators see it, and hear that they may not.
-            read_for(conn, actor, send.chat_id, Action::Send).await?;
+            read_for(&mut conn, actor, send.chat_id, Action::Send).await?;
             return Err(no_such_chat().into());
         };
         if let Err(refusal) = permit(actor, Action::Send, &state) {
             // A retry of a send that was done before the chat was deleted still finds its message.
             let first = if access::is_visible(&state) {
-                sent_before(conn, actor, send).await?
+                sent_before(&mut conn, actor, send).await?
             } else {
                 None
             };
-            return first.map(Some).ok_or_else(|| refusal.into());
+            return first.map(Decided::Done).ok_or_else(|| refusal.into());
         }
         let reply_to_seq = match send.reply_to {
             None => None,
             Some(id) => {
-                let seq = store::messages::seq_of(conn, tenant, send.chat_id, id).await?;
+                let seq = store::messages::seq_of(&mut conn, tenant, send.chat_id, id).await?;
                 let seq = seq.filter(|seq| state.sees(*seq));
                 Some(seq.ok_or_else(|| no_such_message("replyToId"))?)
             }
         };
-        let new = NewMessage {
-            tenant,
-            chat_id: send.chat_id,
-            acl_version: state.chat.acl_version,
-            id: self.ids.message(),
-            sender: user,
-            body: send.body.as_str(),
+        let membership = Membership::from(&state);
+        self.sends
+            .memberships()
+            .learn(actor, send.chat_id, membership);
+        Ok(Decided::Send(self.new_message(
+            actor,
+            send,
+            membership,
             reply_to_seq,
-            idempotency_key: send.idempotency_key.as_ref().map(IdempotencyKey::as_str),
-            at: self.clock.now(),
-        };
-        match store::messages::send(conn, new).await? {
-            Sent::Written(seq, created_at) => Ok(Some(Message {
-                chat_id: new.chat_id,
-                seq,
-                id: new.id,
-                sender_id: user.clone(),
-                body: new.body.to_owned(),
-                reply_to_seq,
-                created_at,
-                edited_at: None,
-                deleted_at: None,
-                deleted_by: None,
-            })),
-            Sent::Stale => Ok(None),
-            Sent::Duplicate => sent_before(conn, actor, send).await,
+        )))
+    }
+
+    fn new_message(
+        &self,
+        actor: &Actor,
+        send: &SendMessage,
+        membership: Membership,
+        reply_to_seq: Option<i64>,
+    ) -> NewMessage {
+        let key = send.idempotency_key.as_ref().map(IdempotencyKey::as_str);
+        NewMessage {
+            tenant: actor.tenant.clone(),
+            chat_id: send.chat_id,
+            acl_version: membership.acl_version,
+            id: self.ids.message(),
+            sender: actor.user.clone(),
+            body: send.body.as_str().to_owned(),
+            reply_to_seq,
+            idempotency_key: key.map(str::to_owned),
         }
     }
 
@@ -397,6 +425,30 @@ impl App {
         }
         state = read_for(&mut conn, actor, chat, Action::MarkRead).await?;
         Ok(state)
+    }
+}
+
+/// What is to be done about a send.
+enum Decided {
+    /// It may be sent.
+    Send(NewMessage),
+    /// It was sent before.
+    Done(Message),
+}
+
+/// A message as it was written.
+fn written(new: &NewMessage, seq: i64, at: DateTime<Utc>) -> Message {
+    Message {
+        chat_id: new.chat_id,
+        seq,
+        id: new.id,
+        sender_id: new.sender.clone(),
+        body: new.body.clone(),
+        reply_to_seq: new.reply_to_seq,
+        created_at: at,
+        edited_at: None,
+        deleted_at: None,
+        deleted_by: None,
     }
 }
 

@@ -16,6 +16,7 @@ mod participants;
 mod permissions;
 mod rates;
 mod revocations;
+mod sends;
 mod signals;
 mod token;
 mod updates;
@@ -36,6 +37,7 @@ pub use messages::SendMessage;
 pub use permissions::{Coarse, Permissions};
 pub use rates::{Limit, Network, Rate, RateLimited, RateLimits, Rates};
 pub use revocations::RevokeTokens;
+pub use sends::Sends;
 pub use signals::{ChatSignals, Delivery};
 pub use token::{
     AddressError, Claims, KeyAddress, KeySource, Mapping, Name, Pointer, PointerError, Refresher,
@@ -74,6 +76,8 @@ pub struct App {
     pub pool: Pool,
     /// The doorbell and the hub.
     pub realtime: Realtime,
+    /// Writes messages.
+    pub sends: Sends,
     /// The time.
     pub clock: Clock,
     /// New ids.
@@ -107,6 +111,7 @@ impl App {
     #[must_use]
     pub fn new(pool: Pool, realtime: Realtime, tokens: Tokens, limits: Limits) -> Self {
         Self {
+            sends: Sends::new(pool.clone(), Clock),
             pool,
             realtime,
             clock: Clock,

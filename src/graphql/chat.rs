@@ -1,20 +1,27 @@
-//! Chats: the type and its mutations.
+//! Chats: the type. Its mutations are in `mutations.rs`.
+
+mod mutations;
 
 use std::sync::Arc;
 
-use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject};
+use async_graphql::parser::types::Field;
+use async_graphql::resolver_utils::enum_value;
+use async_graphql::{Context, Enum, ID, Object, Result, ScalarType as _, Value};
+use chrono::Utc;
 
+pub(super) use self::mutations::ChatMutation;
+use super::at_once::{AtOnce, Look};
 use super::connection::{Listed, MessageConnection, ParticipantConnection, page_args};
 use super::context::{ContextExt as _, nullable};
-use super::error::{UserError, to_graphql};
+use super::error::to_graphql;
 use super::message::Message;
 use super::participant::Participant;
-use super::payload::{chat_id, outcome, user_id, user_ids};
 use super::scalar::DateTime;
 use super::user::User;
 use crate::app::Error;
 use crate::model::{
-    self, ChatId, ChatState, EventCursor, ListCursor, ListKey, Operation, Slice, Title, UnreadRange,
+    self, ChatId, ChatState, EventCursor, InboxFields, ListCursor, ListKey, Operation, Slice,
+    UnreadRange,
 };
 
 /// What sort of chat it is. It never changes.
@@ -46,6 +53,19 @@ pub(super) struct Chat {
     viewer: Option<model::Participant>,
     /// Whether it is the chat of the event that took it from the viewer's sight: nothing in it is shown.
     left: bool,
+    /// What was read with it.
+    inbox: Inbox,
+}
+
+/// The newest message that the viewer sees, if there is one.
+#[derive(Debug, Clone)]
+struct LastMessage(Option<Arc<model::Message>>);
+
+/// What the statement that reads an inbox read with a chat, where it was asked to.
+#[derive(Debug, Clone, Default)]
+struct Inbox {
+    last_message: Option<LastMessage>,
+    unread: Option<i64>,
 }
 
 impl From<Arc<ChatState>> for Chat {
@@ -55,6 +75,7 @@ impl From<Arc<ChatState>> for Chat {
             row: Arc::new(chat),
             viewer,
             left: false,
+            inbox: Inbox::default(),
         }
     }
 }
@@ -73,6 +94,25 @@ pub(super) async fn chat_of(ctx: &Context<'_>, id: ChatId) -> Result<Chat> {
 }
 
 impl Chat {
+    /// A chat of an inbox, of which these fields were read.
+    pub(super) fn of_inbox(
+        state: Arc<ChatState>,
+        last_message: Option<model::Message>,
+        unread: i64,
+        fields: InboxFields,
+    ) -> Self {
+        let inbox = Inbox {
+            last_message: fields
+                .last_message
+                .then(|| LastMessage(last_message.map(Arc::new))),
+            unread: fields.unread_count.then_some(unread),
+        };
+        Self {
+            inbox,
+            ..state.into()
+        }
+    }
+
     /// A chat that the viewer has just been put out of: its row, and nothing that is in it.
     ///
     /// Its log ends for them at `seq`.
@@ -82,6 +122,7 @@ impl Chat {
             row: Arc::new(chat),
             viewer: None,
             left: true,
+            inbox: Inbox::default(),
         }
     }
 
@@ -112,6 +153,31 @@ impl Chat {
             seq,
         };
         Ok(cursor.encode())
+    }
+}
+
+impl AtOnce for Chat {
+    fn at_once(&self, field: &Field, look: &Look<'_>) -> Option<Value> {
+        let row = &self.row;
+        let time = |time: chrono::DateTime<Utc>| DateTime::from(time).to_value();
+        Some(match field.name.node.as_str() {
+            "id" => Value::String(row.id.to_string()),
+            "kind" => enum_value(ChatKind::from(row.kind)),
+            "history" => enum_value(ChatHistory::from(row.history)),
+            "title" => look.text(row.title.as_deref()),
+            "createdAt" => time(row.created_at),
+            "lastActivityAt" => time(row.last_activity_at),
+            "deletedAt" => row.deleted_at.map_or(Value::Null, time),
+            "lastMessage" => match &self.inbox.last_message.as_ref()?.0 {
+                Some(message) => {
+                    let message = Message::from(Arc::clone(message));
+                    return look.object(&message, &field.selection_set.node);
+                }
+                None => Value::Null,
+            },
+            "unreadCount" => self.inbox.unread?.into(),
+            _ => return None,
+        })
     }
 }
 
@@ -192,6 +258,9 @@ impl Chat {
             if self.left {
                 return Ok(None);
             }
+            if let Some(LastMessage(known)) = &self.inbox.last_message {
+                return Ok(known.clone().map(Message::from));
+            }
             let (id, head) = (self.row.id, self.row.last_seq);
             let message = ctx.loaders()?.message_up_to(id, head).await?;
             Ok(message.map(Message::from))
@@ -242,6 +311,9 @@ impl Chat {
         let Some(viewer) = &self.viewer else {
             return Ok(0);
         };
+        if let Some(known) = self.inbox.unread {
+            return Ok(i32::try_from(known)?);
+        }
         let range = UnreadRange {
             chat_id: self.row.id,
             after: viewer.read_seq.max(self.visible_from() - 1),
@@ -260,225 +332,5 @@ impl Chat {
     /// log, as far as it exists for them.
     async fn event_start_cursor(&self, ctx: &Context<'_>) -> Result<String> {
         self.cursor(ctx, self.visible_from() - 1).await
-    }
-}
-
-/// With whom to open a direct chat.
-#[derive(Debug, InputObject)]
-struct OpenDirectChatInput {
-    /// The other person, who need not have been here before.
-    user_id: ID,
-}
-
-/// What group to make, and with whom.
-#[derive(Debug, InputObject)]
-struct CreateGroupChatInput {
-    /// The title: one line of 1 to 200 characters, trimmed.
-    title: String,
-    /// The other people, at most 100. They need not have been here before.
-    #[graphql(default)]
-    participant_ids: Vec<ID>,
-    /// How much of its messages and events its participants see.
-    #[graphql(default_with = "Some(ChatHistory::Whole)")]
-    history: Option<ChatHistory>,
-}
-
-/// What title to give to which group.
-#[derive(Debug, InputObject)]
-struct RenameChatInput {
-    /// The group.
-    chat_id: ID,
-    /// The title: one line of 1 to 200 characters, trimmed.
-    title: String,
-}
-
-/// How much of which group its participants see.
-#[derive(Debug, InputObject)]
-struct ChangeChatHistoryInput {
-    /// The group.
-    chat_id: ID,
-    /// How much they see.
-    history: ChatHistory,
-}
-
-/// Which chat to delete.
-#[derive(Debug, InputObject)]
-struct DeleteChatInput {
-    /// The chat.
-    chat_id: ID,
-}
-
-/// Which chat to restore.
-#[derive(Debug, InputObject)]
-struct RestoreChatInput {
-    /// The chat.
-    chat_id: ID,
-}
-
-/// Declares a payload that carries a chat.
-macro_rules! chat_payload {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Debug, SimpleObject)]
-        struct $name {
-            /// The chat as it is now. Null where `userErrors` says why.
-            chat: Option<Result<Chat>>,
-            /// What the caller can mend. Empty on success.
-            user_errors: Vec<UserError>,
-        }
-
-        impl $name {
-            async fn new(
-                ctx: &Context<'_>,
-                result: Result<ChatState, Error>,
-            ) -> Result<Option<Self>> {
-                let (state, user_errors) = outcome(result)?;
-                let chat = Chat::after_write(ctx, state).await?;
-                Ok(Some(Self { chat, user_errors }))
-            }
-        }
-    };
-}
-
-chat_payload!(
-    /// What came of opening a direct chat.
-    OpenDirectChatPayload
-);
-chat_payload!(
-    /// What came of making a group.
-    CreateGroupChatPayload
-);
-chat_payload!(
-    /// What came of renaming a group.
-    RenameChatPayload
-);
-chat_payload!(
-    /// What came of changing how much of a group its participants see.
-    ChangeChatHistoryPayload
-);
-chat_payload!(
-    /// What came of deleting a chat.
-    DeleteChatPayload
-);
-chat_payload!(
-    /// What came of restoring a chat.
-    RestoreChatPayload
-);
-
-/// The mutations of chats.
-#[derive(Debug, Default)]
-pub(super) struct ChatMutation;
-
-#[Object]
-impl ChatMutation {
-    /// Opens the one direct chat between the viewer and another user. It is made on first use, by
-    /// whichever of the two is first, and restored if it was deleted.
-    async fn open_direct_chat(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "With whom to open a direct chat.")] input: OpenDirectChatInput,
-    ) -> Option<Result<OpenDirectChatPayload>> {
-        nullable(async {
-            let (app, actor) = ctx.fresh(Operation::OpenDirectChat)?;
-            let open = async {
-                let other = user_id(&input.user_id, "userId")?;
-                app.chat_open_direct(actor, other).await
-            };
-            OpenDirectChatPayload::new(ctx, open.await).await
-        })
-        .await
-    }
-
-    /// Makes a group with the viewer as its owner and the others as members.
-    async fn create_group_chat(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "What group to make, and with whom.")] input: CreateGroupChatInput,
-    ) -> Option<Result<CreateGroupChatPayload>> {
-        nullable(async {
-            let (app, actor) = ctx.fresh(Operation::CreateGroupChat)?;
-            let create = async {
-                let title = Title::new(&input.title).map_err(|refusal| refusal.at("title"))?;
-                let others = user_ids(&input.participant_ids, "participantIds")?;
-                let history = input.history.unwrap_or(ChatHistory::Whole).into();
-                app.chat_create_group(actor, &title, history, others).await
-            };
-            CreateGroupChatPayload::new(ctx, create.await).await
-        })
-        .await
-    }
-
-    /// Gives a group another title: for its owners and admins.
-    async fn rename_chat(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "What title to give to which group.")] input: RenameChatInput,
-    ) -> Option<Result<RenameChatPayload>> {
-        nullable(async {
-            let (app, actor) = ctx.fresh(Operation::RenameChat)?;
-            let rename = async {
-                let title = Title::new(&input.title).map_err(|refusal| refusal.at("title"))?;
-                let id = chat_id(&input.chat_id)?;
-                app.chat_rename(actor, id, &title).await
-            };
-            RenameChatPayload::new(ctx, rename.await).await
-        })
-        .await
-    }
-
-    /// Changes how much of a group its participants see, for all of them at once: for its owners. Nothing is
-    /// lost by it, since it can be changed back.
-    async fn change_chat_history(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "How much of which group its participants see.")]
-        input: ChangeChatHistoryInput,
-    ) -> Option<Result<ChangeChatHistoryPayload>> {
-        nullable(async {
-            let (app, actor) = ctx.fresh(Operation::ChangeChatHistory)?;
-            let change = async {
-                let id = chat_id(&input.chat_id)?;
-                app.chat_change_history(actor, id, input.history.into())
-                    .await
-            };
-            ChangeChatHistoryPayload::new(ctx, change.await).await
-        })
-        .await
-    }
-
-    /// Deletes a chat, softly: it leaves everybody's lists and refuses writes, and history stays for
-    /// restoring it and for compliance. For a group's owners, and for either side of a direct chat.
-    async fn delete_chat(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "Which chat to delete.")] input: DeleteChatInput,
-    ) -> Option<Result<DeleteChatPayload>> {
-        nullable(async {
-            let (app, actor) = ctx.fresh(Operation::DeleteChat)?;
-            let delete = async {
-                let id = chat_id(&input.chat_id)?;
-                app.chat_delete(actor, id).await
-            };
-            DeleteChatPayload::new(ctx, delete.await).await
-        })
-        .await
-    }
-
-    /// Restores a deleted chat with everything it had: for a group's owners, and for either side of a
-    /// direct chat.
-    async fn restore_chat(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "Which chat to restore.")] input: RestoreChatInput,
-    ) -> Option<Result<RestoreChatPayload>> {
-        nullable(async {
-            let (app, actor) = ctx.fresh(Operation::RestoreChat)?;
-            let restore = async {
-                let id = chat_id(&input.chat_id)?;
-                app.chat_restore(actor, id).await
-            };
-            RestoreChatPayload::new(ctx, restore.await).await
-        })
-        .await
     }
 }

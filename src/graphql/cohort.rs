@@ -13,6 +13,8 @@ use async_graphql::{Request, Variables};
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::Schema;
+use super::document::{Prepared, prepared_before};
 use super::feed::{Followed, Source};
 use super::selection::{Analysis, Shared};
 use crate::model::{ChatId, Event};
@@ -42,10 +44,30 @@ pub struct Cohorts {
 struct Key {
     /// The chat and the life of its log, where it is a chat's.
     log: Option<(ChatId, Uuid)>,
-    query: String,
+    /// Shared with other cohorts while the document is remembered.
+    query: Arc<str>,
     operation_name: Option<String>,
     /// As JSON, without those that only say where the stream begins.
     variables: String,
+}
+
+/// What a subscription executes.
+#[derive(Debug)]
+pub(super) struct Document {
+    text: Arc<str>,
+    operation_name: Option<String>,
+    variables: Variables,
+}
+
+impl Document {
+    /// That of a request.
+    pub(super) fn of(request: &Prepared) -> Self {
+        Self {
+            text: Arc::clone(request.text()),
+            operation_name: request.operation_name().map(str::to_owned),
+            variables: request.variables().clone(),
+        }
+    }
 }
 
 /// Subscriptions with the same document and variables in the same chat.
@@ -138,10 +160,10 @@ impl Cohorts {
     pub(super) fn join(
         &self,
         log: Option<(ChatId, Uuid)>,
-        request: Request,
+        document: Document,
         analysis: &Analysis,
     ) -> Arc<Cohort> {
-        let mut variables = request.variables;
+        let mut variables = document.variables;
         // Others are no variables of the operation: nobody reads them.
         variables.retain(|name, _| analysis.declared.contains(name));
         let mut canonical = variables.clone();
@@ -150,8 +172,8 @@ impl Cohorts {
         }
         let key = Arc::new(Key {
             log,
-            query: request.query,
-            operation_name: request.operation_name,
+            query: document.text,
+            operation_name: document.operation_name,
             variables: serde_json::to_string(&canonical).unwrap_or_default(),
         });
         let mut by_key = lock(&self.by_key);
@@ -205,10 +227,18 @@ impl Cohorts {
 
 impl Cohort {
     /// The request, as it is to be executed for each item.
-    pub(super) fn request(&self) -> Request {
-        let mut request = Request::new(self.key.query.clone()).variables(self.variables.clone());
-        request.operation_name.clone_from(&self.key.operation_name);
-        request
+    pub(super) fn request(&self, schema: &Schema) -> Request {
+        let Key {
+            query,
+            operation_name,
+            ..
+        } = &*self.key;
+        prepared_before(
+            schema,
+            query,
+            operation_name.as_deref(),
+            self.variables.clone(),
+        )
     }
 
     /// The answers to a batch of events, by `execute` where nobody has executed them yet. It is given the

@@ -1,7 +1,9 @@
 //! Connections, by the Relay cursor connections specification.
 
-use async_graphql::SimpleObject;
+use async_graphql::parser::types::Field;
+use async_graphql::{SimpleObject, Value};
 
+use super::at_once::{AtOnce, Look, QuickList};
 use super::chat::Chat;
 use super::message::Message;
 use super::participant::Participant;
@@ -71,17 +73,17 @@ macro_rules! connection {
         #[async_graphql::Object]
         impl $connection {
             /// The page's elements, each with its cursor.
-            async fn edges(&self) -> Vec<$edge> {
+            async fn edges(&self) -> QuickList<$edge> {
                 let edge = |node: &$node| $edge {
                     cursor: node.place().encode(&self.list),
                     node: node.clone(),
                 };
-                self.slice.items.iter().map(edge).collect()
+                QuickList(self.slice.items.iter().map(edge).collect())
             }
 
             /// The page's elements.
-            async fn nodes(&self) -> Vec<$node> {
-                self.slice.items.clone()
+            async fn nodes(&self) -> QuickList<$node> {
+                QuickList(self.slice.items.clone())
             }
 
             /// Where the page stands in the list.
@@ -98,6 +100,16 @@ macro_rules! connection {
             cursor: String,
             /// The element.
             node: $node,
+        }
+
+        impl AtOnce for $edge {
+            fn at_once(&self, field: &Field, look: &Look<'_>) -> Option<Value> {
+                match field.name.node.as_str() {
+                    "cursor" => Some(self.cursor.as_str().into()),
+                    "node" => look.object(&self.node, &field.selection_set.node),
+                    _ => None,
+                }
+            }
         }
     };
 }

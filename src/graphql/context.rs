@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use async_graphql::{Context, ErrorExtensions as _, Result};
+use async_graphql::{Context, ContextSelectionSet, ErrorExtensions as _, Result};
 
 use super::error::{code, to_graphql};
 use super::execute::Turns;
@@ -94,6 +94,29 @@ impl RequestContext {
     /// The person the request is for, if it carries a token.
     pub(super) fn viewer(&self) -> Option<Actor> {
         self.actor.clone()
+    }
+
+    /// That of the request which a selection is of.
+    #[expect(clippy::disallowed_methods, reason = "this is the place")]
+    pub(super) fn of<'a>(ctx: &ContextSelectionSet<'a>) -> Option<&'a Self> {
+        ctx.data().ok()
+    }
+
+    /// What batches look-ups, if the request is anybody's.
+    pub(super) fn loaders(&self) -> Option<&Loaders> {
+        self.loaders.as_ref()
+    }
+
+    /// Whether the answer has room for texts of so many bytes more. They are counted where it has.
+    pub(super) fn takes_texts(&self, length: usize) -> bool {
+        let told = self.texts.fetch_add(length, Ordering::Relaxed);
+        let fits = told
+            .checked_add(length)
+            .is_some_and(|told| told <= TEXTS_MAX);
+        if !fits {
+            self.texts.fetch_sub(length, Ordering::Relaxed);
+        }
+        fits
     }
 
     /// The turns in which the request is executed.

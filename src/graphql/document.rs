@@ -2,9 +2,11 @@
 //!
 //! The engine trusts documents too much: it follows fragments as often as they are spread, executes without
 //! variables that it needs, and runs a mutation twice that is written twice. So each request is prepared here
-//! first, and only what is [`Prepared`] can be executed.
+//! first, and only what is [`Prepared`] can be executed. What is the same for all requests with a document is found out
+//! once (`judged.rs`), the engine's own validation included; what executes them does not validate again.
 
 mod extent;
+mod judged;
 mod lexemes;
 mod limits;
 mod roots;
@@ -13,26 +15,32 @@ mod rules;
 mod tests;
 mod typenames;
 mod types;
+mod validate;
 mod variables;
 
 use std::sync::Arc;
 
+use async_graphql::parser::parse_query;
 use async_graphql::parser::types::{ExecutableDocument, OperationDefinition, OperationType};
-use async_graphql::{Name, Pos, Positioned, Request, Response, ServerError};
+use async_graphql::{
+    Name, Pos, Positioned, Request, Response, SchemaBuilder, ServerError, Variables,
+};
 
 use self::extent::Extent;
+use self::judged::{Judged, Remembered, has_variables_inside};
 pub use self::limits::DocumentLimits;
 use self::types::Types;
+use self::validate::Validator;
 use super::error::{code, refusal};
+use super::root::{Mutation, Query, Subscription};
 use super::{Schema, refusal_response};
 use crate::app::Error;
 
 /// A request that may be executed.
 #[derive(Debug)]
 pub struct Prepared {
-    request: Request,
-    kind: OperationType,
-    name: Option<Name>,
+    judged: Arc<Judged>,
+    variables: Variables,
     cost: u64,
     tells_cost: bool,
 }
@@ -58,20 +66,28 @@ pub enum Fault {
 }
 
 /// What a schema's requests are judged by.
-#[derive(Debug)]
 pub(super) struct Rules {
     types: Types,
     limits: DocumentLimits,
     introspection: bool,
+    validator: Validator,
+    remembered: Remembered,
 }
 
 impl Rules {
-    /// The rules of a schema, by its definition.
-    pub(super) fn new(sdl: &str, limits: DocumentLimits, introspection: bool) -> Self {
+    /// The rules of a schema, by its definition and by what makes one that only validates.
+    pub(super) fn new(
+        sdl: &str,
+        limits: DocumentLimits,
+        introspection: bool,
+        validator: SchemaBuilder<Query, Mutation, Subscription>,
+    ) -> Self {
         Self {
             types: Types::new(sdl),
             limits,
             introspection,
+            validator: Validator::new(validator),
+            remembered: Remembered::default(),
         }
     }
 }
@@ -80,13 +96,13 @@ impl Prepared {
     /// What kind of operation it is.
     #[must_use]
     pub fn kind(&self) -> OperationType {
-        self.kind
+        self.judged.kind
     }
 
     /// What it is called in its document, if it has a name there.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+        self.judged.called.as_deref()
     }
 
     /// What it costs at most: about the number of fields in its answer.
@@ -100,8 +116,43 @@ impl Prepared {
         self.tells_cost
     }
 
+    fn judged(&self) -> &Judged {
+        &self.judged
+    }
+
+    /// The text of its document.
+    pub(super) fn text(&self) -> &Arc<str> {
+        &self.judged.text
+    }
+
+    /// Which operation of the document was named.
+    pub(super) fn operation_name(&self) -> Option<&str> {
+        self.judged.operation_name.as_deref()
+    }
+
+    /// Its document as it is executed.
+    pub(super) fn document(&self) -> &ExecutableDocument {
+        &self.judged.document
+    }
+
+    /// The values of its variables, as they are executed.
+    pub(super) fn variables(&self) -> &Variables {
+        &self.variables
+    }
+
     pub(super) fn into_request(self) -> Request {
-        self.request
+        let mut request = Request::new(String::new()).variables(self.variables);
+        match Arc::try_unwrap(self.judged) {
+            Ok(judged) => {
+                request.set_parsed_query(judged.document);
+                request.operation_name = judged.operation_name;
+            }
+            Err(judged) => {
+                request.set_parsed_query(judged.document.clone());
+                request.operation_name.clone_from(&judged.operation_name);
+            }
+        }
+        request
     }
 }
 
@@ -145,46 +196,123 @@ pub fn prepare(schema: &Schema, mut request: Request) -> Result<Prepared, Reject
             response: Box::new(refusal_response(error)),
         });
     };
-    let limits = &rules.limits;
-    limits.measure_text(&request.query)?;
-    let name = request.operation_name.clone();
-    let document = request.parsed_query().map_err(|error| syntax(&error))?;
-    if let Some(document) = typenames::wrap(document) {
-        request.set_parsed_query(document);
-    }
-    let document = request.parsed_query().map_err(|error| syntax(&error))?;
-    let (called, operation) = operation(document, name.as_deref()).map_err(Rejected::invalid)?;
-    let called = called.cloned();
-    let kind = operation.node.ty;
-    rules::check(document, operation, rules.introspection).map_err(Rejected::invalid)?;
-    // Before they are merged, which compares each with all.
-    let roots = operation.node.selection_set.node.items.len();
-    limits.count_roots(roots).map_err(Rejected::invalid)?;
-    let merged = (kind == OperationType::Mutation)
-        .then(|| roots::merge(document, operation, name.as_deref()))
-        .transpose()
-        .map_err(Rejected::invalid)?
-        .flatten();
-    let definitions = operation.node.variable_definitions.clone();
-    let given = std::mem::take(&mut request.variables);
-    request.variables =
-        variables::coerce(&rules.types, &definitions, given).map_err(Rejected::invalid)?;
-    if let Some(document) = merged {
-        request.set_parsed_query(document);
-    }
-    let variables = std::mem::take(&mut request.variables);
-    let document = request.parsed_query().map_err(|error| syntax(&error))?;
-    let extent = Extent::measure(document, &rules.types, &variables, limits.page);
-    let cost = limits.judge(&extent, document, name.as_deref());
-    request.variables = variables;
     let tells_cost = request.extensions.get("cost") == Some(&true.into());
-    Ok(Prepared {
+    let given = std::mem::take(&mut request.variables);
+    let found = rules
+        .remembered
+        .find(&request.query, request.operation_name.as_deref());
+    let (judged, is_new) = match found {
+        Some(judged) => (judged, false),
+        None => (Arc::new(rules.judge(request)?), true),
+    };
+    let (variables, cost) = rules
+        .judge_variables(&judged, given)
+        .map_err(Rejected::invalid)?;
+    let prepared = Prepared {
+        judged,
+        variables,
+        cost,
         tells_cost,
-        cost: cost.map_err(Rejected::invalid)?,
-        request,
-        kind,
-        name: called,
-    })
+    };
+    // Behind the bounds: validation writes the fragments out.
+    if is_new {
+        rules.validate(&prepared)?;
+        rules.remembered.put(Arc::clone(&prepared.judged));
+    }
+    Ok(prepared)
+}
+
+impl Rules {
+    /// Finds out about a document what does not depend on the values of its variables.
+    fn judge(&self, request: Request) -> Result<Judged, Rejected> {
+        let limits = &self.limits;
+        limits.measure_text(&request.query)?;
+        let name = request.operation_name.as_deref();
+        let parsed = parse_query(&request.query).map_err(ServerError::from);
+        let mut document = parsed.map_err(|error| syntax(&error))?;
+        if let Some(wrapped) = typenames::wrap(&document) {
+            document = wrapped;
+        }
+        let (called, meant) = operation(&document, name).map_err(Rejected::invalid)?;
+        let (called, kind) = (called.cloned(), meant.node.ty);
+        rules::check(&document, meant, self.introspection).map_err(Rejected::invalid)?;
+        // Before they are merged, which compares each with all.
+        let roots = meant.node.selection_set.node.items.len();
+        limits.count_roots(roots).map_err(Rejected::invalid)?;
+        let variables = meant.node.variable_definitions.clone();
+        let merged = (kind == OperationType::Mutation)
+            .then(|| roots::merge(&document, meant, name))
+            .transpose()
+            .map_err(Rejected::invalid)?
+            .flatten();
+        let document = merged.unwrap_or(document);
+        let extent = Extent::of_all_variables(&document, &self.types, limits.page);
+        Ok(Judged {
+            validate_anew: has_variables_inside(&document),
+            text: request.query.into(),
+            operation_name: request.operation_name,
+            document,
+            kind,
+            called,
+            variables,
+            extent,
+        })
+    }
+
+    /// Coerces the values of a request's variables, and finds out what it costs with them.
+    fn judge_variables(
+        &self,
+        judged: &Judged,
+        given: Variables,
+    ) -> Result<(Variables, u64), ServerError> {
+        let variables = variables::coerce(&self.types, &judged.variables, given)?;
+        let (document, name) = (&judged.document, judged.operation_name.as_deref());
+        let judge = |extent: &Extent| self.limits.judge(extent, document, name);
+        let cost = if let Some(extent) = &judged.extent {
+            judge(extent)?
+        } else {
+            let page = self.limits.page;
+            judge(&Extent::measure(document, &self.types, &variables, page))?
+        };
+        Ok((variables, cost))
+    }
+
+    fn validate(&self, prepared: &Prepared) -> Result<(), Rejected> {
+        let judged = prepared.judged();
+        let mut request = Request::new(String::new()).variables(prepared.variables.clone());
+        request.operation_name.clone_from(&judged.operation_name);
+        request.set_parsed_query(judged.document.clone());
+        self.validator
+            .validate(request)
+            .map_err(|response| Rejected {
+                fault: Fault::Invalid,
+                response,
+            })
+    }
+}
+
+/// A request that was prepared before, to be executed again: its document with coerced variables.
+pub(super) fn prepared_before(
+    schema: &Schema,
+    text: &Arc<str>,
+    operation_name: Option<&str>,
+    variables: Variables,
+) -> Request {
+    let mut request = Request::new(&**text);
+    request.operation_name = operation_name.map(str::to_owned);
+    let rules = schema.data::<Arc<Rules>>();
+    let judged = rules.and_then(|rules| {
+        let found = rules.remembered.find(text, operation_name);
+        found.or_else(|| {
+            let mut again = Request::new(&**text);
+            again.operation_name.clone_from(&request.operation_name);
+            rules.judge(again).ok().map(Arc::new)
+        })
+    });
+    if let Some(judged) = judged {
+        request.set_parsed_query(judged.document.clone());
+    }
+    request.variables(variables)
 }
 
 /// The operation that a request means (GraphQL, `GetOperation`).

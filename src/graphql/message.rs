@@ -2,8 +2,13 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
+use async_graphql::parser::types::Field;
+use async_graphql::{
+    Context, ID, InputObject, Object, Result, ScalarType as _, SimpleObject, Value,
+};
+use chrono::Utc;
 
+use super::at_once::{AtOnce, Look};
 use super::chat::{Chat, chat_of};
 use super::connection::Listed;
 use super::context::{ContextExt as _, nullable};
@@ -51,6 +56,28 @@ impl Message {
 impl Listed for Message {
     fn place(&self) -> ListCursor {
         ListCursor::Message(self.row.seq)
+    }
+}
+
+impl AtOnce for Message {
+    fn at_once(&self, field: &Field, look: &Look<'_>) -> Option<Value> {
+        let row = &self.row;
+        let time = |time: Option<chrono::DateTime<Utc>>| {
+            time.map_or(Value::Null, |time| DateTime::from(time).to_value())
+        };
+        Some(match field.name.node.as_str() {
+            "id" => Value::String(row.id.to_string()),
+            "body" => look.text(row.visible_body()),
+            "createdAt" => time(Some(row.created_at)),
+            "editedAt" => time(row.edited_at),
+            "deletedAt" => time(row.deleted_at),
+            "sender" => {
+                let sender = User::new(row.sender_id.clone());
+                return look.object(&sender, &field.selection_set.node);
+            }
+            "replyTo" if row.reply_to_seq.is_none() => Value::Null,
+            _ => return None,
+        })
     }
 }
 

@@ -4,6 +4,7 @@
 //! or axum. The doc comments of what is exposed are the schema's descriptions, so they speak to its users.
 
 mod answer;
+mod at_once;
 mod chat;
 mod cohort;
 mod connection;

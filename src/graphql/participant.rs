@@ -1,7 +1,12 @@
 //! Participants: the type and its mutations.
 
-use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject};
+use async_graphql::parser::types::Field;
+use async_graphql::resolver_utils::enum_value;
+use async_graphql::{
+    Context, Enum, ID, InputObject, Object, Result, ScalarType as _, SimpleObject, Value,
+};
 
+use super::at_once::{AtOnce, Look};
 use super::chat::{Chat, chat_of};
 use super::connection::Listed;
 use super::context::{ContextExt as _, nullable};
@@ -38,6 +43,21 @@ impl From<model::Participant> for Participant {
 impl Listed for Participant {
     fn place(&self) -> ListCursor {
         ListCursor::Participant(self.0.joined_at, self.0.user_id.clone())
+    }
+}
+
+impl AtOnce for Participant {
+    fn at_once(&self, field: &Field, look: &Look<'_>) -> Option<Value> {
+        Some(match field.name.node.as_str() {
+            "id" => Value::String(self.0.id().to_string()),
+            "user" => {
+                let user = User::new(self.0.user_id.clone());
+                return look.object(&user, &field.selection_set.node);
+            }
+            "role" => enum_value(ParticipantRole::from(self.0.role)),
+            "joinedAt" => DateTime::from(self.0.joined_at).to_value(),
+            _ => return None,
+        })
     }
 }
 

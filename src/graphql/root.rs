@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{
     Context, ID, InputObject, MergedObject, MergedSubscription, Object, Result, SDLExportOptions,
-    SchemaBuilder,
+    SchemaBuilder, ValidationMode,
 };
 
 use super::chat::{Chat, ChatKind, ChatMutation};
@@ -22,7 +22,7 @@ use super::signal::{SignalMutation, SignalSubscription};
 use super::update::UpdateSubscription;
 use super::user::User;
 use crate::app::App;
-use crate::model::{ChatFilter, ChatId, Operation, UserId};
+use crate::model::{ChatFilter, ChatId, InboxChat, InboxFields, Operation, UserId};
 
 /// The schema, ready to execute. Requests bring a [`super::RequestContext`] as data.
 pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
@@ -134,11 +134,33 @@ impl Query {
             include_deleted: filter.include_deleted.unwrap_or(false),
         });
         let args = page_args(first, after, last, before);
-        let page = ctx.app()?.chats_page(actor, filter, &args).await;
-        let page = page.map_err(to_graphql)?.map(Arc::new);
-        ctx.loaders()?.remember(&page.items).await;
+        let asked = |field: &str| {
+            let connection = ctx.look_ahead();
+            connection
+                .field("edges")
+                .field("node")
+                .field(field)
+                .exists()
+                || connection.field("nodes").field(field).exists()
+        };
+        let fields = InboxFields {
+            last_message: asked("lastMessage"),
+            unread_count: asked("unreadCount"),
+        };
+        let page = ctx.app()?.chats_page(actor, filter, &args, fields).await;
+        let page = page.map_err(to_graphql)?.map(|chat| {
+            let InboxChat {
+                state,
+                last_message,
+                unread,
+            } = chat;
+            (Arc::new(state), last_message, unread)
+        });
+        let states = page.items.iter().map(|(state, ..)| Arc::clone(state));
+        ctx.loaders()?.remember(&states.collect::<Vec<_>>()).await;
+        let chat = |(state, last, unread)| Chat::of_inbox(state, last, unread, fields);
         let key = App::inbox_key(actor, filter);
-        Ok(ChatConnection::new(key, page.map(Chat::from)))
+        Ok(ChatConnection::new(key, page.map(chat)))
     }
 }
 
@@ -182,17 +204,22 @@ fn types() -> SchemaBuilder<Query, Mutation, Subscription> {
 /// The schema to be: its types, the rules for its requests, and what its subscriptions share.
 #[must_use]
 pub fn schema_builder(options: SchemaOptions) -> SchemaBuilder<Query, Mutation, Subscription> {
-    let rules = Rules::new(&sdl(), options.limits, options.introspection);
-    let builder = types()
-        // The engine's own bounds follow each spread of a fragment, and say no code: ours come before them.
-        .limit_recursive_depth(RECURSION_MAX)
-        .data(Arc::new(rules))
-        .data(Arc::new(Cohorts::default()));
-    if options.introspection {
-        builder
-    } else {
-        builder.disable_suggestions()
+    let mut validator = bounded();
+    if !options.introspection {
+        validator = validator.disable_suggestions();
     }
+    let rules = Rules::new(&sdl(), options.limits, options.introspection, validator);
+    bounded()
+        // The rules validate what they let pass.
+        .validation_mode(ValidationMode::Fast)
+        .data(Arc::new(rules))
+        .data(Arc::new(Cohorts::default()))
+}
+
+/// The types, with the bounds of the engine's own. They follow each spread of a fragment, and say no code: ours come
+/// before them.
+fn bounded() -> SchemaBuilder<Query, Mutation, Subscription> {
+    types().limit_recursive_depth(RECURSION_MAX)
 }
 
 /// Builds the schema.

@@ -11,7 +11,7 @@ use async_graphql::parser::types::{
     Directive, ExecutableDocument, Field, OperationDefinition, OperationType, Selection,
     SelectionSet,
 };
-use async_graphql::{Name, Positioned, Request};
+use async_graphql::{Name, Positioned};
 use async_graphql_value::Value;
 
 use self::allowed::{known_type, same_for_all};
@@ -49,12 +49,12 @@ const ROOTS: &[(&str, &str)] = &[("chatEvents", "ChatEvent")];
 /// An answer to an older message, which stands in history that not everybody may see.
 const IN_HISTORY: (&str, &str) = ("Message", "replyTo");
 
-/// Analyses the subscription of a request; `None` where the document cannot be read, or has no such
-/// operation, which execution will say better.
-pub(super) fn analyse(request: &mut Request) -> Option<Result<Analysis, NotOneRoot>> {
-    let name = request.operation_name.clone();
-    let document = request.parsed_query().ok()?;
-    let (_, operation) = operation(document, name.as_deref()).ok()?;
+/// Analyses a subscription; `None` where the document has no such operation.
+pub(super) fn analyse(
+    document: &ExecutableDocument,
+    name: Option<&str>,
+) -> Option<Result<Analysis, NotOneRoot>> {
+    let (_, operation) = operation(document, name).ok()?;
     let operation = &operation.node;
     (operation.ty == OperationType::Subscription).then(|| Reader::new(document).read(operation))
 }

@@ -8,12 +8,12 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_graphql::{Request, Response, Value};
+use async_graphql::{Response, Value};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt as _, StreamExt as _};
 
 use super::answer::{Answer, json_of};
-use super::cohort::{Cohort, Cohorts, Executed};
+use super::cohort::{Cohort, Cohorts, Document, Executed};
 use super::error::is_outage;
 use super::event::Entry;
 use super::execute::execute_stream;
@@ -40,35 +40,26 @@ pub fn subscribe(
     request: Prepared,
     context: RequestContext,
 ) -> BoxStream<'static, Answer> {
-    let request = request.into_request();
     if is_too_large(&request) {
         let error = Error::BadInput(format!(
             "A subscription's document and variables have {REQUEST_MAX} bytes at most."
         ));
         return stream::once(ready(Answer::refused(error))).boxed();
     }
-    let opening = Box::new((schema.clone(), unparsed(request), context));
+    let opening = Box::new((schema.clone(), request, context));
     stream::unfold(State::Opening(opening), State::step).boxed()
 }
 
 /// Whether a request is larger than what a subscription may keep as long as it lasts.
-fn is_too_large(request: &Request) -> bool {
-    let variables = serde_json::to_string(&request.variables);
+fn is_too_large(request: &Prepared) -> bool {
+    let variables = serde_json::to_string(request.variables());
     let size = variables.map_or(usize::MAX, |json| json.len());
-    size.saturating_add(request.query.len()) > REQUEST_MAX
-}
-
-/// The request without its syntax tree, which would be most of what a subscription holds while it waits to be
-/// opened.
-fn unparsed(request: Request) -> Request {
-    let mut unparsed = Request::new(request.query).variables(request.variables);
-    unparsed.operation_name = request.operation_name;
-    unparsed
+    size.saturating_add(request.text().len()) > REQUEST_MAX
 }
 
 /// How far a subscription is.
 enum State {
-    Opening(Box<(Schema, Request, RequestContext)>),
+    Opening(Box<(Schema, Prepared, RequestContext)>),
     Running(Box<Subscription>),
     Ended,
 }
@@ -96,26 +87,26 @@ impl State {
 
 /// Opens a subscription; an error is its one answer.
 async fn open(
-    (schema, request, context): (Schema, Request, RequestContext),
+    (schema, request, context): (Schema, Prepared, RequestContext),
 ) -> Result<Subscription, Answer> {
     let internal = |what: &str| Answer::refused(Error::Internal(what.into()));
     let cohorts = schema.data::<Arc<Cohorts>>().cloned();
     let cohorts = cohorts.ok_or_else(|| internal("a schema has no cohorts"))?;
-    // Parsed once, for the analysis and the execution.
-    let mut once = Request::new(request.query.clone()).variables(request.variables.clone());
-    once.operation_name.clone_from(&request.operation_name);
-    let analysis = match analyse(&mut once) {
+    let analysis = match analyse(request.document(), request.operation_name()) {
         Some(Err(refused)) => {
             return Err(Answer::refused(Error::BadInput(refused.to_string())));
         }
         Some(Ok(analysis)) => Some(analysis),
         None => None,
     };
+    let document = Document::of(&request);
     let (app, actor) = (context.app(), context.viewer());
     let slot = Arc::default();
     let context = context.feeding(Feed::Opening(Arc::clone(&slot)));
     // Nothing in it waits, so however many open, one execution at a time is in memory for each thread.
-    let refused = execute_stream(&schema, once, context).next().await;
+    let refused = execute_stream(&schema, request.into_request(), context)
+        .next()
+        .await;
     if let Some(response) = refused {
         return Err(Answer::of_failure(response));
     }
@@ -134,7 +125,7 @@ async fn open(
         Source::Updates(_) | Source::Signals(_) => None,
     };
     Ok(Subscription {
-        cohort: cohorts.join(log, request, &analysis),
+        cohort: cohorts.join(log, document, &analysis),
         cohorts: Arc::clone(&cohorts),
         schema,
         app,
@@ -266,7 +257,8 @@ impl Subscription {
         loop {
             let context = RequestContext::again(Arc::clone(&self.app), Some(self.actor.clone()));
             let context = context.feeding(Feed::of(items()));
-            let responses = execute_stream(&self.schema, self.cohort.request(), context);
+            let responses =
+                execute_stream(&self.schema, self.cohort.request(&self.schema), context);
             let responses: Vec<Response> = responses.collect().await;
             if !responses.iter().any(is_outage) {
                 return responses.into_iter().map(Executed::from).collect();

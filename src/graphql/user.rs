@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, ID, Object, Result};
+use async_graphql::parser::types::Field;
+use async_graphql::{Context, ID, Object, Result, Value};
 
+use super::at_once::{AtOnce, Look};
 use super::context::{ContextExt as _, nullable};
 use crate::model::{self, UserId};
 
@@ -34,6 +36,24 @@ impl From<Arc<model::User>> for User {
             id: row.id.clone(),
             row: Some(row),
         }
+    }
+}
+
+impl AtOnce for User {
+    fn at_once(&self, field: &Field, look: &Look<'_>) -> Option<Value> {
+        let shown = |show: fn(&model::User) -> Option<&str>| {
+            let value = |row: Option<&model::User>| look.text(row.and_then(show));
+            match &self.row {
+                Some(row) => Some(value(Some(row))),
+                None => look.person(&self.id, value),
+            }
+        };
+        Some(match field.name.node.as_str() {
+            "id" => self.id.as_str().into(),
+            "displayName" => return shown(|row| row.display_name.as_deref()),
+            "avatarUrl" => return shown(|row| row.avatar_url.as_deref()),
+            _ => return None,
+        })
     }
 }
 

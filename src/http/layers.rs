@@ -39,11 +39,12 @@ pub(super) fn wrap(routes: Router, options: &HttpOptions) -> Router {
             let took_ms = took.as_secs_f64() * 1000.0;
             tracing::debug!(status, took_ms, "answered");
         });
-    routes
-        .layer(CatchPanicLayer::custom(on_panic))
-        .layer(trace)
-        .layer(PropagateRequestIdLayer::new(REQUEST_ID))
-        .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
+    routes.layer((
+        SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid),
+        PropagateRequestIdLayer::new(REQUEST_ID),
+        trace,
+        CatchPanicLayer::custom(on_panic),
+    ))
 }
 
 /// Without credentials: cookies are never read, so any page may ask where the list says so.

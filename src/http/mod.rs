@@ -36,6 +36,7 @@ mod stream;
 mod tls;
 mod websocket;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::Router;
@@ -57,9 +58,27 @@ pub use tls::{CertificateError, Certificates};
 use crate::app::App;
 use crate::graphql::Schema;
 
-/// What the handlers share.
+/// What the handlers share. It is cloned several times for a request, which is to cost one count.
 #[derive(Clone)]
-pub struct HttpState {
+pub struct HttpState(Arc<HttpParts>);
+
+impl From<HttpParts> for HttpState {
+    fn from(parts: HttpParts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for HttpState {
+    type Target = HttpParts;
+
+    fn deref(&self) -> &HttpParts {
+        &self.0
+    }
+}
+
+/// The parts of [`HttpState`].
+#[derive(Clone)]
+pub struct HttpParts {
     /// The application.
     pub app: Arc<App>,
     /// The schema.
@@ -80,6 +99,12 @@ pub struct HttpState {
     pub tasks: TaskTracker,
 }
 
+impl std::fmt::Debug for HttpParts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpParts").finish_non_exhaustive()
+    }
+}
+
 impl std::fmt::Debug for HttpState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("HttpState").finish_non_exhaustive()
@@ -89,12 +114,12 @@ impl std::fmt::Debug for HttpState {
 /// The routes, with all that wraps them.
 pub fn router(state: &HttpState) -> Router {
     let endpoint = get(graphql::get_or_upgrade).post(graphql::post);
-    let endpoint = endpoint
-        .layer(from_fn_with_state(state.clone(), rates::limit))
-        .layer(map_response_with_state(
-            state.clone(),
-            metrics::count_refusal,
-        ));
+    // Layers that stand together, the outermost first: each call of `layer` would box what is in it anew, for each
+    // request.
+    let endpoint = endpoint.layer((
+        map_response_with_state(state.clone(), metrics::count_refusal),
+        from_fn_with_state(state.clone(), rates::limit),
+    ));
     let routes = Router::new()
         .route("/graphql", endpoint)
         .route("/healthz", get(health::alive))
@@ -117,14 +142,13 @@ pub fn router(state: &HttpState) -> Router {
 /// Refuses what is out of bounds, compresses answers, and tells browsers about them.
 fn guard(routes: Router, state: &HttpState) -> Router {
     let told = Told::new(&state.http);
-    let routes = match state.http.compress_from {
-        Some(from) => routes.layer(compression::layer(from)),
-        None => routes,
-    };
-    routes
-        .layer(from_fn_with_state(state.clone(), bounds::judge))
-        .layer(map_response(move |response| {
-            let response = told.tell(response);
-            std::future::ready(response)
-        }))
+    let judge = from_fn_with_state(state.clone(), bounds::judge);
+    let tell = map_response(move |response| {
+        let response = told.tell(response);
+        std::future::ready(response)
+    });
+    match state.http.compress_from {
+        Some(from) => routes.layer((tell, judge, compression::layer(from))),
+        None => routes.layer((tell, judge)),
+    }
 }

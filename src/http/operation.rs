@@ -2,7 +2,9 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Instant;
 
 use async_graphql::parser::types::OperationType;
@@ -10,8 +12,10 @@ use async_graphql::{Request, Response};
 use futures_util::future::Either;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span};
 
 use super::HttpState;
@@ -152,13 +156,48 @@ async fn execute_to_end(
     context: RequestContext,
     place: Option<Place>,
 ) -> Result<Response, Box<Response>> {
-    let schema = state.schema;
+    let tasks = state.tasks.clone();
     let run = async move {
         let _place = place;
-        graphql::execute(&schema, request, context).await
+        graphql::execute(&state.schema, request, context).await
     };
-    let done = state.tasks.spawn(run.instrument(Span::current())).await;
-    done.map_err(|error| Box::new(refusal_response(Error::Internal(error.into()))))
+    let run = AssertUnwindSafe(run).catch_unwind();
+    let run = ToItsEnd {
+        run: Some(Box::pin(run)),
+        tasks,
+    };
+    run.await.map_err(|panic| Box::new(fault(&*panic)))
+}
+
+/// What goes on as a task of its own where it is dropped before it has ended. Until then it runs where it is waited for,
+/// which spares the processor the change from one task to another.
+struct ToItsEnd<F: Future<Output: Send> + Send + 'static> {
+    run: Option<Pin<Box<F>>>,
+    tasks: TaskTracker,
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Future for ToItsEnd<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<F::Output> {
+        let Some(run) = &mut self.run else {
+            return Poll::Pending;
+        };
+        let done = ready!(run.as_mut().poll(cx));
+        self.run = None;
+        Poll::Ready(done)
+    }
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Drop for ToItsEnd<F> {
+    fn drop(&mut self) {
+        if let Some(run) = self.run.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let run = run.map(drop).instrument(Span::current());
+            self.tasks.spawn_on(run, &runtime);
+        }
+    }
 }
 
 /// Follows while the user's place among their subscriptions is held, if they have one left.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::{Queryable, Selectable};
 
 use super::closed_set::closed_set;
-use super::{Capacity, ChatId, Participant, Refusal, Standing, TenantId, UserId};
+use super::{Capacity, ChatId, Message, Participant, Refusal, Standing, TenantId, UserId};
 use crate::schema::chats;
 
 /// The most characters (Unicode scalar values) a title may have.
@@ -120,6 +120,27 @@ impl ChatState {
     pub fn sees(&self, seq: i64) -> bool {
         seq >= self.visible_from()
     }
+}
+
+/// A chat in somebody's inbox, with what was asked for of it.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable)]
+#[diesel(check_for_backend(diesel::pg::Pg))]
+pub struct InboxChat {
+    /// The chat and the viewer's membership.
+    pub state: ChatState,
+    /// The newest message that the viewer sees. None also where it was not asked for.
+    pub last_message: Option<Message>,
+    /// How many unread messages it has, up to a limit. 0 where it was not asked for.
+    pub unread: i64,
+}
+
+/// What is read with each chat of an inbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct InboxFields {
+    /// The newest message.
+    pub last_message: bool,
+    /// How many messages are unread.
+    pub unread_count: bool,
 }
 
 /// Which of the viewer's chats to list.

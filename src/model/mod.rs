@@ -22,7 +22,8 @@ mod user;
 
 pub use audit_entry::{Act, AuditEntry};
 pub use chat::{
-    Chat, ChatFilter, ChatHistory, ChatKind, ChatState, TITLE_MAX_CHARS, Title, visible_from,
+    Chat, ChatFilter, ChatHistory, ChatKind, ChatState, InboxChat, InboxFields, TITLE_MAX_CHARS,
+    Title, visible_from,
 };
 pub use cursor::{CursorError, EventCursor, ListCursor, ListKey};
 pub use event::{Change, Event, EventData, EventKind, NewEvent};

@@ -11,7 +11,7 @@ use diesel_async::pooled_connection::PoolableConnection as _;
 use super::connection::Connection;
 use super::metrics::StoreMetrics;
 use super::pool::{Manager, PoolOptions};
-use super::queue::{Entry, HURRIED, Queue};
+use super::queue::{Entry, HURRIED, Place, Queue};
 use super::{RoleName, Scope};
 use crate::model::TenantId;
 
@@ -214,6 +214,21 @@ impl Pool {
         self.queue.enter()
     }
 
+    /// Takes a place in the queue for a request whose statement somebody else runs with theirs.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::Full`], where the queue is.
+    pub fn join(&self) -> Result<Place<'_>, PoolError> {
+        self.queue.join()
+    }
+
+    /// Whether a connection for a tenant sees the rows of that alone.
+    #[must_use]
+    pub fn is_confined(&self) -> bool {
+        self.role.is_some()
+    }
+
     async fn lend_in_turn(&self) -> Result<PooledConnection, PoolError> {
         self.waited(self.take_turn()).await
     }
@@ -233,7 +248,9 @@ impl Pool {
             wait => wait,
         };
         let lent = self.connections.timeout_get(&within(wait)).await;
-        place.served = lent.is_ok();
+        if lent.is_ok() {
+            place.was_served();
+        }
         if matches!(lent, Err(LendError::Timeout(TimeoutType::Wait))) {
             self.queue.refuse();
         }

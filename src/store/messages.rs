@@ -1,6 +1,7 @@
-//! Messages: the send and batched look-ups. Pages of a chat's history are in `page.rs`.
+//! Messages: look-ups and amendments. Pages of a chat's history are in `page.rs`, the send is in `send.rs`.
 
 mod page;
+mod send;
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::exists;
@@ -11,8 +12,8 @@ use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlU
 use diesel_async::RunQueryDsl;
 
 pub use self::page::{any_between, page};
+pub use self::send::{Locked, NewMessage, Sent, Together, send, send_together};
 use super::Connection;
-use super::constraint::OnConstraint as _;
 use super::statement::hot;
 use crate::model::{ChatId, Message, MessageId, TenantId, UnreadRange, UserId};
 use crate::schema::{messages, participants};
@@ -37,92 +38,7 @@ pub(super) const COLUMNS: &str = "m.chat_id, m.seq, m.id, m.sender_id, m.body, m
 
 /// The first entry of a chat's log that a participant sees, of tables named `c` and `p`, as
 /// `model::visible_from` says.
-const VISIBLE_FROM: &str = "CASE c.history WHEN 1 THEN p.joined_seq ELSE 1 END";
-
-/// A message to send.
-#[derive(Debug, Clone, Copy)]
-pub struct NewMessage<'a> {
-    /// The tenant of the chat.
-    pub tenant: &'a TenantId,
-    /// The chat.
-    pub chat_id: ChatId,
-    /// The access version on which the sender's right was decided.
-    pub acl_version: i64,
-    /// The new message's id.
-    pub id: MessageId,
-    /// The author.
-    pub sender: &'a UserId,
-    /// The text.
-    pub body: &'a str,
-    /// The message it answers.
-    pub reply_to_seq: Option<i64>,
-    /// The sender's key.
-    pub idempotency_key: Option<&'a str>,
-    /// The clock.
-    pub at: DateTime<Utc>,
-}
-
-/// What came of a send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sent {
-    /// It is written, with this seq and time.
-    Written(i64, DateTime<Utc>),
-    /// Access to the chat changed since it was read: nothing is written.
-    Stale,
-    /// A message with the sender's key exists: nothing is written.
-    Duplicate,
-}
-
-/// Sends a message: takes the seq under the chat's row lock, writes the message, moves the sender's read
-/// mark, in one autocommit statement. When it returns `Written`, the message is durable.
-pub async fn send(conn: &mut Connection, message: NewMessage<'_>) -> QueryResult<Sent> {
-    let written: QueryResult<Option<(i64, DateTime<Utc>)>> =
-        Send(message).get_result(conn).await.optional();
-    written
-        .map(|row| row.map_or(Sent::Stale, |(seq, at)| Sent::Written(seq, at)))
-        .on_unique("messages_idempotency_key", || Sent::Duplicate)
-}
-
-#[derive(Debug)]
-struct Send<'a>(NewMessage<'a>);
-
-hot!(Send<'a> -> (BigInt, Timestamptz));
-
-impl QueryFragment<Pg> for Send<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        let message = &self.0;
-        // The chat's row is updated first and held to commit: it orders the chat's writers, and takes the
-        // time along, which therefore never runs backwards within a chat.
-        out.push_sql("WITH chat AS (UPDATE chats SET last_seq = last_seq + 1, last_activity_at = greatest(last_activity_at, ");
-        out.push_bind_param::<Timestamptz, _>(&message.at)?; // $1
-        out.push_sql(") WHERE id = ");
-        out.push_bind_param::<SqlUuid, _>(&message.chat_id)?; // $2
-        out.push_sql(" AND tenant_id = ");
-        out.push_bind_param::<Text, _>(message.tenant)?; // $3
-        out.push_sql(" AND deleted_at IS NULL AND acl_version = ");
-        out.push_bind_param::<BigInt, _>(&message.acl_version)?; // $4
-        out.push_sql(
-            " RETURNING id, tenant_id, last_seq, last_activity_at), mark AS (\
-             UPDATE participants AS p SET read_seq = greatest(p.read_seq, chat.last_seq) FROM chat \
-             WHERE p.chat_id = $2 AND p.tenant_id = $3 AND p.user_id = ",
-        );
-        out.push_bind_param::<Text, _>(message.sender)?; // $5
-        out.push_sql(
-            ") INSERT INTO messages (chat_id, seq, tenant_id, created_at, sender_id, id, body, \
-             reply_to_seq, idempotency_key) \
-             SELECT chat.id, chat.last_seq, chat.tenant_id, chat.last_activity_at, $5, ",
-        );
-        out.push_bind_param::<SqlUuid, _>(&message.id)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Text, _>(message.body)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Nullable<BigInt>, _>(&message.reply_to_seq)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Nullable<Text>, _>(&message.idempotency_key)?;
-        out.push_sql(" FROM chat RETURNING seq, created_at");
-        Ok(())
-    }
-}
+pub(super) const VISIBLE_FROM: &str = "CASE c.history WHEN 1 THEN p.joined_seq ELSE 1 END";
 
 /// The message a sender sent to a chat with a key.
 pub async fn by_key(

@@ -218,10 +218,12 @@ impl Database {
     pub fn pool(&self, options: PoolOptions) -> Result<Pool, DatabaseError> {
         let statement = options.statement.as_millis();
         let database = self
+            // All statements find their rows by keys, whatever the parameters: planning them anew for each would cost
+            // more than executing them.
             // The second for a transaction that was begun and forgotten: it may hold a chat's lock.
             .with_options(&format!(
                 "-c statement_timeout={statement} -c idle_in_transaction_session_timeout={statement} \
-                 -c client_connection_check_interval={ABANDONED_AFTER}"
+                 -c client_connection_check_interval={ABANDONED_AFTER} -c plan_cache_mode=force_generic_plan"
             ))
             .connect_within(options.connect);
         let database = if sabotage::is(Sabotage::AckBeforeCommit) {

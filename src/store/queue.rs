@@ -59,13 +59,21 @@ struct Pace {
 
 /// A place in the queue, given back when it is dropped, also by a request that is given up.
 #[derive(Debug)]
-pub(super) struct Place<'a> {
+#[must_use]
+pub struct Place<'a> {
     queue: &'a Queue,
     since: Instant,
     /// Whether the queue was standing when this one came.
     pub(super) hurries: bool,
     /// Whether it came to its turn.
-    pub(super) served: bool,
+    served: bool,
+}
+
+impl Place<'_> {
+    /// Says that it came to its turn.
+    pub fn was_served(&mut self) {
+        self.served = true;
+    }
 }
 
 impl Queue {

@@ -16,6 +16,7 @@
 
 mod administration;
 mod architecture;
+mod at_once;
 mod attack;
 mod authorization;
 mod chats;
@@ -53,6 +54,7 @@ mod reconnection;
 mod revocation;
 mod row_security;
 mod schema;
+mod sends;
 mod servers;
 mod signals;
 mod slow_clients;

@@ -12,7 +12,8 @@ use tokio::time::sleep;
 use crate::support::server::Setup;
 use crate::support::{Server, User, postgres, run};
 
-/// How long the database takes for each message: so long that what a busy machine adds is little beside it.
+/// How long the database takes for each write: so long that what a busy machine adds is little beside it. The writes are
+/// such as nobody does together with others.
 const SERVICE: Duration = Duration::from_millis(200);
 
 /// How many connections there are.
@@ -36,7 +37,7 @@ struct World {
 struct Outcome {
     after_start: Duration,
     took: Duration,
-    /// `None` where the message was sent.
+    /// `None` where the chat was renamed.
     refusal: Option<Value>,
 }
 
@@ -63,14 +64,14 @@ impl World {
         let slow = format!(
             "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
              $$ BEGIN PERFORM pg_sleep({}); RETURN NEW; END $$; \
-             CREATE TRIGGER slow BEFORE INSERT ON messages FOR EACH ROW EXECUTE FUNCTION slow()",
+             CREATE TRIGGER slow BEFORE INSERT ON chat_events FOR EACH ROW EXECUTE FUNCTION slow()",
             SERVICE.as_secs_f64()
         );
         server.sql().await.batch_execute(&slow).await.unwrap();
         Self { server, chats }
     }
 
-    /// Sends at even times, whatever has come of those before, as many clients would.
+    /// Writes at even times, whatever has come of those before, as many clients would.
     async fn load(&self, per_second: f64, time: Duration) -> Vec<Outcome> {
         let start = Instant::now();
         let mut sending = JoinSet::new();
@@ -81,8 +82,8 @@ impl World {
             let (user, chat) = self.chats[n % CHATS].clone();
             sending.spawn(async move {
                 let after_start = start.elapsed();
-                let query = "mutation ($input: SendMessageInput!) { sendMessage(input: $input) { message { id } } }";
-                let input = json!({ "chatId": chat, "body": "hello" });
+                let query = "mutation ($input: RenameChatInput!) { renameChat(input: $input) { chat { id } } }";
+                let input = json!({ "chatId": chat, "title": format!("Chat {after_start:?}") });
                 let answer = user.post(query, json!({ "input": input })).await.json();
                 Outcome {
                     after_start,

@@ -4,6 +4,7 @@
 //! fragments spread each other twice, would keep it busy for minutes, so it is measured first: each fragment
 //! once, which takes as long as the document is.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use async_graphql::parser::types::{
@@ -84,6 +85,16 @@ impl Extent {
         fields.fold(0, usize::saturating_add)
     }
 
+    /// Measures a document, where the values of its variables make no difference.
+    pub(super) fn of_all_variables(
+        document: &ExecutableDocument,
+        types: &Types,
+        page_max: usize,
+    ) -> Option<Self> {
+        let (extent, asked) = Self::weigh(document, types, &Variables::default(), page_max);
+        (!asked).then_some(extent)
+    }
+
     /// Measures a document with coerced variables.
     pub(super) fn measure(
         document: &ExecutableDocument,
@@ -91,12 +102,23 @@ impl Extent {
         variables: &Variables,
         page_max: usize,
     ) -> Self {
+        Self::weigh(document, types, variables, page_max).0
+    }
+
+    /// The extent, and whether a variable was asked for it.
+    fn weigh(
+        document: &ExecutableDocument,
+        types: &Types,
+        variables: &Variables,
+        page_max: usize,
+    ) -> (Self, bool) {
         let mut scale = Scale {
             document,
             types,
             variables,
             page_max,
             known: HashMap::new(),
+            asked: Cell::new(false),
         };
         let operations = document.operations.iter();
         let operations: Vec<Size> = operations
@@ -118,10 +140,12 @@ impl Extent {
             cost: a.cost.max(b.cost),
             own: a.own.max(b.own),
         });
-        Self {
+        let asked = scale.asked.get();
+        let extent = Self {
             largest,
             operations,
-        }
+        };
+        (extent, asked)
     }
 
     pub(super) fn largest(&self) -> Size {
@@ -164,6 +188,8 @@ struct Scale<'a> {
     /// The fragments that were measured, or are being measured: those that spread themselves are refused by
     /// validation.
     known: HashMap<&'a Name, Size>,
+    /// Whether the value of a variable was asked for.
+    asked: Cell<bool>,
 }
 
 impl<'a> Scale<'a> {
@@ -257,6 +283,7 @@ impl<'a> Scale<'a> {
     fn size(&self, field: &Field, argument: &str) -> Option<usize> {
         let value = &field.get_argument(argument)?.node;
         if let Value::Variable(name) = value {
+            self.asked.set(true);
             let value = self.variables.get(name)?;
             return match (as_number(value), value) {
                 (None, ConstValue::List(items)) => Some(items.len()),

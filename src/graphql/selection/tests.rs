@@ -1,14 +1,16 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use async_graphql::parser::parse_schema;
 use async_graphql::parser::types::{TypeKind, TypeSystemDefinition};
+use async_graphql::parser::{parse_query, parse_schema};
 
 use super::allowed::SAME_FOR_ALL;
 use super::*;
 
 fn of(query: &str) -> Analysis {
-    analyse(&mut Request::new(query)).unwrap().unwrap()
+    analyse(&parse_query(query).unwrap(), None)
+        .unwrap()
+        .unwrap()
 }
 
 fn shared(selection: &str) -> Shared {
@@ -77,10 +79,10 @@ fn a_subscription_has_one_root_field() {
         "subscription { ...A } fragment A on Subscription { ...A }",
     ];
     for query in refused {
-        let read = analyse(&mut Request::new(query)).unwrap();
+        let read = analyse(&parse_query(query).unwrap(), None).unwrap();
         assert_eq!(read, Err(NotOneRoot), "{query}");
     }
-    assert!(analyse(&mut Request::new("{ viewer { id } }")).is_none());
+    assert!(analyse(&parse_query("{ viewer { id } }").unwrap(), None).is_none());
 }
 
 #[test]

@@ -26,7 +26,7 @@ use tokio::net::TcpListener;
 
 pub(super) use operations::{Begun, Code, Via, count_refusal};
 
-use super::{Connections, HttpOptions, HttpState, listen};
+use super::{Connections, HttpOptions, HttpParts, HttpState, listen};
 use crate::app::App;
 use crate::graphql::Schema;
 use gathered::{Bounds, Gathered};
@@ -159,7 +159,11 @@ pub async fn serve_metrics(listener: TcpListener, state: HttpState) {
         ..HttpOptions::clone(&state.http)
     };
     let http = Arc::new(http);
-    listen::serve(listener, router, HttpState { http, ..state }).await;
+    let parts = HttpParts {
+        http,
+        ..HttpParts::clone(&state)
+    };
+    listen::serve(listener, router, parts.into()).await;
 }
 
 async fn answer(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> Response {

@@ -11,7 +11,8 @@ const INVALID: Comes = Refused(422, "BAD_USER_INPUT");
 const SYNTAX: Comes = Refused(400, "BAD_USER_INPUT");
 
 /// What a document of at most 1 MiB may cost while it is read and refused, in bytes.
-const MEMORY: u64 = 16 * MIB;
+/// The allocator keeps some of what was given back, for a while.
+const MEMORY: u64 = 24 * MIB;
 
 fn repeated(count: usize, part: impl Fn(usize) -> String) -> String {
     (0..count).map(part).collect()

@@ -7,7 +7,9 @@ use std::time::Duration;
 use colloquy::app::{App, Limits, Permissions, Tokens};
 use colloquy::config::IdentityArgs;
 use colloquy::graphql::{self, SchemaOptions};
-use colloquy::http::{self, Connections, HttpOptions, HttpState, Metrics, Origins, SocketOptions};
+use colloquy::http::{
+    self, Connections, HttpOptions, HttpParts, HttpState, Metrics, Origins, SocketOptions,
+};
 use colloquy::realtime::{Realtime, RealtimeOptions};
 use colloquy::store::{Connection, Database, PoolOptions, RoleName};
 use secrecy::SecretString;
@@ -146,7 +148,7 @@ impl Server {
             .map(|origin| Origins::parse(origin).unwrap());
         let origins = Origins::new(origins);
         let metrics = Arc::new(Metrics::new(&app, &setup.schema, &connections));
-        let state = HttpState {
+        let state = HttpState::from(HttpParts {
             app: Arc::clone(&app),
             metrics,
             schema: setup.schema,
@@ -159,7 +161,7 @@ impl Server {
             connections: connections.clone(),
             trusted_proxies: trusted.map(|range| range.parse().unwrap()).collect(),
             tasks: sockets.clone(),
-        };
+        });
         let router = http::router(&state);
         let apart = http::listen("127.0.0.1:0").await.unwrap();
         let metrics = apart.local_addr().unwrap();

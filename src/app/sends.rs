@@ -1,0 +1,221 @@
+//! Group commit: sends that would wait for the database are written together, with one flush to its disk.
+//!
+//! A send that finds the lane free is written at once, and by itself. Else it waits in line, and when the lane comes
+//! free, all who wait go in together, as far as they can. So nobody waits for others to come, and the more are waiting,
+//! the less each costs. What is written slowly gives way: a lock or a slow disk stops nobody else.
+//!
+//! What a group cannot do, it does not try for the others' sake: messages of a chat that somebody else has locked
+//! are left out and wait for the lock by themselves, and where a group's statement fails, each of its messages is sent
+//! alone. A chat is written to once at a time: its messages never wait in the database for each other.
+
+mod line;
+mod memberships;
+
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+
+use self::line::{Company, Line, Waiting};
+pub(super) use self::memberships::{Membership, Memberships};
+use super::{Clock, Error};
+use crate::model::ChatId;
+use crate::store::Pool;
+use crate::store::messages::{self, Locked, NewMessage, Sent, Together};
+
+/// Writes sends, those that wait together.
+#[derive(Debug, Clone)]
+pub struct Sends(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    pool: Pool,
+    clock: Clock,
+    memberships: Memberships,
+    line: Mutex<Line>,
+    tasks: TaskTracker,
+}
+
+impl Inner {
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// After what time a group gives way to the next one.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// The lane, with the chats that are in it. Dropped, it lets in who is next in line.
+#[derive(Debug)]
+struct Lane {
+    sends: Sends,
+    chats: Vec<ChatId>,
+    gave_way: bool,
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.sends.0.line().leave(&self.chats, self.gave_way);
+        self.sends.go_on();
+    }
+}
+
+impl Sends {
+    pub(super) fn new(pool: Pool, clock: Clock) -> Self {
+        let line = Mutex::new(Line::new(pool.is_confined()));
+        Self(Arc::new(Inner {
+            pool,
+            clock,
+            memberships: Memberships::default(),
+            line,
+            tasks: TaskTracker::new(),
+        }))
+    }
+
+    /// What was last read of who may send where.
+    pub(super) fn memberships(&self) -> &Memberships {
+        &self.0.memberships
+    }
+
+    /// Sends a message. When it says `Written`, the message is durable.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`], also where too many wait; [`Error::Internal`]. What was not told may have been written.
+    pub(super) async fn write(&self, message: &Arc<NewMessage>) -> Result<Sent, Error> {
+        if self.0.line().enter(message.chat_id) {
+            let mut lane = Lane {
+                sends: self.clone(),
+                chats: vec![message.chat_id],
+                gave_way: false,
+            };
+            return lane.patiently(self.write_one(message)).await;
+        }
+        let mut place = self.0.pool.join()?;
+        let (tell, told) = oneshot::channel();
+        self.0.line().join(Waiting {
+            message: Arc::clone(message),
+            company: Company::Any,
+            tell,
+        });
+        // The lane may have come free in between.
+        self.go_on();
+        let sent = told.await;
+        let sent = sent.unwrap_or_else(|_| Err(Error::Internal("a send was forgotten".into())));
+        if sent.is_ok() {
+            place.was_served();
+        }
+        sent
+    }
+
+    /// Lets the next in, if the lane is free.
+    fn go_on(&self) {
+        let group = self.0.line().take();
+        if let Some(group) = group {
+            let mut chats: Vec<ChatId> = group.iter().map(|one| one.message.chat_id).collect();
+            chats.sort_unstable();
+            chats.dedup();
+            let lane = Lane {
+                sends: self.clone(),
+                chats,
+                gave_way: false,
+            };
+            // It ends within the time that a connection and a statement may take, and those who wait for it keep the
+            // server from stopping before.
+            self.0.tasks.spawn(lane.write(group));
+        }
+    }
+
+    async fn write_one(&self, message: &NewMessage) -> Result<Sent, Error> {
+        let mut conn = self.0.pool.get_for(&message.tenant).await?;
+        Ok(messages::send(&mut conn, message, self.0.clock.now()).await?)
+    }
+
+    async fn write_together(&self, group: &[&NewMessage]) -> Result<Vec<Together>, Failure> {
+        let (Some(first), Some(last)) = (group.first(), group.last()) else {
+            return Ok(Vec::new());
+        };
+        let one_chat = group.iter().all(|message| message.chat_id == last.chat_id);
+        let locked = if one_chat { Locked::Wait } else { Locked::Skip };
+        let conn = self.0.pool.get_for(&first.tenant).await;
+        let mut conn = conn.map_err(|error| Failure::Whole(error.into()))?;
+        let at = self.0.clock.now();
+        let done = messages::send_together(&mut conn, group, at, locked).await;
+        done.map_err(|error| {
+            let error = Error::from(error);
+            if matches!(error, Error::Internal(_)) {
+                Failure::Perhaps
+            } else {
+                Failure::Whole(error)
+            }
+        })
+    }
+}
+
+/// Why a group was not written.
+enum Failure {
+    /// Because of one of them, perhaps.
+    Perhaps,
+    /// The database was away or had no time: so it is for each.
+    Whole(Error),
+}
+
+impl Lane {
+    /// Does what takes its time: gives way where it takes too much.
+    async fn patiently<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        if let Ok(done) = timeout(PATIENCE, &mut work).await {
+            return done;
+        }
+        self.gave_way = self.sends.0.line().give_way();
+        if self.gave_way {
+            self.sends.go_on();
+        }
+        work.await
+    }
+
+    /// Writes a group and tells each of it what came of them.
+    async fn write(mut self, mut group: Vec<Waiting>) {
+        let sends = self.sends.clone();
+        if group.len() == 1
+            && let Some(one) = group.pop()
+        {
+            let sent = self.patiently(sends.write_one(&one.message)).await;
+            // The next go in before this one is told.
+            drop(self);
+            return one.tell(sent);
+        }
+        let messages: Vec<&NewMessage> = group.iter().map(|one| &*one.message).collect();
+        let begun = Instant::now();
+        let done = self.patiently(sends.write_together(&messages)).await;
+        sends.0.line().learn(messages.len(), begun.elapsed());
+        match done {
+            Ok(outcomes) => {
+                let mut done = Vec::with_capacity(group.len());
+                let mut skipped = Vec::new();
+                for (one, outcome) in group.into_iter().zip(outcomes) {
+                    match outcome {
+                        Together::Sent(sent) => done.push((one, sent)),
+                        Together::Skipped => skipped.push(one),
+                    }
+                }
+                sends.0.line().rejoin(skipped, Company::Chat);
+                drop(self);
+                for (one, sent) in done {
+                    one.tell(Ok(sent));
+                }
+            }
+            Err(Failure::Perhaps) => sends.0.line().rejoin(group, Company::None),
+            Err(Failure::Whole(error)) => {
+                drop(self);
+                let error = Arc::new(error);
+                for one in group {
+                    one.tell(Err(Error::Unavailable(Arc::clone(&error).into())));
+                }
+            }
+        }
+    }
+}
