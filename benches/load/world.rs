@@ -23,7 +23,7 @@ const HOT_CHAT: u32 = 999;
 /// The number of the chat that is read.
 const LONG_CHAT: u32 = 1000;
 /// Numbers of the chats of the inbox that is read, each with [`SHORT`] messages.
-const INBOX: std::ops::RangeInclusive<u32> = 2001..=3000;
+const INBOX: std::ops::RangeInclusive<u32> = 20_001..=21_000;
 /// Who has them, besides the one who writes to them.
 const INBOX_USER: &str = "inbox";
 /// How many messages a chat of the inbox has.

@@ -29,6 +29,7 @@ mod statements;
 mod world;
 
 mod audience;
+mod broadcast;
 mod figures;
 mod limits;
 mod live;
@@ -39,6 +40,8 @@ mod socket;
 mod storm;
 mod tally;
 
+use std::net::SocketAddr;
+
 use anyhow::{Context as _, Result};
 use clap::Parser;
 use serde_json::{Value, json};
@@ -47,7 +50,7 @@ use uuid::Uuid;
 
 use figures::Figures;
 use live::Scene;
-use people::{LARGE, MANY};
+use people::{Chats, HUGE, LARGE, MANY};
 use sender::Pace;
 use server::{Folder, Server};
 use world::Database;
@@ -62,22 +65,37 @@ struct Args {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "fan-out,crowd,storm,notify"
+        default_value = "fan-out,crowd,multitude,broadcast,storm,notify"
     )]
     parts: Vec<String>,
     /// Where the temporary data folder goes: a disk of the kind that is of interest.
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     place: std::path::PathBuf,
+    /// Serve the transport's yardstick here, and do nothing else.
+    #[arg(long, hide = true)]
+    serve_broadcast: Option<SocketAddr>,
     /// What cargo adds.
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-/// One thread: a client that takes little of the machine.
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<()> {
+fn main() -> Result<()> {
     let args = Args::parse();
-    limits::open_files(12_000)?;
+    limits::open_files(19_500)?;
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    if let Some(address) = args.serve_broadcast {
+        // As many threads as the server that it is compared with has.
+        runtime = tokio::runtime::Builder::new_multi_thread();
+        return runtime
+            .enable_all()
+            .build()?
+            .block_on(broadcast::serve(address));
+    }
+    // One thread: a client that takes little of the machine.
+    runtime.enable_all().build()?.block_on(play(args))
+}
+
+async fn play(args: Args) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     // Whatever ends first, the guards in `measure` stop what they started and remove the folder.
@@ -129,16 +147,32 @@ async fn run(folder: &Folder, args: &Args) -> Result<(Figures, Value)> {
         let server = Server::start(folder).await?;
         let database = Database::connect(&server).await?;
         database.run("CHECKPOINT").await?;
-        let played = match part.as_str() {
-            "fan-out" => live::play(&server, epoch, &fan_out(), &mut figures).await,
-            "crowd" => live::play(&server, epoch, &crowd(), &mut figures).await,
-            "storm" => storm::play(&server, &database, epoch, &mut figures).await,
-            "notify" => notify::in_transaction(&server, &database, 3, &mut figures).await,
-            _ => anyhow::bail!("there is no such part"),
-        };
+        let played = play_part(part, &server, &database, epoch, &mut figures).await;
         played.with_context(|| part.clone())?;
     }
     Ok((figures, machine))
+}
+
+/// One part, on a server that has just started.
+async fn play_part(
+    part: &str,
+    server: &Server,
+    database: &Database,
+    epoch: Uuid,
+    figures: &mut Figures,
+) -> Result<()> {
+    match part {
+        "fan-out" => live::play(server, epoch, &fan_out(), figures).await,
+        "crowd" => live::play(server, epoch, &crowd(LARGE, &[1000, 5000]), figures).await,
+        "multitude" => {
+            let steps = &[5000, 15_000];
+            live::play(server, epoch, &crowd(HUGE, steps), figures).await
+        }
+        "broadcast" => broadcast::play(5000, 10, 100, figures).await,
+        "storm" => storm::play(server, database, epoch, figures).await,
+        "notify" => notify::in_transaction(server, database, 3, figures).await,
+        _ => anyhow::bail!("there is no such part"),
+    }
 }
 
 fn fan_out() -> Scene<'static> {
@@ -153,14 +187,23 @@ fn fan_out() -> Scene<'static> {
     }
 }
 
-fn crowd() -> Scene<'static> {
+/// One chat with so many people.
+fn crowd(chats: Chats, steps: &'static [usize]) -> Scene<'static> {
     Scene {
-        name: "5 000 in one chat",
-        chats: LARGE,
-        steps: &[1000, 5000],
+        name: if chats.people == LARGE.people {
+            "5 000 in one chat"
+        } else {
+            "15 000 in one chat"
+        },
+        chats,
+        steps,
         pace: Pace {
-            per_second: 10,
-            to_each: 100,
+            per_second: if chats.people == LARGE.people { 10 } else { 2 },
+            to_each: if chats.people == LARGE.people {
+                100
+            } else {
+                20
+            },
         },
     }
 }

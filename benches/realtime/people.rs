@@ -47,6 +47,14 @@ pub(crate) const LARGE: Chats = Chats {
     past: 0,
 };
 
+/// One chat with as many as files can be open.
+pub(crate) const HUGE: Chats = Chats {
+    first: 6000,
+    count: 1,
+    people: 15_000,
+    past: 0,
+};
+
 /// Chats whose people were away for a while.
 pub(crate) const MISSED: Chats = Chats {
     first: 5000,
@@ -119,10 +127,10 @@ pub(crate) async fn seed(database: &Database) -> Result<()> {
         .run(&format!(
             "INSERT INTO users (tenant_id, id, created_at)
                 SELECT 'default', 'user-' || n, now() FROM generate_series(1, {}) AS n ON CONFLICT DO NOTHING",
-            LARGE.people
+            HUGE.people
         ))
         .await?;
-    for chats in [WARM, MANY, LARGE, MISSED] {
+    for chats in [WARM, MANY, LARGE, HUGE, MISSED] {
         chats.seed(database).await?;
     }
     database.run("VACUUM (ANALYZE)").await?;
