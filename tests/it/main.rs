@@ -46,6 +46,7 @@ mod overload;
 mod paging;
 mod participants;
 mod permissions;
+mod plans;
 mod pooler;
 mod process;
 mod rates;

@@ -1,6 +1,6 @@
 //! Row level security as a second wall: what a role that works for one tenant sees, and who may be that role.
 
-mod statements;
+pub(crate) mod statements;
 
 use std::time::{Duration, Instant};
 

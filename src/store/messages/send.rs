@@ -216,7 +216,7 @@ impl<const WAIT: bool> QueryFragment<Pg> for SendTogether<'_, WAIT> {
         out.push_sql("WITH sent AS MATERIALIZED (SELECT * FROM unnest(");
         out.push_bind_param::<Array<SqlUuid>, _>(&self.chats)?; // $1
         out.push_sql(", ");
-        out.push_bind_param::<Array<Text>, _>(&self.tenants)?;
+        out.push_bind_param::<Array<Text>, _>(&self.tenants)?; // $2
         out.push_sql(", ");
         out.push_bind_param::<Array<BigInt>, _>(&self.acl_versions)?;
         out.push_sql(", ");
@@ -240,29 +240,31 @@ impl<const WAIT: bool> QueryFragment<Pg> for SendTogether<'_, WAIT> {
         );
         out.push_bind_param::<Timestamptz, _>(&self.at)?;
         out.push_sql(
-            ") AS at FROM chats WHERE id = ANY($1) AND deleted_at IS NULL \
+            ") AS at FROM chats WHERE id = ANY($1) AND tenant_id = ANY($2) AND deleted_at IS NULL \
              ORDER BY id FOR NO KEY UPDATE",
         );
         out.push_sql(if WAIT { "), " } else { " SKIP LOCKED), " });
-        // A key that was taken before the statement began keeps its message from taking a seq.
+        // A key that was taken before the statement began keeps its message from taking a seq. It is looked up one by one,
+        // by the index: the limit keeps the planner from hashing the table.
         out.push_sql(
             "new AS MATERIALIZED (SELECT s.*, chat.at, chat.last_seq + row_number() OVER (PARTITION BY s.chat_id ORDER BY s.place) AS seq \
              FROM sent AS s JOIN chat ON chat.id = s.chat_id AND chat.tenant_id = s.tenant_id \
              AND chat.acl_version = s.acl_version \
-             WHERE s.idempotency_key IS NULL OR NOT EXISTS (SELECT FROM messages AS m \
-             WHERE m.chat_id = s.chat_id AND m.sender_id = s.sender_id AND m.idempotency_key = s.idempotency_key)), \
+             LEFT JOIN LATERAL (SELECT true AS is_taken FROM messages AS m WHERE m.chat_id = s.chat_id \
+             AND m.tenant_id = s.tenant_id AND m.sender_id = s.sender_id AND m.idempotency_key = s.idempotency_key \
+             LIMIT 1) AS key ON true WHERE key.is_taken IS NULL), \
              moved AS (UPDATE chats SET last_seq = head.seq, last_activity_at = head.at \
-             FROM (SELECT chat_id, max(seq) AS seq, max(at) AS at FROM new GROUP BY chat_id) AS head \
-             WHERE chats.id = head.chat_id), ",
+             FROM (SELECT chat_id, tenant_id, max(seq) AS seq, max(at) AS at FROM new GROUP BY chat_id, tenant_id) AS head \
+             WHERE chats.id = head.chat_id AND chats.tenant_id = head.tenant_id), ",
         );
         // Delivery marks are written of many participants at once, in this order likewise.
         out.push_sql(
-            "reader AS MATERIALIZED (SELECT p.chat_id, p.user_id, own.seq FROM participants AS p \
+            "reader AS MATERIALIZED (SELECT p.chat_id, p.user_id, p.tenant_id, own.seq FROM participants AS p \
              JOIN (SELECT chat_id, tenant_id, sender_id, max(seq) AS seq FROM new GROUP BY chat_id, tenant_id, sender_id) AS own \
              ON p.chat_id = own.chat_id AND p.user_id = own.sender_id AND p.tenant_id = own.tenant_id \
              ORDER BY p.chat_id, p.user_id FOR NO KEY UPDATE OF p), \
              mark AS (UPDATE participants AS p SET read_seq = greatest(p.read_seq, reader.seq) FROM reader \
-             WHERE p.chat_id = reader.chat_id AND p.user_id = reader.user_id), \
+             WHERE p.chat_id = reader.chat_id AND p.user_id = reader.user_id AND p.tenant_id = reader.tenant_id), \
              written AS (INSERT INTO messages (chat_id, seq, tenant_id, created_at, sender_id, id, body, \
              reply_to_seq, idempotency_key) SELECT chat_id, seq, tenant_id, at, sender_id, id, body, \
              reply_to_seq, idempotency_key FROM new) \

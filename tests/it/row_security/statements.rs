@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::hot_path::{plan, quiet};
@@ -33,7 +34,7 @@ fn conditions(node: &Value) -> Vec<String> {
 }
 
 /// The nodes of a plan, the first with all below it.
-fn nodes<'a>(node: &'a Value, found: &mut Vec<&'a Value>) {
+pub(crate) fn nodes<'a>(node: &'a Value, found: &mut Vec<&'a Value>) {
     found.push(node);
     for below in node["Plans"].as_array().into_iter().flatten() {
         nodes(below, found);
@@ -71,7 +72,7 @@ fn forgotten(plan: &Value, tables: &BTreeSet<String>) -> Vec<String> {
 }
 
 /// Does whatever a user can do.
-async fn does_everything(server: &Server) {
+pub(crate) async fn does_everything(server: &Server) {
     let [alice, bob, carol] = ["alice", "bob", "carol"].map(|id| server.user(id));
     carol.ask("{ viewer { id displayName } }", json!({})).await;
     let direct = alice.direct(&bob).await;
@@ -84,6 +85,10 @@ async fn does_everything(server: &Server) {
             json!({ "chatId": chat, "body": "b", "replyToId": first, "idempotencyKey": "k" });
         alice.does("sendMessage", "message { id }", input).await;
     }
+    // Some of these are written together, to several chats and to one.
+    let many = (0..48).map(|n| alice.sends([&chat, &direct][n % 2], "together"));
+    join_all(many).await;
+    join_all((0..24).map(|_| alice.sends(&chat, "together"))).await;
     let message = json!({ "messageId": first });
     let edit = json!({ "messageId": first, "body": "edited" });
     alice.does("editMessage", "message { body }", edit).await;
