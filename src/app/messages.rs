@@ -212,7 +212,9 @@ impl App {
     /// Decides whether the actor may send. What is remembered of them in the chat can only allow it; a refusal is always
     /// from what was just read.
     async fn decide_send(&self, actor: &Actor, send: &SendMessage) -> Result<Decided, Error> {
-        let known = self.sends.memberships().of(actor, send.chat_id);
+        // As it was before anything is read: what is read is of this epoch, or of a later one.
+        let epoch = self.realtime.epoch();
+        let known = self.sends.memberships().of(actor, send.chat_id, epoch);
         let known = known.filter(|known| {
             decide(Action::Send, known.standing) == Decision::Allowed && send.reply_to.is_none()
         });
@@ -249,7 +251,7 @@ impl App {
         let membership = Membership::from(&state);
         self.sends
             .memberships()
-            .learn(actor, send.chat_id, membership);
+            .learn(actor, send.chat_id, epoch, membership);
         Ok(Decided::Send(self.new_message(
             actor,
             send,

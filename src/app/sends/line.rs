@@ -200,3 +200,116 @@ impl Group {
         self.keys.insert(key)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::model::{MessageId, TenantId};
+
+    type Told = oneshot::Receiver<Result<Sent, Error>>;
+
+    fn chat(number: u128) -> ChatId {
+        ChatId(Uuid::from_u128(number))
+    }
+
+    fn waiting(tenant: &str, number: u128, key: Option<&str>) -> (Waiting, Told) {
+        let (tell, told) = oneshot::channel();
+        let message = NewMessage {
+            tenant: TenantId::new(tenant).unwrap(),
+            chat_id: chat(number),
+            acl_version: 0,
+            id: MessageId(Uuid::nil()),
+            sender: UserId::new("alice").unwrap(),
+            body: "hello".to_owned(),
+            reply_to_seq: None,
+            idempotency_key: key.map(str::to_owned),
+        };
+        let one = Waiting {
+            message: Arc::new(message),
+            company: Company::Any,
+            tell,
+        };
+        (one, told)
+    }
+
+    /// A line in which some wait for a lane that is taken, and those who wait to be told.
+    fn line(confined: bool, ones: &[(&str, u128, Option<&str>)]) -> (Line, Vec<Told>) {
+        let mut line = Line::new(confined);
+        assert!(line.enter(chat(0)));
+        let mut told = Vec::new();
+        for (tenant, number, key) in ones {
+            let (one, listens) = waiting(tenant, *number, *key);
+            line.join(one);
+            told.push(listens);
+        }
+        assert!(line.take().is_none(), "the lane is taken");
+        line.leave(&[chat(0)], false);
+        (line, told)
+    }
+
+    fn chats(group: &[Waiting]) -> Vec<ChatId> {
+        group.iter().map(|one| one.message.chat_id).collect()
+    }
+
+    #[test]
+    fn all_who_wait_go_in_together() {
+        let (mut line, _told) = line(false, &[("a", 1, None), ("b", 2, None), ("a", 1, None)]);
+        let group = line.take().unwrap();
+        assert_eq!(chats(&group), [chat(1), chat(2), chat(1)]);
+        assert!(!line.enter(chat(3)), "one at a time");
+    }
+
+    #[test]
+    fn a_group_is_of_one_tenant_where_connections_see_one() {
+        let (mut line, _told) = line(true, &[("a", 1, None), ("b", 2, None), ("a", 3, None)]);
+        assert_eq!(chats(&line.take().unwrap()), [chat(1), chat(3)]);
+    }
+
+    #[test]
+    fn the_same_key_is_not_twice_in_a_group() {
+        let same = ("a", 1, Some("key"));
+        let (mut line, _told) = line(false, &[same, same, ("a", 1, Some("other"))]);
+        assert_eq!(line.take().unwrap().len(), 2);
+        assert!(line.give_way());
+        assert!(line.take().is_none(), "its chat is busy");
+        line.leave(&[chat(1)], true);
+        assert_eq!(line.take().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn who_has_given_up_is_not_sent() {
+        let (mut line, mut told) = line(false, &[("a", 1, None), ("a", 2, None)]);
+        drop(told.remove(0));
+        assert_eq!(chats(&line.take().unwrap()), [chat(2)]);
+    }
+
+    #[test]
+    fn what_failed_or_was_locked_keeps_to_itself() {
+        let (mut line, _told) = line(false, &[("a", 1, None), ("a", 1, None), ("a", 2, None)]);
+        let group = line.take().unwrap();
+        line.rejoin(group, Company::None);
+        line.leave(&[chat(1), chat(2)], false);
+        assert_eq!(chats(&line.take().unwrap()), [chat(1)]);
+        line.leave(&[chat(1)], false);
+        let group = line.take().unwrap();
+        line.rejoin(group, Company::Chat);
+        line.leave(&[chat(1)], false);
+        assert_eq!(chats(&line.take().unwrap()), [chat(1)]);
+    }
+
+    #[test]
+    fn slow_groups_become_small_and_only_so_many_give_way() {
+        let ones: Vec<_> = (1..=200).map(|number| ("a", number, None)).collect();
+        let (mut line, _told) = line(false, &ones);
+        assert_eq!(line.take().unwrap().len(), GROUP_MAX);
+        line.learn(GROUP_MAX, GROUP_WITHIN * 2);
+        assert!(line.give_way());
+        assert_eq!(line.take().unwrap().len(), GROUP_MAX / 2);
+        for _ in 1..SLOW_MAX {
+            assert!(line.give_way());
+        }
+        assert!(!line.give_way());
+    }
+}

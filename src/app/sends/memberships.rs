@@ -2,11 +2,14 @@
 //!
 //! It can be old and is never wrong: it carries the version of the chat's access, which every change of membership, role
 //! or deletion raises, and which the statement that writes compares. What is old writes nothing, and is read again.
+//! After a restore from a backup a version could be had again by another access; so what was read in another epoch of the
+//! database's logs is nothing.
 
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
+use uuid::Uuid;
 
 use crate::app::Actor;
 use crate::model::{ChatId, ChatState, Standing, TenantId, UserId};
@@ -32,9 +35,17 @@ impl From<&ChatState> for Membership {
     }
 }
 
+/// What is remembered of a person in a chat.
+#[derive(Debug)]
+struct Known {
+    tenant: TenantId,
+    epoch: Option<Uuid>,
+    membership: Membership,
+}
+
 /// Memberships by chat and person; those that were not asked for longest are forgotten first.
 #[derive(Debug)]
-pub(in crate::app) struct Memberships(Mutex<LruCache<(ChatId, UserId), (TenantId, Membership)>>);
+pub(in crate::app) struct Memberships(Mutex<LruCache<(ChatId, UserId), Known>>);
 
 impl Default for Memberships {
     fn default() -> Self {
@@ -43,20 +54,36 @@ impl Default for Memberships {
 }
 
 impl Memberships {
-    fn known(&self) -> MutexGuard<'_, LruCache<(ChatId, UserId), (TenantId, Membership)>> {
+    fn known(&self) -> MutexGuard<'_, LruCache<(ChatId, UserId), Known>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is remembered of the actor in a chat of their tenant.
-    pub(in crate::app) fn of(&self, actor: &Actor, chat: ChatId) -> Option<Membership> {
+    /// What is remembered of the actor in a chat of their tenant, and was read in this epoch.
+    pub(in crate::app) fn of(
+        &self,
+        actor: &Actor,
+        chat: ChatId,
+        epoch: Option<Uuid>,
+    ) -> Option<Membership> {
         let mut known = self.known();
-        let (tenant, membership) = known.get(&(chat, actor.user.clone()))?;
-        (*tenant == actor.tenant).then_some(*membership)
+        let known = known.get(&(chat, actor.user.clone()))?;
+        (known.tenant == actor.tenant && known.epoch == epoch).then_some(known.membership)
     }
 
-    pub(in crate::app) fn learn(&self, actor: &Actor, chat: ChatId, membership: Membership) {
+    pub(in crate::app) fn learn(
+        &self,
+        actor: &Actor,
+        chat: ChatId,
+        epoch: Option<Uuid>,
+        membership: Membership,
+    ) {
         let key = (chat, actor.user.clone());
-        self.known().put(key, (actor.tenant.clone(), membership));
+        let known = Known {
+            tenant: actor.tenant.clone(),
+            epoch,
+            membership,
+        };
+        self.known().put(key, known);
     }
 
     pub(in crate::app) fn forget(&self, actor: &Actor, chat: ChatId) {
