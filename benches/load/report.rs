@@ -59,9 +59,65 @@ fn says(program: &str, arguments: &[&str]) -> Option<String> {
     Some(text.trim().to_owned())
 }
 
+/// The numbers that are committed, to be compared with. After a change that is meant, `target/bench/load.json` is copied
+/// over them.
+const COMMITTED: &str = include_str!("committed.json");
+
+/// From which ratio on a line is said to be worse.
+const WORSE: f64 = 1.2;
+
 /// Prints the tables, and keeps the numbers in `target/bench/load.json`.
 pub(crate) fn write(report: &Value) -> Result<()> {
-    keep("load.json", report, &tables(report)?)
+    let tables = tables(report)? + &compared(report, &serde_json::from_str(COMMITTED)?)?;
+    keep("load.json", report, &tables)
+}
+
+/// Each line beside the committed one: the server's processor time, and how its rate stands to pgbench's. Times are of
+/// other machines perhaps; the ratio to pgbench and that to the plain resolver are not.
+fn compared(report: &Value, committed: &Value) -> Result<String> {
+    let mut text = String::from(
+        "\n| line | clients | server µs, committed | now | ratio to pgbench, committed | now | |\n\
+         |---|--:|--:|--:|--:|--:|---|\n",
+    );
+    let none = Vec::new();
+    let lines = |report: &'_ Value| report["lines"].as_array().cloned().unwrap_or_default();
+    let before = lines(committed);
+    for line in report["lines"].as_array().unwrap_or(&none) {
+        let same =
+            |other: &&Value| other["name"] == line["name"] && other["clients"] == line["clients"];
+        let Some(before) = before.iter().find(same) else {
+            continue;
+        };
+        let of = |line: &Value, name: &str| line[name].as_f64().unwrap_or(f64::NAN);
+        let worse = of(before, "ratio") / of(line, "ratio") > WORSE
+            && of(line, "server_us") / of(before, "server_us") > WORSE;
+        writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {} | {} |",
+            line["name"].as_str().unwrap_or_default(),
+            line["clients"],
+            figure(&before["server_us"], 0),
+            figure(&line["server_us"], 0),
+            figure(&before["ratio"], 2),
+            figure(&line["ratio"], 2),
+            if worse { "worse" } else { "" },
+        )?;
+    }
+    let plain = |report: &Value| {
+        let page = lines(report)
+            .iter()
+            .find(|line| line["name"] == "page of 50, newest" && line["clients"] == 8)
+            .and_then(|line| line["server_us"].as_f64());
+        let ratio = page.zip(report["plain"]["server_us"].as_f64());
+        ratio.map_or(f64::NAN, |(page, plain)| page / plain)
+    };
+    writeln!(
+        text,
+        "\nThe page by a plain resolver: {:.2} committed, {:.2} now.",
+        plain(committed),
+        plain(report)
+    )?;
+    Ok(text)
 }
 
 /// Prints tables, and keeps the numbers in a file in `target/bench`.
