@@ -15,6 +15,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
@@ -58,8 +59,13 @@ struct Lane {
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        self.sends.0.line().leave(&self.chats, self.gave_way);
-        self.sends.go_on();
+        let next = {
+            // In one go, so that nobody who has just come goes in before them.
+            let mut line = self.sends.0.line();
+            line.leave(&self.chats, self.gave_way);
+            line.take()
+        };
+        self.sends.start(next);
     }
 }
 
@@ -94,27 +100,28 @@ impl Sends {
             };
             return lane.patiently(self.write_one(message)).await;
         }
-        let mut place = self.0.pool.join()?;
         let (tell, told) = oneshot::channel();
-        self.0.line().join(Waiting {
-            message: Arc::clone(message),
-            company: Company::Any,
-            tell,
-        });
-        // The lane may have come free in between.
-        self.go_on();
+        let next = {
+            let mut line = self.0.line();
+            self.0.pool.has_room(line.len())?;
+            line.join(Waiting {
+                message: Arc::clone(message),
+                company: Company::Any,
+                tell,
+            });
+            // The lane may have come free in between.
+            line.take()
+        };
+        self.start(next);
         let sent = told.await;
-        let sent = sent.unwrap_or_else(|_| Err(Error::Internal("a send was forgotten".into())));
-        if sent.is_ok() {
-            place.was_served();
-        }
-        sent
+        sent.unwrap_or_else(|_| Err(Error::Internal("a send was forgotten".into())))
     }
 
-    /// Lets the next in, if the lane is free.
-    fn go_on(&self) {
-        let group = self.0.line().take();
-        if let Some(group) = group {
+    /// Starts to write a group that was let in.
+    fn start(&self, group: Option<Vec<Waiting>>) {
+        if let Some(group) = group
+            && let Ok(runtime) = Handle::try_current()
+        {
             let mut chats: Vec<ChatId> = group.iter().map(|one| one.message.chat_id).collect();
             chats.sort_unstable();
             chats.dedup();
@@ -125,7 +132,7 @@ impl Sends {
             };
             // It ends within the time that a connection and a statement may take, and those who wait for it keep the
             // server from stopping before.
-            self.0.tasks.spawn(lane.write(group));
+            self.0.tasks.spawn_on(lane.write(group), &runtime);
         }
     }
 
@@ -145,6 +152,9 @@ impl Sends {
         let at = self.0.clock.now();
         let done = messages::send_together(&mut conn, group, at, locked).await;
         done.map_err(|error| {
+            if messages::is_key_taken(&error) {
+                return Failure::Again;
+            }
             let error = Error::from(error);
             if matches!(error, Error::Internal(_)) {
                 Failure::Perhaps
@@ -157,6 +167,8 @@ impl Sends {
 
 /// Why a group was not written.
 enum Failure {
+    /// Somebody else has just sent one of them: the next statement sees that.
+    Again,
     /// Because of one of them, perhaps.
     Perhaps,
     /// The database was away or had no time: so it is for each.
@@ -167,14 +179,23 @@ impl Lane {
     /// Does what takes its time: gives way where it takes too much.
     async fn patiently<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
-        if let Ok(done) = timeout(PATIENCE, &mut work).await {
-            return done;
-        }
-        self.gave_way = self.sends.0.line().give_way();
-        if self.gave_way {
-            self.sends.go_on();
+        while !self.gave_way {
+            if let Ok(done) = timeout(PATIENCE, &mut work).await {
+                return done;
+            }
+            self.give_way();
         }
         work.await
+    }
+
+    /// Lets the next go in beside this one, unless too many do so already.
+    fn give_way(&mut self) {
+        let next = {
+            let mut line = self.sends.0.line();
+            self.gave_way = line.give_way();
+            self.gave_way.then(|| line.take()).flatten()
+        };
+        self.sends.start(next);
     }
 
     /// Writes a group and tells each of it what came of them.
@@ -187,6 +208,10 @@ impl Lane {
             // The next go in before this one is told.
             drop(self);
             return one.tell(sent);
+        }
+        if group.iter().any(|one| one.company == Company::Chat) {
+            // It waits for a lock.
+            self.give_way();
         }
         let messages: Vec<&NewMessage> = group.iter().map(|one| &*one.message).collect();
         let begun = Instant::now();
@@ -208,6 +233,7 @@ impl Lane {
                     one.tell(Ok(sent));
                 }
             }
+            Err(Failure::Again) => sends.0.line().rejoin(group, Company::Any),
             Err(Failure::Perhaps) => sends.0.line().rejoin(group, Company::None),
             Err(Failure::Whole(error)) => {
                 drop(self);

@@ -183,12 +183,13 @@ fn too_complex(why: impl Into<String>) -> ServerError {
 }
 
 /// Judges a request, and makes of it what may be executed: its variables are coerced (GraphQL, "Coercing
-/// Variable Values"), and what is written twice at the root of a mutation is there once.
+/// Variable Values"), and what is written twice at the root of a mutation is there once. What somebody sent who is `known`
+/// is remembered.
 ///
 /// # Errors
 ///
 /// [`Rejected`], with the first thing that is wrong.
-pub fn prepare(schema: &Schema, mut request: Request) -> Result<Prepared, Rejected> {
+pub fn prepare(schema: &Schema, mut request: Request, known: bool) -> Result<Prepared, Rejected> {
     let Some(rules) = schema.data::<Arc<Rules>>() else {
         let error = Error::Internal("a schema has no rules".into());
         return Err(Rejected {
@@ -215,8 +216,10 @@ pub fn prepare(schema: &Schema, mut request: Request) -> Result<Prepared, Reject
         tells_cost,
     };
     // Behind the bounds: validation writes the fragments out.
-    if is_new {
+    if is_new || prepared.judged.has_null_for_default(&prepared.variables) {
         rules.validate(&prepared)?;
+    }
+    if is_new && known {
         rules.remembered.put(Arc::clone(&prepared.judged));
     }
     Ok(prepared)
@@ -226,7 +229,7 @@ impl Rules {
     /// Finds out about a document what does not depend on the values of its variables.
     fn judge(&self, request: Request) -> Result<Judged, Rejected> {
         let limits = &self.limits;
-        limits.measure_text(&request.query)?;
+        let tokens = limits.measure_text(&request.query)?;
         let name = request.operation_name.as_deref();
         let parsed = parse_query(&request.query).map_err(ServerError::from);
         let mut document = parsed.map_err(|error| syntax(&error))?;
@@ -249,6 +252,7 @@ impl Rules {
         let extent = Extent::of_all_variables(&document, &self.types, limits.page);
         Ok(Judged {
             validate_anew: has_variables_inside(&document),
+            tokens,
             text: request.query.into(),
             operation_name: request.operation_name,
             document,

@@ -65,7 +65,7 @@ pub(super) fn prepare(
     let resolved = documents.resolve(request).map_err(Refused::Document)?;
     let new = resolved.remember.filter(|_| known);
     let new = new.map(|hash| (hash, resolved.request.query.clone()));
-    let prepared = judge(state, resolved.request).map_err(Refused::Rejected)?;
+    let prepared = judge(state, resolved.request, known).map_err(Refused::Rejected)?;
     if let Some((hash, text)) = new {
         documents.remember(hash, &text);
     }
@@ -73,8 +73,8 @@ pub(super) fn prepare(
 }
 
 /// Judges a request. A panic over it is the server's fault, and no end of anything else.
-fn judge(state: &HttpState, request: Request) -> Result<Prepared, Rejected> {
-    let prepare = || graphql::prepare(&state.schema, request);
+fn judge(state: &HttpState, request: Request, known: bool) -> Result<Prepared, Rejected> {
+    let prepare = || graphql::prepare(&state.schema, request, known);
     catch_unwind(AssertUnwindSafe(prepare)).unwrap_or_else(|panic| {
         Err(Rejected {
             fault: Fault::Ours,

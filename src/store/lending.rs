@@ -11,7 +11,7 @@ use diesel_async::pooled_connection::PoolableConnection as _;
 use super::connection::Connection;
 use super::metrics::StoreMetrics;
 use super::pool::{Manager, PoolOptions};
-use super::queue::{Entry, HURRIED, Place, Queue};
+use super::queue::{Entry, HURRIED, Queue};
 use super::{RoleName, Scope};
 use crate::model::TenantId;
 
@@ -214,13 +214,13 @@ impl Pool {
         self.queue.enter()
     }
 
-    /// Takes a place in the queue for a request whose statement somebody else runs with theirs.
+    /// Whether one more may wait beside so many, for something else than a connection.
     ///
     /// # Errors
     ///
-    /// [`PoolError::Full`], where the queue is.
-    pub fn join(&self) -> Result<Place<'_>, PoolError> {
-        self.queue.join()
+    /// [`PoolError::Full`], where as many wait as may wait for a connection.
+    pub fn has_room(&self, waiting: usize) -> Result<(), PoolError> {
+        self.queue.has_room(waiting)
     }
 
     /// Whether a connection for a tenant sees the rows of that alone.

@@ -35,5 +35,5 @@ pub use connection::{Connection, Field, Row, Scope};
 pub use lending::{Pool, PoolError, PooledConnection};
 pub use metrics::StoreMetrics;
 pub use pool::{Database, DatabaseError, PoolMode, PoolOptions};
-pub use queue::{Entry, Place};
+pub use queue::Entry;
 pub use row_security::{RoleName, RoleNameError, RowSecurityError};

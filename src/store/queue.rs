@@ -59,8 +59,7 @@ struct Pace {
 
 /// A place in the queue, given back when it is dropped, also by a request that is given up.
 #[derive(Debug)]
-#[must_use]
-pub struct Place<'a> {
+pub(super) struct Place<'a> {
     queue: &'a Queue,
     since: Instant,
     /// Whether the queue was standing when this one came.
@@ -71,7 +70,7 @@ pub struct Place<'a> {
 
 impl Place<'_> {
     /// Says that it came to its turn.
-    pub fn was_served(&mut self) {
+    pub(super) fn was_served(&mut self) {
         self.served = true;
     }
 }
@@ -97,6 +96,15 @@ impl Queue {
     /// Counts somebody who was not served.
     pub(super) fn refuse(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether one more may wait beside so many elsewhere.
+    pub(super) fn has_room(&self, waiting: usize) -> Result<(), PoolError> {
+        if waiting >= self.most {
+            self.refuse();
+            return Err(PoolError::Full(self.most));
+        }
+        Ok(())
     }
 
     pub(super) fn join(&self) -> Result<Place<'_>, PoolError> {

@@ -97,7 +97,8 @@ impl Line {
     /// Learns how long a group took.
     pub(super) fn learn(&mut self, size: usize, took: Duration) {
         self.most = if took > GROUP_WITHIN {
-            (size / 2).max(1)
+            // A group of one would teach nothing any more.
+            (size / 2).max(2)
         } else {
             (self.most * 2).min(GROUP_MAX)
         };
@@ -113,6 +114,11 @@ impl Line {
         for chat in chats {
             self.busy.remove(chat);
         }
+    }
+
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
     }
 
     pub(super) fn join(&mut self, one: Waiting) {
@@ -307,6 +313,9 @@ mod tests {
         line.learn(GROUP_MAX, GROUP_WITHIN * 2);
         assert!(line.give_way());
         assert_eq!(line.take().unwrap().len(), GROUP_MAX / 2);
+        line.learn(2, GROUP_WITHIN * 2);
+        line.learn(2, GROUP_WITHIN / 2);
+        assert_eq!(line.most, 4, "it grows again");
         for _ in 1..SLOW_MAX {
             assert!(line.give_way());
         }

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_graphql::parser::types::{
     ExecutableDocument, Field, OperationType, Selection, SelectionSet, VariableDefinition,
 };
-use async_graphql::{Name, Positioned};
-use async_graphql_value::Value;
+use async_graphql::{Name, Positioned, Variables};
+use async_graphql_value::{ConstValue, Value};
 use lru::LruCache;
 
 use super::extent::Extent;
@@ -20,11 +20,14 @@ use super::extent::Extent;
 /// The most documents that are remembered.
 const DOCUMENTS_MAX: NonZeroUsize = NonZeroUsize::new(1_000).expect("it is not zero");
 
-/// The longest document that is remembered, in bytes. A syntax tree takes some ten times as much.
-const TEXT_MAX: usize = 16 * 1024;
+/// What a token of a document takes in memory, in bytes: a field of a selection, with its place, name and lists.
+const TOKEN: usize = 256;
 
-/// The most bytes of remembered documents.
-const TEXTS_MAX: usize = 2 * 1024 * 1024;
+/// The largest document that is remembered, in bytes of memory.
+const WEIGHT_MAX: usize = 512 * 1024;
+
+/// The most memory that remembered documents take, in bytes.
+const WEIGHTS_MAX: usize = 32 * 1024 * 1024;
 
 /// A document of which everything holds that does not depend on the values of its variables.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub(super) struct Judged {
     pub(super) text: Arc<str>,
     /// Which of its operations is meant.
     pub(super) operation_name: Option<String>,
+    /// How many tokens it has.
+    pub(super) tokens: usize,
     /// As it is to be executed.
     pub(super) document: ExecutableDocument,
     pub(super) kind: OperationType,
@@ -42,6 +47,25 @@ pub(super) struct Judged {
     pub(super) extent: Option<Extent>,
     /// Whether the engine has to validate it with each request's variables: a variable stands inside of a value.
     pub(super) validate_anew: bool,
+}
+
+impl Judged {
+    /// What it takes in memory, in bytes.
+    fn weight(&self) -> usize {
+        self.tokens
+            .saturating_mul(TOKEN)
+            .saturating_add(self.text.len())
+    }
+
+    /// Whether these values are some that the engine may not take, though it took others: null for a variable that has a
+    /// default may stand where no null may (GraphQL, `IsVariableUsageAllowed`).
+    pub(super) fn has_null_for_default(&self, variables: &Variables) -> bool {
+        self.variables.iter().any(|definition| {
+            let definition = &definition.node;
+            definition.default_value.is_some()
+                && variables.get(&definition.name.node) == Some(&ConstValue::Null)
+        })
+    }
 }
 
 /// Documents that were found good, by text and operation; those that were not asked for longest are forgotten first.
@@ -84,8 +108,8 @@ impl Remembered {
 
     /// Remembers a document that is good.
     pub(super) fn put(&self, judged: Arc<Judged>) {
-        let size = judged.text.len();
-        if size > TEXT_MAX || judged.validate_anew {
+        let size = judged.weight();
+        if size > WEIGHT_MAX || judged.validate_anew {
             return;
         }
         let key = (&*judged.text, judged.operation_name.as_deref());
@@ -93,12 +117,12 @@ impl Remembered {
         let mut known = self.known();
         known.bytes += size;
         if let Some((_, old)) = known.by_hash.push(hash, judged) {
-            known.bytes -= old.text.len();
+            known.bytes -= old.weight();
         }
-        while known.bytes > TEXTS_MAX
+        while known.bytes > WEIGHTS_MAX
             && let Some((_, old)) = known.by_hash.pop_lru()
         {
-            known.bytes -= old.text.len();
+            known.bytes -= old.weight();
         }
     }
 }

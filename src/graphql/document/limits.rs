@@ -49,15 +49,15 @@ impl Default for DocumentLimits {
 }
 
 impl DocumentLimits {
-    /// Measures a document before it is parsed.
-    pub(super) fn measure_text(&self, query: &str) -> Result<(), Rejected> {
+    /// Measures a document before it is parsed: how many tokens it has.
+    pub(super) fn measure_text(&self, query: &str) -> Result<usize, Rejected> {
         let found = lexemes::count(query, self.tokens);
         let why = if found.tokens > self.tokens {
             format!("A document has {} tokens at most.", self.tokens)
         } else if found.nesting > NESTING_MAX {
             format!("The brackets of a document stand {NESTING_MAX} deep in each other at most.")
         } else {
-            return Ok(());
+            return Ok(found.tokens);
         };
         Err(Rejected::invalid(too_complex(why)))
     }

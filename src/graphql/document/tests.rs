@@ -17,7 +17,7 @@ fn options(limits: DocumentLimits) -> SchemaOptions {
 
 fn judged(options: SchemaOptions, query: &str, variables: Value) -> Result<Prepared, Rejected> {
     let request = Request::new(query).variables(Variables::from_json(variables));
-    prepare(&schema(options), request)
+    prepare(&schema(options), request, true)
 }
 
 /// The code and the text of a refusal of ours; nothing where the request may be executed, or does not validate.
@@ -308,7 +308,7 @@ fn what_is_not_executed_is_bounded_too() {
         let fields = "id ".repeat(100);
         let query = format!("{operations} fragment F on Query {{ viewer {{ {fields} }} }}");
         let request = Request::new(query).operation_name("A1");
-        prepare(&schema(SchemaOptions::default()), request).err()
+        prepare(&schema(SchemaOptions::default()), request, true).err()
     };
     // 101 fields each, and 5 000 in all.
     assert!(asks(49).is_none());
@@ -366,4 +366,19 @@ fn a_document_that_does_not_parse_is_not_repeated() {
         "query A { __typename } query B { __typename }",
     );
     assert_eq!(several.unwrap().0, Fault::Invalid);
+}
+
+#[test]
+fn what_is_remembered_is_refused_for_values_that_do_not_fit() {
+    let schema = schema(SchemaOptions::default());
+    let ask = |value: Value| {
+        let query = "query ($x: Boolean = true) { viewer { id @skip(if: $x) } }";
+        let request = Request::new(query).variables(Variables::from_json(value));
+        prepare(&schema, request, true).map(|_| ())
+    };
+    let null = || ask(json!({ "x": null })).unwrap_err().fault;
+    assert_eq!(null(), Fault::Invalid);
+    ask(json!({ "x": false })).unwrap();
+    ask(json!({})).unwrap();
+    assert_eq!(null(), Fault::Invalid);
 }

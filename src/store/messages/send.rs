@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment};
+use diesel::result::{DatabaseErrorKind, Error};
 use diesel::sql_types::{Array, BigInt, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 
@@ -59,6 +60,13 @@ pub async fn send(
     written
         .map(|row| row.map_or(Sent::Stale, |(seq, at)| Sent::Written(seq, at)))
         .on_unique(KEYS, || Sent::Duplicate)
+}
+
+/// Whether a statement failed because a message with a sender's key exists.
+#[must_use]
+pub fn is_key_taken(error: &Error) -> bool {
+    matches!(error, Error::DatabaseError(DatabaseErrorKind::UniqueViolation, info)
+        if info.constraint_name() == Some(KEYS))
 }
 
 #[derive(Debug)]
@@ -145,7 +153,7 @@ pub async fn send_together(
     for outcome in rows {
         let place = usize::try_from(outcome.place - 1).ok();
         let slot = place.and_then(|place| outcomes.get_mut(place));
-        let slot = slot.ok_or(diesel::result::Error::NotFound)?;
+        let slot = slot.ok_or(Error::NotFound)?;
         *slot = outcome.into_together(locked);
     }
     Ok(outcomes)
