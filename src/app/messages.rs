@@ -1,43 +1,25 @@
-//! Messages: sending, amending, reading.
+//! Messages: amending, reading. The send is in `send.rs`.
+
+mod send;
 
 use std::collections::HashSet;
-use std::sync::Arc;
-use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use diesel_async::AsyncConnection as _;
 
-use super::access::{self, lock_for, no_such_chat, permit, read_for};
+pub use self::send::SendMessage;
+use super::access::{self, lock_for, permit, read_for};
 use super::audit_entries::{Target, record};
 use super::chats::append;
-use super::sends::Membership;
 use super::{Actor, App, Error};
 use crate::model::{
-    Action, Body, ChatId, ChatState, Decision, IdempotencyKey, ListCursor, ListKey, Message,
-    MessageId, NewEvent, Page, PageArgs, Refusal, Slice, UnreadRange, decide,
+    Action, Body, ChatId, ChatState, ListCursor, ListKey, Message, MessageId, NewEvent, Page,
+    PageArgs, Refusal, Slice, UnreadRange,
 };
-use crate::sabotage::{self, Sabotage};
-use crate::store::messages::{Amendment, NewMessage, Sent};
-use crate::store::{self, Connection};
-
-/// How often a send is decided anew when access to the chat changes under it.
-const SEND_ATTEMPTS: usize = 16;
+use crate::store;
+use crate::store::messages::Amendment;
 
 /// To how many unread messages are counted.
 pub(super) const UNREAD_MAX: i64 = 100;
-
-/// A message to send.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SendMessage {
-    /// The chat.
-    pub chat_id: ChatId,
-    /// The text.
-    pub body: Body,
-    /// The message it answers.
-    pub reply_to: Option<MessageId>,
-    /// The sender's key: a retry with it finds the first message.
-    pub idempotency_key: Option<IdempotencyKey>,
-}
 
 pub(super) fn no_such_message(field: &'static str) -> Refusal {
     Refusal::not_found("The message does not exist, or you are not in its chat.").at(field)
@@ -146,138 +128,6 @@ impl App {
         let mut conn = self.connection_for(actor).await?;
         let limit = UNREAD_MAX;
         Ok(store::messages::unread_counts(&mut conn, tenant, user, ranges, limit).await?)
-    }
-
-    /// Sends a message. When it returns, the message is durable. With an idempotency key, a retry returns
-    /// the message of the first try as it is now.
-    ///
-    /// # Errors
-    ///
-    /// `NOT_FOUND` for the chat or the message to answer; [`Error::Refused`] as the permission table says;
-    /// [`Error::Unavailable`], [`Error::Internal`].
-    pub async fn message_send(&self, actor: &Actor, send: SendMessage) -> Result<Message, Error> {
-        self.rates.send(actor)?;
-        for _ in 0..SEND_ATTEMPTS {
-            let new = match self.decide_send(actor, &send).await? {
-                Decided::Send(new) => Arc::new(new),
-                Decided::Done(message) => return Ok(message),
-            };
-            let too_early = sabotage::is(Sabotage::NotifyBeforeCommit);
-            let came = if too_early {
-                self.ring_then_commit(actor, &new).await?
-            } else {
-                self.sends.write(&new).await?
-            };
-            match came {
-                Sent::Written(seq, at) => {
-                    if !too_early {
-                        self.ring_for(actor, send.chat_id, seq);
-                    }
-                    return Ok(written(&new, seq, at));
-                }
-                Sent::Stale => self.sends.memberships().forget(actor, send.chat_id),
-                Sent::Duplicate => {
-                    let mut conn = self.connection_for(actor).await?;
-                    if let Some(message) = sent_before(&mut conn, actor, &send).await? {
-                        return Ok(message);
-                    }
-                }
-            }
-        }
-        Err(Error::Unavailable(
-            "access to the chat keeps changing".into(),
-        ))
-    }
-
-    /// Tells of a message that was sent.
-    fn ring_for(&self, actor: &Actor, chat: ChatId, seq: i64) {
-        self.ring(actor, chat, Some(seq), Vec::new());
-        self.realtime.sent(chat, &actor.user, seq);
-    }
-
-    /// What a send must not do: rings, and commits a moment later.
-    async fn ring_then_commit(&self, actor: &Actor, new: &NewMessage) -> Result<Sent, Error> {
-        let mut conn = self.connection_for(actor).await?;
-        conn.transaction(async |conn| {
-            let sent = store::messages::send(conn, new, self.clock.now()).await?;
-            if let Sent::Written(seq, _) = sent {
-                self.ring_for(actor, new.chat_id, seq);
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            Ok(sent)
-        })
-        .await
-    }
-
-    /// Decides whether the actor may send. What is remembered of them in the chat can only allow it; a refusal is always
-    /// from what was just read.
-    async fn decide_send(&self, actor: &Actor, send: &SendMessage) -> Result<Decided, Error> {
-        // As it was before anything is read: what is read is of this epoch, or of a later one.
-        let epoch = self.realtime.epoch();
-        let known = self.sends.memberships().of(actor, send.chat_id, epoch);
-        let known = known.filter(|known| {
-            decide(Action::Send, known.standing) == Decision::Allowed && send.reply_to.is_none()
-        });
-        if let Some(membership) = known {
-            return Ok(Decided::Send(
-                self.new_message(actor, send, membership, None),
-            ));
-        }
-        let Actor { tenant, user, .. } = actor;
-        let mut conn = self.connection_for(actor).await?;
-        let state = store::chats::state(&mut conn, tenant, user, send.chat_id).await?;
-        let Some(state) = state else {
-            // Administrators see it, and hear that they may not.
-            read_for(&mut conn, actor, send.chat_id, Action::Send).await?;
-            return Err(no_such_chat().into());
-        };
-        if let Err(refusal) = permit(actor, Action::Send, &state) {
-            // A retry of a send that was done before the chat was deleted still finds its message.
-            let first = if access::is_visible(&state) {
-                sent_before(&mut conn, actor, send).await?
-            } else {
-                None
-            };
-            return first.map(Decided::Done).ok_or_else(|| refusal.into());
-        }
-        let reply_to_seq = match send.reply_to {
-            None => None,
-            Some(id) => {
-                let seq = store::messages::seq_of(&mut conn, tenant, send.chat_id, id).await?;
-                let seq = seq.filter(|seq| state.sees(*seq));
-                Some(seq.ok_or_else(|| no_such_message("replyToId"))?)
-            }
-        };
-        let membership = Membership::from(&state);
-        self.sends
-            .memberships()
-            .learn(actor, send.chat_id, epoch, membership);
-        Ok(Decided::Send(self.new_message(
-            actor,
-            send,
-            membership,
-            reply_to_seq,
-        )))
-    }
-
-    fn new_message(
-        &self,
-        actor: &Actor,
-        send: &SendMessage,
-        membership: Membership,
-        reply_to_seq: Option<i64>,
-    ) -> NewMessage {
-        let key = send.idempotency_key.as_ref().map(IdempotencyKey::as_str);
-        NewMessage {
-            tenant: actor.tenant.clone(),
-            chat_id: send.chat_id,
-            acl_version: membership.acl_version,
-            id: self.ids.message(),
-            sender: actor.user.clone(),
-            body: send.body.as_str().to_owned(),
-            reply_to_seq,
-            idempotency_key: key.map(str::to_owned),
-        }
     }
 
     /// Changes the body of the actor's own message. The same body again changes nothing.
@@ -430,45 +280,5 @@ impl App {
     }
 }
 
-/// What is to be done about a send.
-enum Decided {
-    /// It may be sent.
-    Send(NewMessage),
-    /// It was sent before.
-    Done(Message),
-}
-
-/// A message as it was written.
-fn written(new: &NewMessage, seq: i64, at: DateTime<Utc>) -> Message {
-    Message {
-        chat_id: new.chat_id,
-        seq,
-        id: new.id,
-        sender_id: new.sender.clone(),
-        body: new.body.clone(),
-        reply_to_seq: new.reply_to_seq,
-        created_at: at,
-        edited_at: None,
-        deleted_at: None,
-        deleted_by: None,
-    }
-}
-
 /// What to do to a message and what to log, or nothing, or a refusal.
 type Plan<'a> = Result<Option<(Amendment<'a>, NewEvent)>, Refusal>;
-
-/// The message that an earlier try of the same send wrote.
-async fn sent_before(
-    conn: &mut Connection,
-    actor: &Actor,
-    send: &SendMessage,
-) -> Result<Option<Message>, Error> {
-    let Actor { tenant, user, .. } = actor;
-    match &send.idempotency_key {
-        None => Ok(None),
-        Some(key) => {
-            let chat = send.chat_id;
-            Ok(store::messages::by_key(conn, tenant, chat, user, key.as_str()).await?)
-        }
-    }
-}
