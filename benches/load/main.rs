@@ -10,10 +10,12 @@
 )]
 
 mod client;
+mod instructions;
 #[path = "../realtime/limits.rs"]
 mod limits;
 mod measure;
 mod overload;
+mod partitions;
 mod pgbench;
 mod plain;
 mod process;
@@ -69,6 +71,10 @@ enum Part {
     Operations,
     /// More than the server can do.
     Overload,
+    /// Instructions of an operation, where valgrind is installed.
+    Instructions,
+    /// The table of messages cut into partitions, beside it whole.
+    Partitions,
 }
 
 fn main() -> Result<()> {
@@ -120,6 +126,12 @@ async fn measure(args: &Args) -> Result<Value> {
     if parts(Part::Overload) {
         let bench = bench(&folder, args).await?;
         report["overload"] = overload::overload(&bench, &Operation::send()).await?;
+    }
+    if parts(Part::Instructions) {
+        report["instructions"] = instructions::count(&folder).await?;
+    }
+    if parts(Part::Partitions) {
+        report["partitions"] = partitions::compare(&bench(&folder, args).await?).await?;
     }
     report["load_average"] = json!([load_before, report::load_average()?]);
     Ok(report)

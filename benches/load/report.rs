@@ -140,6 +140,22 @@ fn tables(report: &Value) -> Result<String> {
     if report["overload"].is_object() {
         text.push_str(&overload(&report["overload"])?);
     }
+    for line in report["instructions"].as_array().into_iter().flatten() {
+        let name = line["operation"].as_str().unwrap_or_default();
+        let thousands = line["instructions"].as_f64().unwrap_or(f64::NAN) / 1e3;
+        writeln!(
+            text,
+            "\n{name}: {thousands:.0} thousand instructions of the server"
+        )?;
+    }
+    for line in report["partitions"].as_array().into_iter().flatten() {
+        let name = line["operation"].as_str().unwrap_or_default();
+        let [whole, cut] = ["whole", "cut"].map(|which| figure(&line[which], 0));
+        writeln!(
+            text,
+            "\n{name}: {whole} a second by pgbench, {cut} with partitions"
+        )?;
+    }
     let load = &report["load_average"];
     writeln!(text, "\nload average before, after: {load}")?;
     writeln!(text, "\n{}", report["machine"])?;

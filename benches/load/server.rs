@@ -54,10 +54,30 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// A server with a Postgres of its own.
     pub(crate) async fn start(folder: &Folder) -> Result<Self> {
+        Self::start_in(&folder.0, &[BINARY], None).await
+    }
+
+    /// The same, run by another program, as `valgrind` runs one.
+    #[allow(dead_code, reason = "only the load benchmark counts instructions")]
+    pub(crate) async fn start_by(folder: &Folder, program: &[&str]) -> Result<Self> {
+        let program = [program, &[BINARY]].concat();
+        Self::start_in(&folder.0, &program, None).await
+    }
+
+    /// One more server on the Postgres of this one.
+    #[allow(dead_code, reason = "only the realtime benchmark has two")]
+    pub(crate) async fn beside(&self) -> Result<Self> {
+        Self::start_in(&self.folder, &[BINARY], Some(self.url())).await
+    }
+
+    async fn start_in(folder: &Path, program: &[&str], database: Option<String>) -> Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let log = folder.0.join("server.log");
-        let mut command = Command::new(BINARY);
+        let log = folder.join(format!("server-{}.log", address.port()));
+        let (program, before) = program.split_first().context("no program")?;
+        let mut command = Command::new(program);
+        command.args(before);
         for (name, _) in std::env::vars_os() {
             if name == "DATABASE_URL" || name.to_string_lossy().starts_with("COLLOQUY_") {
                 command.env_remove(name);
@@ -65,17 +85,20 @@ impl Server {
         }
         command
             .arg("--data-dir")
-            .arg(&folder.0)
+            .arg(folder)
             .args(["--listen", &address.to_string()])
             .env("COLLOQUY_JWT_SECRET", SECRET)
             .env("COLLOQUY_RATE_LIMITS", "off")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log)?);
+        if let Some(url) = database {
+            command.env("DATABASE_URL", url);
+        }
         let began = Instant::now();
         let mut server = Self {
             child: command.spawn()?,
-            folder: folder.0.clone(),
+            folder: folder.to_owned(),
             address,
             ready_after: Duration::ZERO,
         };

@@ -33,9 +33,38 @@ pub(crate) struct Scene<'a> {
     pub(crate) pace: Pace,
 }
 
-/// Plays a scene on a server that has just started.
+/// Where a scene plays: two servers, which may be one and the same.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stage<'a> {
+    /// The one that is sent to. The Postgres is its.
+    pub(crate) sends: &'a Server,
+    /// The one whose subscribers follow.
+    pub(crate) follows: &'a Server,
+}
+
+impl<'a> Stage<'a> {
+    /// One server for all.
+    pub(crate) fn of(server: &'a Server) -> Self {
+        Self {
+            sends: server,
+            follows: server,
+        }
+    }
+
+    /// The processor time of the servers so far.
+    fn cpu(self) -> Result<Duration> {
+        let sends = process::cpu(self.sends.pid())?;
+        Ok(if self.sends.pid() == self.follows.pid() {
+            sends
+        } else {
+            sends + process::cpu(self.follows.pid())?
+        })
+    }
+}
+
+/// Plays a scene on servers that have just started.
 pub(crate) async fn play(
-    server: &Server,
+    stage: Stage<'_>,
     epoch: Uuid,
     scene: &Scene<'_>,
     figures: &mut Figures,
@@ -43,7 +72,8 @@ pub(crate) async fn play(
     let Scene {
         name, chats, pace, ..
     } = scene;
-    warm_up(server, epoch).await?;
+    let server = stage.follows;
+    warm_up(stage, epoch).await?;
     let empty = process::resident_kib(server.pid())?;
     let tally = Tally::new(chats.first, chats.count, pace.to_each);
     let mut audience = Audience::new(tally);
@@ -59,7 +89,7 @@ pub(crate) async fn play(
         let line = format!("{name}: KiB of memory an idle subscription, {connected} of them");
         figures.beside(&line, 1, each, IDLE_KIB);
     }
-    deliver(server, scene, &mut audience, figures).await?;
+    deliver(stage, scene, &mut audience, figures).await?;
     rest(server.pid()).await?;
     let line = format!("{name}: the same at rest afterwards");
     let each = per_subscription(server, empty, connected)?;
@@ -73,35 +103,35 @@ fn per_subscription(server: &Server, empty: f64, count: usize) -> Result<f64> {
 }
 
 /// One subscription that gets one message, so that what is made once is not counted as a subscription's.
-pub(crate) async fn warm_up(server: &Server, epoch: Uuid) -> Result<()> {
+pub(crate) async fn warm_up(stage: Stage<'_>, epoch: Uuid) -> Result<()> {
     let pace = Pace {
         per_second: 10,
         to_each: 1,
     };
     let mut audience = Audience::new(Tally::new(WARM.first, WARM.count, pace.to_each));
-    let sockets = connect(server.address, WARM.members()).await?;
+    let sockets = connect(stage.follows.address, WARM.members()).await?;
     audience.follow(sockets, epoch)?;
-    send(server.address, WARM, pace, &audience.tally()).await?;
+    send(stage.sends.address, WARM, pace, &audience.tally()).await?;
     audience.until(1, PATIENCE).await?;
     audience.end(|_| pace.to_each).await?;
-    rest(server.pid()).await
+    rest(stage.follows.pid()).await
 }
 
-/// Processor times so far: the server's, its Postgres', ours.
+/// Processor times so far: the servers', their Postgres', ours.
 struct Cpu([Duration; 3]);
 
 impl Cpu {
-    fn now(server: &Server) -> Result<Self> {
+    fn now(stage: Stage<'_>) -> Result<Self> {
         Ok(Self([
-            process::cpu(server.pid())?,
-            process::family_cpu(server.postgres()?)?,
+            stage.cpu()?,
+            process::family_cpu(stage.sends.postgres()?)?,
             process::cpu(std::process::id())?,
         ]))
     }
 
     /// Microseconds since then for each of so many deliveries.
-    fn each_since(&self, server: &Server, count: u32) -> Result<[f64; 3]> {
-        let now = Self::now(server)?;
+    fn each_since(&self, stage: Stage<'_>, count: u32) -> Result<[f64; 3]> {
+        let now = Self::now(stage)?;
         let mut each = [0.0; 3];
         for ((each, before), now) in each.iter_mut().zip(&self.0).zip(&now.0) {
             *each = now.saturating_sub(*before).as_secs_f64() * 1e6 / f64::from(count);
@@ -112,7 +142,7 @@ impl Cpu {
 
 /// Sends, beside bare notifications, until all is delivered.
 async fn deliver(
-    server: &Server,
+    stage: Stage<'_>,
     scene: &Scene<'_>,
     audience: &mut Audience,
     figures: &mut Figures,
@@ -120,12 +150,12 @@ async fn deliver(
     let Scene {
         name, chats, pace, ..
     } = scene;
-    let mut trips = RoundTrips::connect(server).await?;
+    let mut trips = RoundTrips::connect(stage.sends).await?;
     let alone = trips.make(200, Duration::ZERO).await?;
-    let before = Cpu::now(server)?;
+    let before = Cpu::now(stage)?;
     let tally = audience.tally();
     let deliveries = chats.count * pace.to_each * chats.people;
-    let sending = send(server.address, *chats, *pace, &tally);
+    let sending = send(stage.sends.address, *chats, *pace, &tally);
     let deliver = async {
         sending.await?;
         audience.until(deliveries.into(), PATIENCE).await
@@ -135,7 +165,7 @@ async fn deliver(
         delivered = deliver => delivered?,
         failed = notify_on(&mut trips, &mut beside) => return failed,
     }
-    let cpu = before.each_since(server, deliveries)?;
+    let cpu = before.each_since(stage, deliveries)?;
     let times = tally.times();
     for percent in [50, 99] {
         let of = |values: &[f64]| percentile(values, percent);

@@ -30,7 +30,9 @@ mod world;
 
 mod audience;
 mod broadcast;
+mod churn;
 mod figures;
+mod growth;
 mod limits;
 mod live;
 mod notify;
@@ -41,6 +43,7 @@ mod storm;
 mod tally;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
@@ -49,8 +52,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
 use figures::Figures;
-use live::Scene;
-use people::{Chats, HUGE, LARGE, MANY};
+use live::{Scene, Stage};
+use people::{APART, Chats, HUGE, LARGE, MANY, PAIRS};
 use sender::Pace;
 use server::{Folder, Server};
 use world::Database;
@@ -65,9 +68,12 @@ struct Args {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "fan-out,crowd,multitude,broadcast,storm,notify"
+        default_value = "fan-out,latency,crowd,multitude,broadcast,storm,notify,growth,churn"
     )]
     parts: Vec<String>,
+    /// For how many seconds people come and go.
+    #[arg(long, default_value_t = 60)]
+    churn: u64,
     /// Where the temporary data folder goes: a disk of the kind that is of interest.
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     place: std::path::PathBuf,
@@ -147,7 +153,8 @@ async fn run(folder: &Folder, args: &Args) -> Result<(Figures, Value)> {
         let server = Server::start(folder).await?;
         let database = Database::connect(&server).await?;
         database.run("CHECKPOINT").await?;
-        let played = play_part(part, &server, &database, epoch, &mut figures).await;
+        let churned = Duration::from_secs(args.churn);
+        let played = play_part(part, &server, &database, epoch, churned, &mut figures).await;
         played.with_context(|| part.clone())?;
     }
     Ok((figures, machine))
@@ -159,14 +166,27 @@ async fn play_part(
     server: &Server,
     database: &Database,
     epoch: Uuid,
+    churned: Duration,
     figures: &mut Figures,
 ) -> Result<()> {
+    let stage = Stage::of(server);
     match part {
-        "fan-out" => live::play(server, epoch, &fan_out(), figures).await,
-        "crowd" => live::play(server, epoch, &crowd(LARGE, &[1000, 5000]), figures).await,
+        "fan-out" => live::play(stage, epoch, &fan_out(), figures).await,
+        "crowd" => live::play(stage, epoch, &crowd(LARGE, &[1000, 5000]), figures).await,
+        "latency" => {
+            live::play(stage, epoch, &pairs("one server", PAIRS), figures).await?;
+            let second = server.beside().await?;
+            let stage = Stage {
+                follows: &second,
+                ..stage
+            };
+            live::play(stage, epoch, &pairs("two servers", APART), figures).await
+        }
+        "growth" => growth::play(server, database, figures).await,
+        "churn" => churn::play(server, epoch, churned, figures).await,
         "multitude" => {
             let steps = &[5000, 15_000];
-            live::play(server, epoch, &crowd(HUGE, steps), figures).await
+            live::play(stage, epoch, &crowd(HUGE, steps), figures).await
         }
         "broadcast" => broadcast::play(5000, 10, 100, figures).await,
         "storm" => storm::play(server, database, epoch, figures).await,
@@ -183,6 +203,19 @@ fn fan_out() -> Scene<'static> {
         pace: Pace {
             per_second: 200,
             to_each: 30,
+        },
+    }
+}
+
+/// A hundred chats of two, and as many sends as one process makes without being what is measured.
+fn pairs(name: &'static str, chats: Chats) -> Scene<'static> {
+    Scene {
+        name,
+        chats,
+        steps: &[200],
+        pace: Pace {
+            per_second: 1000,
+            to_each: 100,
         },
     }
 }

@@ -55,12 +55,42 @@ pub(crate) const HUGE: Chats = Chats {
     past: 0,
 };
 
+/// Many chats of two.
+pub(crate) const PAIRS: Chats = Chats {
+    first: 7000,
+    count: 100,
+    people: 2,
+    past: 0,
+};
+
+/// The same for two servers.
+pub(crate) const APART: Chats = Chats {
+    first: 7200,
+    ..PAIRS
+};
+
 /// Chats whose people were away for a while.
 pub(crate) const MISSED: Chats = Chats {
     first: 5000,
     count: 20,
     people: 100,
     past: 50,
+};
+
+/// Very many chats, a thousand for each of a hundred people. They are seeded by the part that follows them.
+pub(crate) const CROWDED: Chats = Chats {
+    first: 100_000,
+    count: 100_000,
+    people: 1,
+    past: 0,
+};
+
+/// Chats for who come and go.
+pub(crate) const VISITED: Chats = Chats {
+    first: 8000,
+    count: 50,
+    people: 10,
+    past: 0,
 };
 
 /// A subscriber, by numbers.
@@ -130,7 +160,7 @@ pub(crate) async fn seed(database: &Database) -> Result<()> {
             HUGE.people
         ))
         .await?;
-    for chats in [WARM, MANY, LARGE, HUGE, MISSED] {
+    for chats in [WARM, MANY, LARGE, HUGE, PAIRS, APART, VISITED, MISSED] {
         chats.seed(database).await?;
     }
     database.run("VACUUM (ANALYZE)").await?;
@@ -150,11 +180,16 @@ pub(crate) fn chat_id(chat: u32) -> Result<String> {
 
 /// The cursor in front of everything in a chat.
 pub(crate) fn beginning(chat: u32, epoch: Uuid) -> Result<String> {
+    place(chat, epoch, 0)
+}
+
+/// The cursor behind an entry of a chat's log.
+pub(crate) fn place(chat: u32, epoch: Uuid, seq: i64) -> Result<String> {
     let chat_id = id(chat)?;
     let cursor = EventCursor {
         epoch,
         chat_id,
-        seq: 0,
+        seq,
     };
     Ok(cursor.encode())
 }

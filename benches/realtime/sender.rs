@@ -61,6 +61,20 @@ pub(crate) async fn send(
     Ok(took)
 }
 
+/// The request that sends a chat's message of a number.
+pub(crate) fn request(token: &str, chat: u32, number: u32) -> Result<Vec<u8>> {
+    let input = json!({
+        "chatId": chat_id(chat)?,
+        "body": body(chat, number),
+        "idempotencyKey": format!("{chat}-{number}"),
+    });
+    let variables = json!({ "input": input });
+    Ok(post(
+        token,
+        &json!({ "query": SEND, "variables": variables }),
+    ))
+}
+
 async fn send_one(
     client: &mut Client,
     token: &str,
@@ -68,15 +82,7 @@ async fn send_one(
     number: u32,
     tally: &Tally,
 ) -> Result<()> {
-    let input = json!({
-        "chatId": chat_id(chat)?,
-        "body": body(chat, number),
-        "idempotencyKey": format!("{chat}-{number}"),
-    });
-    let request = post(
-        token,
-        &json!({ "query": SEND, "variables": { "input": input } }),
-    );
+    let request = request(token, chat, number)?;
     tally.asks(chat, number)?;
     client.ask(&request, "\"userErrors\":[]").await?;
     tally.acknowledged(chat, number)

@@ -20,6 +20,8 @@ const SUBSCRIPTION: &str = "subscription Follow($chat: ID!, $after: String) { \
     chatEvents(chatId: $chat, after: $after) { cursor ... on MessageSent { \
     message { body id createdAt sender { id displayName } } } } }";
 
+const UPDATES: &str = "subscription { chatUpdates { kind chat { id title unreadCount } } }";
+
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Socket {
@@ -67,7 +69,16 @@ impl Socket {
     /// Follows a chat from behind a cursor.
     pub(crate) async fn subscribe(&mut self, chat: &str, after: &str) -> Result<()> {
         let variables = json!({ "chat": chat, "after": after });
-        let payload = json!({ "query": SUBSCRIPTION, "variables": variables });
+        self.ask(SUBSCRIPTION, &variables).await
+    }
+
+    /// Follows the state of all of a person's chats.
+    pub(crate) async fn subscribe_to_all(&mut self) -> Result<()> {
+        self.ask(UPDATES, &json!({})).await
+    }
+
+    async fn ask(&mut self, query: &str, variables: &Value) -> Result<()> {
+        let payload = json!({ "query": query, "variables": variables });
         let message = json!({ "type": "subscribe", "id": "1", "payload": payload });
         self.say(&message).await
     }

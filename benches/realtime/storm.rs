@@ -47,7 +47,7 @@ pub(crate) async fn play(
     epoch: Uuid,
     figures: &mut Figures,
 ) -> Result<()> {
-    crate::live::warm_up(server, epoch).await?;
+    crate::live::warm_up(crate::live::Stage::of(server), epoch).await?;
     let subscribers = MISSED.count * MISSED.people;
     let statements = Counter::start(server, database).await?;
     let began = Instant::now();

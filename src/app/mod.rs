@@ -13,6 +13,7 @@ mod error;
 mod events;
 mod messages;
 mod participants;
+mod people;
 mod permissions;
 mod rates;
 mod revocations;
@@ -34,6 +35,7 @@ pub use clock::{Clock, IdMaker};
 pub use error::Error;
 pub use events::{ChatEvents, EventBatch};
 pub use messages::SendMessage;
+pub use people::People;
 pub use permissions::{Coarse, Permissions};
 pub use rates::{Limit, Network, Rate, RateLimited, RateLimits, Rates};
 pub use revocations::RevokeTokens;
@@ -86,6 +88,8 @@ pub struct App {
     pub tokens: Tokens,
     /// Whose token has been seen already.
     pub bearers: Bearers,
+    /// Who was just read.
+    pub people: Arc<People>,
     /// How often everybody has asked.
     pub rates: Rates,
     /// What an installation can set.
@@ -110,8 +114,10 @@ impl App {
     /// Puts the parts together.
     #[must_use]
     pub fn new(pool: Pool, realtime: Realtime, tokens: Tokens, limits: Limits) -> Self {
+        let people = Arc::<People>::default();
         Self {
-            sends: Sends::new(pool.clone(), Clock),
+            sends: Sends::new(pool.clone(), realtime.clone(), Arc::clone(&people), Clock),
+            people,
             pool,
             realtime,
             clock: Clock,

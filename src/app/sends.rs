@@ -19,21 +19,25 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use self::line::{Company, Line, Waiting};
 pub(super) use self::memberships::{Membership, Memberships};
-use super::{Clock, Error};
-use crate::model::ChatId;
+use super::{Clock, Error, People};
+use crate::model::{ChatId, Message};
+use crate::realtime::Realtime;
 use crate::store::Pool;
-use crate::store::messages::{self, Locked, NewMessage, Sent, Together};
+use crate::store::messages::{self, Locked, NewMessage, Sent, Together, Written};
 
-/// Writes sends, those that wait together.
+/// Writes sends, those that wait together, and tells the subscribers.
 #[derive(Debug, Clone)]
 pub struct Sends(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     pool: Pool,
+    realtime: Realtime,
+    people: Arc<People>,
     clock: Clock,
     memberships: Memberships,
     line: Mutex<Line>,
@@ -70,10 +74,12 @@ impl Drop for Lane {
 }
 
 impl Sends {
-    pub(super) fn new(pool: Pool, clock: Clock) -> Self {
+    pub(super) fn new(pool: Pool, realtime: Realtime, people: Arc<People>, clock: Clock) -> Self {
         let line = Mutex::new(Line::new(pool.is_confined()));
         Self(Arc::new(Inner {
             pool,
+            realtime,
+            people,
             clock,
             memberships: Memberships::default(),
             line,
@@ -86,7 +92,7 @@ impl Sends {
         &self.0.memberships
     }
 
-    /// Sends a message. When it says `Written`, the message is durable.
+    /// Sends a message. When it says `Written`, the message is durable and told of.
     ///
     /// # Errors
     ///
@@ -138,7 +144,24 @@ impl Sends {
 
     async fn write_one(&self, message: &NewMessage) -> Result<Sent, Error> {
         let mut conn = self.0.pool.get_for(&message.tenant).await?;
-        Ok(messages::send(&mut conn, message, self.0.clock.now()).await?)
+        let begun = Begun::now(self);
+        let sent = messages::send(&mut conn, message, self.0.clock.now()).await?;
+        drop(conn);
+        if let Sent::Written(written) = &sent {
+            self.tell(message, written, &begun);
+        }
+        Ok(sent)
+    }
+
+    /// Tells of a message that was written: here, so that those of one chat are told of in their order.
+    fn tell(&self, message: &NewMessage, written: &Written, begun: &Begun) {
+        let Inner {
+            realtime, people, ..
+        } = &*self.0;
+        if let Some(sender) = &written.sender {
+            people.learn(&message.tenant, Arc::new(sender.clone()), begun.at);
+        }
+        realtime.sent(&message.tenant, begun.epoch, stored(message, written));
     }
 
     async fn write_together(&self, group: &[&NewMessage]) -> Result<Vec<Together>, Failure> {
@@ -149,8 +172,15 @@ impl Sends {
         let locked = if one_chat { Locked::Wait } else { Locked::Skip };
         let conn = self.0.pool.get_for(&first.tenant).await;
         let mut conn = conn.map_err(|error| Failure::Whole(error.into()))?;
+        let begun = Begun::now(self);
         let at = self.0.clock.now();
         let done = messages::send_together(&mut conn, group, at, locked).await;
+        drop(conn);
+        for (message, outcome) in group.iter().zip(done.iter().flatten()) {
+            if let Together::Sent(Sent::Written(written)) = outcome {
+                self.tell(message, written, &begun);
+            }
+        }
         done.map_err(|error| {
             if messages::is_key_taken(&error) {
                 return Failure::Again;
@@ -162,6 +192,37 @@ impl Sends {
                 Failure::Whole(error)
             }
         })
+    }
+}
+
+/// What was so before a statement began.
+struct Begun {
+    epoch: Option<Uuid>,
+    at: Instant,
+}
+
+impl Begun {
+    fn now(sends: &Sends) -> Self {
+        Self {
+            epoch: sends.0.realtime.epoch(),
+            at: Instant::now(),
+        }
+    }
+}
+
+/// A message as it was written.
+pub(super) fn stored(new: &NewMessage, written: &Written) -> Message {
+    Message {
+        chat_id: new.chat_id,
+        seq: written.seq,
+        id: new.id,
+        sender_id: new.sender.clone(),
+        body: new.body.clone(),
+        reply_to_seq: new.reply_to_seq,
+        created_at: written.created_at,
+        edited_at: None,
+        deleted_at: None,
+        deleted_by: None,
     }
 }
 

@@ -10,7 +10,7 @@ use async_graphql::{Context, ContextSelectionSet, ErrorExtensions as _, Result};
 use super::error::{code, to_graphql};
 use super::execute::Turns;
 use super::feed::Feed;
-use super::loaders::Loaders;
+use super::loaders::{Loaders, Reads};
 use crate::app::{Actor, App, Error};
 use crate::model::Operation;
 
@@ -44,15 +44,19 @@ impl RequestContext {
     /// so it is not shared.
     #[must_use]
     pub fn new(app: Arc<App>, actor: Option<Actor>) -> Self {
-        Self::again(app, actor.map(|actor| actor.in_operation(None)))
+        Self::reading(app, actor.map(|actor| actor.in_operation(None)), Reads::Now)
     }
 
-    /// The context of one more execution of the same operation.
-    pub(super) fn again(app: Arc<App>, actor: Option<Actor>) -> Self {
+    /// The context of one more execution of a subscription, for what came.
+    pub(super) fn again(app: Arc<App>, actor: Actor) -> Self {
+        Self::reading(app, Some(actor), Reads::Lately)
+    }
+
+    fn reading(app: Arc<App>, actor: Option<Actor>, people: Reads) -> Self {
         let turns = Turns::default();
         let loaders = actor
             .as_ref()
-            .map(|actor| Loaders::new(Arc::clone(&app), actor.clone(), turns.clone()));
+            .map(|actor| Loaders::new(Arc::clone(&app), actor.clone(), turns.clone(), people));
         Self {
             app,
             actor,

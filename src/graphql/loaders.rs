@@ -42,6 +42,16 @@ struct PresenceOf(UserId);
 struct Batch {
     app: Arc<App>,
     actor: Actor,
+    people: Reads,
+}
+
+/// How new what is shown of people has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reads {
+    /// As it is now.
+    Now,
+    /// As it was a moment ago.
+    Lately,
 }
 
 /// An error that the fields which wait for one batch share.
@@ -51,9 +61,9 @@ type SharedError = Arc<Error>;
 pub(super) struct Loaders(DataLoader<Batch, HashMapCache>);
 
 impl Loaders {
-    pub(super) fn new(app: Arc<App>, actor: Actor, turns: Turns) -> Self {
+    pub(super) fn new(app: Arc<App>, actor: Actor, turns: Turns, people: Reads) -> Self {
         Self(DataLoader::with_cache(
-            Batch { app, actor },
+            Batch { app, actor, people },
             TokioSpawner::current(),
             turns,
             HashMapCache::default(),
@@ -108,6 +118,9 @@ impl Loaders {
 
     /// A person who was ever seen in the viewer's tenant.
     pub(super) async fn user(&self, id: &UserId) -> Result<Option<Arc<User>>> {
+        if let Some(user) = self.0.loader().lately(id) {
+            return Ok(Some(user));
+        }
         let key = UserById(id.clone());
         self.0.load_one(key).await.map_err(shared)
     }
@@ -139,6 +152,16 @@ fn shared(error: SharedError) -> async_graphql::Error {
         Error::Internal(error.into())
     };
     to_graphql(own)
+}
+
+impl Batch {
+    /// A person who was just read, where that is new enough.
+    fn lately(&self, id: &UserId) -> Option<Arc<User>> {
+        match self.people {
+            Reads::Lately => self.app.people.lately(&self.actor.tenant, id),
+            Reads::Now => None,
+        }
+    }
 }
 
 impl Loader<ChatById> for Batch {
@@ -192,10 +215,16 @@ impl Loader<UserById> for Batch {
 
     async fn load(&self, keys: &[UserById]) -> Result<HashMap<UserById, Self::Value>, Self::Error> {
         let ids: Vec<UserId> = keys.iter().map(|key| key.0.clone()).collect();
-        let users = self.app.users_by_ids(&self.actor, &ids).await?;
+        let users = match self.people {
+            Reads::Lately => self.app.users_lately(&self.actor, &ids).await?,
+            Reads::Now => {
+                let users = self.app.users_by_ids(&self.actor, &ids).await?.into_iter();
+                users.map(Arc::new).collect()
+            }
+        };
         let found = users
             .into_iter()
-            .map(|user| (UserById(user.id.clone()), Arc::new(user)));
+            .map(|user| (UserById(user.id.clone()), user));
         Ok(found.collect())
     }
 }

@@ -255,7 +255,7 @@ impl Subscription {
     async fn execute(&self, items: impl Fn() -> Vec<Item>) -> Vec<Executed> {
         let mut pause = RETRY_FIRST;
         loop {
-            let context = RequestContext::again(Arc::clone(&self.app), Some(self.actor.clone()));
+            let context = RequestContext::again(Arc::clone(&self.app), self.actor.clone());
             let context = context.feeding(Feed::of(items()));
             let responses =
                 execute_stream(&self.schema, self.cohort.request(&self.schema), context);

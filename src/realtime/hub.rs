@@ -148,6 +148,31 @@ impl Hub {
         news
     }
 
+    /// Takes a message that this server has written in the life `epoch`, after its commit. Where it is the next
+    /// entry, those who watch need not wait until it is read.
+    pub(super) fn wrote(&self, epoch: Option<Uuid>, event: Event) {
+        let (id, seq) = (event.chat_id, event.seq);
+        let mut state = self.state();
+        state.tell(id, seq, None);
+        if epoch.is_some() && state.epoch == epoch {
+            let chat = state.chats.get_mut(&id);
+            if let Some(chat) = chat.filter(|chat| chat.watchers > 0)
+                && chat.log.hand(event, self.options.ring)
+            {
+                chat.wake.send_replace(());
+            }
+        }
+        if state.ask(id) {
+            self.behind.notify_one();
+        }
+    }
+
+    /// Whether somebody watches a chat's events.
+    pub(super) fn is_watched(&self, id: ChatId) -> bool {
+        let state = self.state();
+        state.chats.get(&id).is_some_and(|chat| chat.watchers > 0)
+    }
+
     /// Takes note that something in a chat concerns a person.
     pub(super) fn concerns(&self, person: u64, chat: ChatId) {
         for feed in self.state().feeds.get(&person).into_iter().flatten() {

@@ -130,9 +130,20 @@ impl<E: Entry> Log<E> {
         asks
     }
 
-    /// Takes up the read that was asked for.
+    /// Takes an entry from whoever wrote it, if it is the next: it need not be read then. Says whether it did.
+    pub(super) fn hand(&mut self, entry: E, most: usize) -> bool {
+        let before = self.last;
+        self.push(entry, most);
+        self.last != before
+    }
+
+    /// Takes up the read that was asked for, if anything is still missing.
     pub(super) fn take(&mut self) -> Option<Missing> {
         let after = self.last.filter(|_| self.reading == Reading::Wanted)?;
+        if !self.is_behind() {
+            self.reading = Reading::Idle;
+            return None;
+        }
         self.reading = Reading::Running { told: false };
         Some(Missing {
             after,
@@ -150,7 +161,6 @@ impl<E: Entry> Log<E> {
         let Some(told) = self.runs(read) else {
             return Read::Done;
         };
-        let before = self.last;
         for entry in entries {
             self.push(entry, most);
         }
@@ -158,7 +168,8 @@ impl<E: Entry> Log<E> {
         if !self.is_behind() {
             return Read::Done;
         }
-        if told || self.last != before {
+        // What was read may have been handed over meanwhile: then the rest of the log is still to be read.
+        if told || self.last != Some(read.after) {
             self.reading = Reading::Wanted;
             return Read::Again;
         }

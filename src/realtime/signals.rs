@@ -281,7 +281,7 @@ impl Realtime {
     }
 
     /// Tells that someone sent the message at `seq`: it is read by them, and they stopped typing.
-    pub fn sent(&self, chat: ChatId, user: &UserId, seq: i64) {
+    pub(crate) fn sent_by(&self, chat: ChatId, user: &UserId, seq: i64) {
         lock(&self.signals.typists).forget(chat, user);
         let marks = Marks {
             read: seq,

@@ -12,7 +12,9 @@ use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlU
 use diesel_async::RunQueryDsl;
 
 pub use self::page::{any_between, page};
-pub use self::send::{Locked, NewMessage, Sent, Together, is_key_taken, send, send_together};
+pub use self::send::{
+    Locked, NewMessage, Sent, Together, Written, is_key_taken, send, send_together,
+};
 use super::Connection;
 use super::statement::hot;
 use crate::model::{ChatId, Message, MessageId, TenantId, UnreadRange, UserId};

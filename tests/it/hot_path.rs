@@ -72,6 +72,36 @@ fn a_send_is_one_round_trip_a_page_two_and_nothing_is_parsed_again() {
     });
 }
 
+/// Who sends and what they sent is known where it is sent: nothing is read for those who follow the chat there.
+#[test]
+fn a_send_that_is_followed_on_its_server_costs_no_more() {
+    const QUERY: &str = "subscription ($chat: ID!, $after: String) { chatEvents(chatId: $chat, after: $after) \
+        { ... on MessageSent { message { body sender { id displayName } } } } }";
+    run(async {
+        let (server, counts) = quiet(&postgres::database().await, None).await;
+        let (alice, bob) = (server.user("alice"), server.user("bob"));
+        let chat = alice.direct(&bob).await;
+        alice.sends(&chat, "warm").await;
+        let mut socket = bob.socket().await;
+        let variables = json!({ "chat": chat, "after": bob.event_cursor(&chat).await });
+        socket.subscribe("1", QUERY, variables).await;
+        alice.sends(&chat, "first").await;
+        socket.hear().await;
+        for n in 0..3 {
+            // Longer than people are remembered.
+            tokio::time::sleep(Duration::from_millis(1200)).await;
+            counts.take();
+            alice.sends(&chat, &format!("{n}")).await;
+            let said = socket.hear().await;
+            let message = &said["payload"]["data"]["chatEvents"]["message"];
+            assert_eq!(message["body"], format!("{n}"), "{said}");
+            assert_eq!(message["sender"]["id"], "alice", "{said}");
+            let cost = counts.take();
+            assert_eq!(cost.round_trips, 1, "{cost:?}");
+        }
+    });
+}
+
 #[test]
 fn an_idempotent_send_and_an_answer_cost_little_more() {
     run(async {

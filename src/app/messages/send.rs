@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use diesel_async::AsyncConnection as _;
 
 use super::no_such_message;
 use crate::app::access::{self, no_such_chat, permit, read_for};
-use crate::app::sends::Membership;
+use crate::app::sends::{Membership, stored};
 use crate::app::{Actor, App, Error};
 use crate::model::{Action, Body, ChatId, Decision, IdempotencyKey, Message, MessageId, decide};
 use crate::sabotage::{self, Sabotage};
@@ -46,19 +45,13 @@ impl App {
                 Decided::Send(new) => Arc::new(new),
                 Decided::Done(message) => return Ok(message),
             };
-            let too_early = sabotage::is(Sabotage::NotifyBeforeCommit);
-            let came = if too_early {
+            let came = if sabotage::is(Sabotage::NotifyBeforeCommit) {
                 self.ring_then_commit(actor, &new).await?
             } else {
                 self.sends.write(&new).await?
             };
             match came {
-                Sent::Written(seq, at) => {
-                    if !too_early {
-                        self.ring_for(actor, send.chat_id, seq);
-                    }
-                    return Ok(written(&new, seq, at));
-                }
+                Sent::Written(written) => return Ok(stored(&new, &written)),
                 Sent::Stale => self.sends.memberships().forget(actor, send.chat_id),
                 Sent::Duplicate => {
                     let mut conn = self.connection_for(actor).await?;
@@ -73,19 +66,13 @@ impl App {
         ))
     }
 
-    /// Tells of a message that was sent.
-    fn ring_for(&self, actor: &Actor, chat: ChatId, seq: i64) {
-        self.ring(actor, chat, Some(seq), Vec::new());
-        self.realtime.sent(chat, &actor.user, seq);
-    }
-
     /// What a send must not do: rings, and commits a moment later.
     async fn ring_then_commit(&self, actor: &Actor, new: &NewMessage) -> Result<Sent, Error> {
         let mut conn = self.connection_for(actor).await?;
         conn.transaction(async |conn| {
             let sent = store::messages::send(conn, new, self.clock.now()).await?;
-            if let Sent::Written(seq, _) = sent {
-                self.ring_for(actor, new.chat_id, seq);
+            if let Sent::Written(written) = &sent {
+                self.ring(actor, new.chat_id, Some(written.seq), Vec::new());
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
             Ok(sent)
@@ -161,6 +148,7 @@ impl App {
             body: send.body.as_str().to_owned(),
             reply_to_seq,
             idempotency_key: key.map(str::to_owned),
+            is_awaited: self.realtime.is_watched(send.chat_id),
         }
     }
 }
@@ -171,22 +159,6 @@ enum Decided {
     Send(NewMessage),
     /// It was sent before.
     Done(Message),
-}
-
-/// A message as it was written.
-fn written(new: &NewMessage, seq: i64, at: DateTime<Utc>) -> Message {
-    Message {
-        chat_id: new.chat_id,
-        seq,
-        id: new.id,
-        sender_id: new.sender.clone(),
-        body: new.body.clone(),
-        reply_to_seq: new.reply_to_seq,
-        created_at: at,
-        edited_at: None,
-        deleted_at: None,
-        deleted_by: None,
-    }
 }
 
 /// The message that an earlier try of the same send wrote.

@@ -231,6 +231,7 @@ mod tests {
             body: "hello".to_owned(),
             reply_to_seq: None,
             idempotency_key: key.map(str::to_owned),
+            is_awaited: false,
         };
         let one = Waiting {
             message: Arc::new(message),

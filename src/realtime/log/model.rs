@@ -46,6 +46,8 @@ enum Broken {
     Inclusive,
     /// A subscriber that fell out of the ring goes on with what is in it.
     SkipToRing,
+    /// What a writer hands over is taken where it is newer, whether or not it is the next.
+    HandsAny,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -92,6 +94,8 @@ enum Step {
     Write,
     HintArrives,
     HintIsLost,
+    /// Whoever wrote an entry hands it over, at once or late.
+    Hand(i64),
     Sweep,
     Take,
     ReadDatabase,
@@ -132,6 +136,14 @@ impl World {
     fn watched(&self) -> bool {
         let watches = |s: &Subscriber| !matches!(s.stage, Stage::Away | Stage::HeadOnly(_));
         self.subscribers.iter().any(watches)
+    }
+
+    fn wake(&mut self) {
+        for subscriber in &mut self.subscribers {
+            if let Stage::Live { awake } = &mut subscriber.stage {
+                *awake = true;
+            }
+        }
     }
 
     fn give(&mut self, who: usize, entries: impl IntoIterator<Item = i64>) {
@@ -250,6 +262,9 @@ impl Model for Broken {
         if world.hint.is_some() && self.loses_hints() {
             steps.push(Step::HintIsLost);
         }
+        if world.watched() {
+            steps.extend((1..=world.head).map(Step::Hand));
+        }
         if self.sweeps() && world.log.target < world.head && world.watched() {
             steps.push(Step::Sweep);
         }
@@ -309,12 +324,18 @@ impl Model for Broken {
                 let before = world.log.last();
                 world.log.append(read, read.after + 1..=to?, RING);
                 if world.log.last() != before && *self != Self::NoWake {
-                    for subscriber in &mut world.subscribers {
-                        if let Stage::Live { awake } = &mut subscriber.stage {
-                            *awake = true;
-                        }
-                    }
+                    world.wake();
                 }
+            }
+            Step::Hand(seq) => {
+                world.log.tell(seq);
+                if *self == Self::HandsAny && world.log.last.is_some_and(|last| last < seq) {
+                    world.log.last = Some(seq - 1);
+                }
+                if world.log.hand(seq, RING) && *self != Self::NoWake {
+                    world.wake();
+                }
+                world.log.ask();
             }
             Step::Of(who, act) => self.act(&mut world, who, act)?,
             Step::Forget => world.log = Log::default(),
@@ -383,6 +404,10 @@ fn what_is_broken_on_purpose_is_found() {
         ),
         (
             Broken::SkipToRing,
+            "I1: the next entry, and the next, and no other",
+        ),
+        (
+            Broken::HandsAny,
             "I1: the next entry, and the next, and no other",
         ),
     ];

@@ -70,6 +70,27 @@ fn only_the_next_entry_is_taken() {
 }
 
 #[test]
+fn what_is_handed_over_needs_no_read() {
+    let mut log = log(5, 5, 10);
+    assert!(log.tell(6) && log.hand(note(6), 10));
+    assert!(!log.ask(), "nothing is missing");
+    assert!(!log.hand(note(6), 10), "once is enough");
+    // Of two that are handed over in the wrong order the later one is read.
+    assert!(log.tell(8) && !log.hand(note(8), 10));
+    assert!(log.ask() && log.hand(note(7), 10));
+    let read = log.take().unwrap();
+    assert_eq!(read.after, 7);
+    // Handed over while it is read, it is taken once.
+    assert!(log.hand(note(8), 10));
+    assert_eq!(log.append(read, [note(8)], 10), Read::Done);
+    assert_eq!(seqs(log.view(5, 64)), [6, 7, 8]);
+    // What came in time is not read for nothing.
+    assert!(log.tell(9) && log.ask() && log.hand(note(9), 10));
+    assert_eq!(log.take(), None);
+    assert!(log.tell(10) && log.ask(), "and the next read is asked for");
+}
+
+#[test]
 fn every_cursor_sees_what_is_behind_it() {
     let log = log(0, 10, 4);
     assert_eq!(seqs(log.view(6, 64)), [7, 8, 9, 10]);

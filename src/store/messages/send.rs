@@ -5,13 +5,15 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::result::{DatabaseErrorKind, Error};
-use diesel::sql_types::{Array, BigInt, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{
+    Array, BigInt, Bool, Nullable, Record, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+};
 use diesel_async::RunQueryDsl;
 
 use super::super::Connection;
 use super::super::constraint::OnConstraint as _;
 use super::super::statement::hot;
-use crate::model::{ChatId, MessageId, TenantId, UserId};
+use crate::model::{ChatId, MessageId, TenantId, User, UserId};
 
 /// The unique index of idempotency keys.
 const KEYS: &str = "messages_idempotency_key";
@@ -35,17 +37,48 @@ pub struct NewMessage {
     pub reply_to_seq: Option<i64>,
     /// The sender's key.
     pub idempotency_key: Option<String>,
+    /// Whether somebody waits to be shown it: the sender is read along then.
+    pub is_awaited: bool,
 }
 
 /// What came of a send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sent {
-    /// It is written, with this seq and time.
-    Written(i64, DateTime<Utc>),
+    /// It is written.
+    Written(Written),
     /// Access to the chat changed since it was read: nothing is written.
     Stale,
     /// A message with the sender's key exists: nothing is written.
     Duplicate,
+}
+
+/// What a message got when it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Its place in the chat's log.
+    pub seq: i64,
+    /// Its time.
+    pub created_at: DateTime<Utc>,
+    /// Who sent it, where the message was to be shown.
+    pub sender: Option<User>,
+}
+
+/// The columns of [`UserSql`].
+const SENDER: &str = "ROW(u.id, u.display_name, u.avatar_url, u.presence_visible)";
+
+/// A person, as a value in a row.
+type UserSql = Nullable<Record<(Text, Nullable<Text>, Nullable<Text>, Bool)>>;
+
+/// The same as it is loaded.
+type UserValue = (UserId, Option<String>, Option<String>, bool);
+
+fn user((id, display_name, avatar_url, presence_visible): UserValue) -> User {
+    User {
+        id,
+        display_name,
+        avatar_url,
+        presence_visible,
+    }
 }
 
 /// Sends a message: takes the seq under the chat's row lock, writes the message, moves the sender's read
@@ -55,10 +88,17 @@ pub async fn send(
     message: &NewMessage,
     at: DateTime<Utc>,
 ) -> QueryResult<Sent> {
-    let written: QueryResult<Option<(i64, DateTime<Utc>)>> =
+    let written: QueryResult<Option<(i64, DateTime<Utc>, Option<UserValue>)>> =
         Send { message, at }.get_result(conn).await.optional();
+    let sent = |(seq, created_at, sender): (_, _, Option<UserValue>)| {
+        Sent::Written(Written {
+            seq,
+            created_at,
+            sender: sender.map(user),
+        })
+    };
     written
-        .map(|row| row.map_or(Sent::Stale, |(seq, at)| Sent::Written(seq, at)))
+        .map(|row| row.map_or(Sent::Stale, sent))
         .on_unique(KEYS, || Sent::Duplicate)
 }
 
@@ -75,7 +115,7 @@ struct Send<'a> {
     at: DateTime<Utc>,
 }
 
-hot!(Send<'a> -> (BigInt, Timestamptz));
+hot!(Send<'a> -> (BigInt, Timestamptz, UserSql));
 
 impl QueryFragment<Pg> for Send<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
@@ -108,7 +148,12 @@ impl QueryFragment<Pg> for Send<'_> {
         out.push_bind_param::<Nullable<BigInt>, _>(&message.reply_to_seq)?;
         out.push_sql(", ");
         out.push_bind_param::<Nullable<Text>, _>(&message.idempotency_key)?;
-        out.push_sql(" FROM chat RETURNING seq, created_at");
+        // Where nobody waits for the message, the planner's one-time filter keeps the table from being looked at.
+        out.push_sql(" FROM chat RETURNING seq, created_at, (SELECT ");
+        out.push_sql(SENDER);
+        out.push_sql(" FROM users AS u WHERE ");
+        out.push_bind_param::<Bool, _>(&message.is_awaited)?;
+        out.push_sql(" AND u.tenant_id = $3 AND u.id = $5)");
         Ok(())
     }
 }
@@ -123,7 +168,7 @@ pub enum Locked {
 }
 
 /// What came of a message that was sent together with others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Together {
     /// What would have come of it alone.
     Sent(Sent),
@@ -171,12 +216,17 @@ struct Outcome {
     seq: Option<i64>,
     created_at: Option<DateTime<Utc>>,
     reason: i16,
+    sender: Option<UserValue>,
 }
 
 impl Outcome {
     fn into_together(self, locked: Locked) -> Together {
         match (self.seq, self.created_at) {
-            (Some(seq), Some(at)) => Together::Sent(Sent::Written(seq, at)),
+            (Some(seq), Some(created_at)) => Together::Sent(Sent::Written(Written {
+                seq,
+                created_at,
+                sender: self.sender.map(user),
+            })),
             _ if self.reason == DUPLICATE => Together::Sent(Sent::Duplicate),
             // What is not there is as good as locked: alone it turns out to be stale.
             _ if self.reason == ABSENT && locked == Locked::Skip => Together::Skipped,
@@ -195,10 +245,17 @@ struct SendTogether<'a, const WAIT: bool> {
     bodies: Vec<&'a str>,
     replies: Vec<Option<i64>>,
     keys: Vec<Option<&'a str>>,
+    awaited: Vec<bool>,
     at: DateTime<Utc>,
 }
 
-hot!(SendTogether<'a, const WAIT: bool> -> (BigInt, Nullable<BigInt>, Nullable<Timestamptz>, SmallInt));
+hot!(SendTogether<'a, const WAIT: bool> -> (
+    BigInt,
+    Nullable<BigInt>,
+    Nullable<Timestamptz>,
+    SmallInt,
+    UserSql,
+));
 
 impl<'a, const WAIT: bool> SendTogether<'a, WAIT> {
     fn new(messages: &[&'a NewMessage], at: DateTime<Utc>) -> Self {
@@ -214,6 +271,7 @@ impl<'a, const WAIT: bool> SendTogether<'a, WAIT> {
             keys: all()
                 .map(|message| message.idempotency_key.as_deref())
                 .collect(),
+            awaited: all().map(|message| message.is_awaited).collect(),
             at,
         }
     }
@@ -237,9 +295,11 @@ impl<const WAIT: bool> QueryFragment<Pg> for SendTogether<'_, WAIT> {
         out.push_bind_param::<Array<Nullable<BigInt>>, _>(&self.replies)?;
         out.push_sql(", ");
         out.push_bind_param::<Array<Nullable<Text>>, _>(&self.keys)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Bool>, _>(&self.awaited)?;
         out.push_sql(
             ") WITH ORDINALITY AS s (chat_id, tenant_id, acl_version, id, sender_id, body, \
-             reply_to_seq, idempotency_key, place)), ",
+             reply_to_seq, idempotency_key, is_awaited, place)), ",
         );
         // Locked first and in one order, and held to commit. A row that changed since the statement began is taken as it
         // is now.
@@ -277,7 +337,12 @@ impl<const WAIT: bool> QueryFragment<Pg> for SendTogether<'_, WAIT> {
              reply_to_seq, idempotency_key) SELECT chat_id, seq, tenant_id, at, sender_id, id, body, \
              reply_to_seq, idempotency_key FROM new) \
              SELECT s.place, new.seq, new.at, CASE WHEN chat.id IS NULL THEN 0 \
-             WHEN chat.acl_version <> s.acl_version OR chat.tenant_id <> s.tenant_id THEN 1 ELSE 2 END::smallint \
+             WHEN chat.acl_version <> s.acl_version OR chat.tenant_id <> s.tenant_id THEN 1 ELSE 2 END::smallint, \
+             (SELECT ",
+        );
+        out.push_sql(SENDER);
+        out.push_sql(
+            " FROM users AS u WHERE s.is_awaited AND u.tenant_id = s.tenant_id AND u.id = s.sender_id) \
              FROM sent AS s LEFT JOIN chat ON chat.id = s.chat_id LEFT JOIN new ON new.place = s.place",
         );
         Ok(())
