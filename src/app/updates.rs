@@ -113,7 +113,8 @@ impl ChatUpdates {
             if self.unread.is_empty() {
                 self.unread = self.feed.changed().await.ok()?;
             }
-            if let Err(error) = self.look().await {
+            // Boxed, for it is short, and what waits for the next change should be small.
+            if let Err(error) = Box::pin(self.look()).await {
                 tracing::warn!(%error, "chat updates wait for the database");
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(RETRY_MOST);

@@ -295,3 +295,19 @@ impl From<Executed> for Answer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, F>(_: fn(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Each subscription has one of this size for as long as it lasts.
+    #[test]
+    fn a_subscription_at_rest_is_small() {
+        let size = size_of_future(State::step);
+        assert!(size <= 512, "{size} bytes");
+    }
+}
