@@ -148,7 +148,8 @@ async fn serve(
         Some(Close::UnknownProtocol)
     };
     connection.count_end(end.as_ref());
-    farewell(connection, end).await;
+    // Boxed, for it is short: the task would have room for the connection twice as long as it lasts.
+    Box::pin(farewell(connection, end)).await;
 }
 
 /// The connection below an upgraded one, and what was read of it already.
