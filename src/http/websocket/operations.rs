@@ -35,7 +35,8 @@ pub(super) enum Said {
 /// The operations that run.
 #[derive(Default)]
 pub(super) struct Operations {
-    running: HashMap<Arc<str>, Running>,
+    /// Boxed, because a map has room for three at least, and most connections have one.
+    running: HashMap<Arc<str>, Box<Running>>,
     line: Arc<Line>,
     /// Those that keep something to be said, in the order in which they would have said it.
     parked: VecDeque<Arc<Place>>,
@@ -149,12 +150,12 @@ impl Operations {
         });
         place.line_up();
         let waker = Waker::from(Arc::clone(&place));
-        let running = Running {
+        let running = Box::new(Running {
             operation,
             place,
             waker,
             kept: None,
-        };
+        });
         self.running.insert(id, running);
     }
 
