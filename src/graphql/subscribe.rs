@@ -160,6 +160,10 @@ impl Subscription {
     async fn next(&mut self) -> Option<Answer> {
         loop {
             if let Some(answer) = self.ready.pop_front() {
+                if self.ready.is_empty() {
+                    // At rest it holds no memory.
+                    self.ready = VecDeque::new();
+                }
                 return Some(answer);
             }
             // What is executed only while items come is boxed: what waits should be small.

@@ -20,9 +20,6 @@ const PIECES: usize = 48;
 /// How many bytes a peer takes that is slow, and not stalled: it has time for as many again.
 const PROGRESS: usize = 64 * 1024;
 
-/// The most places an empty queue keeps.
-const PLACES_KEPT: usize = 16;
-
 /// The frames that are to be written.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
@@ -142,9 +139,7 @@ impl Outgoing {
         self.since = None;
         self.replies = 0;
         self.taken = 0;
-        if self.pieces.capacity() > PLACES_KEPT {
-            self.pieces = VecDeque::new();
-        }
+        self.pieces = VecDeque::new();
     }
 }
 
