@@ -30,7 +30,7 @@ const FRAME_MULTIPLE: usize = 8;
 const MESSAGE_MULTIPLE: usize = 160;
 
 /// A connection on which nothing comes, for what is read before it.
-async fn silence() -> (TcpStream, Channel) {
+pub(super) async fn silence() -> (TcpStream, Channel) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let peer = TcpStream::connect(listener.local_addr().unwrap());
     let (peer, accepted) = tokio::join!(peer, listener.accept());

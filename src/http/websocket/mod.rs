@@ -218,6 +218,6 @@ mod tests {
     #[test]
     fn a_connection_is_small() {
         let size = size_of_future(serve);
-        assert!(size <= 3 * 1024, "{size} bytes");
+        assert!(size <= 768, "{size} bytes");
     }
 }
