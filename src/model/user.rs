@@ -1,10 +1,15 @@
 //! People, and the tenants they belong to.
 
 use std::fmt;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use diesel::deserialize::{self, FromSql, FromSqlRow};
+use diesel::expression::AsExpression;
+use diesel::pg::{Pg, PgValue};
+use diesel::serialize::{self, Output, ToSql};
+use diesel::sql_types::Text;
 use diesel::{Queryable, Selectable};
-use diesel_derive_newtype::DieselNewType;
 
 use super::{NodeId, Refusal};
 use crate::schema::users;
@@ -12,7 +17,25 @@ use crate::schema::users;
 /// The most characters (Unicode scalar values) a user's id may have.
 pub const USER_ID_MAX_CHARS: usize = 255;
 
-/// A person's id: the subject of the application's own identity provider, as text.
+/// A shared text as the database has it. What derives this for a text of one's own does not know it.
+macro_rules! text_in_sql {
+    ($name:ident) => {
+        impl ToSql<Text, Pg> for $name {
+            fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+                <str as ToSql<Text, Pg>>::to_sql(&self.0, out)
+            }
+        }
+
+        impl FromSql<Text, Pg> for $name {
+            fn from_sql(text: PgValue<'_>) -> deserialize::Result<Self> {
+                Ok(Self(std::str::from_utf8(text.as_bytes())?.into()))
+            }
+        }
+    };
+}
+
+/// A person's id: the subject of the application's own identity provider, as text. All that is kept of a connection
+/// names its person, so the text is shared.
 #[derive(
     Debug,
     Clone,
@@ -21,12 +44,16 @@ pub const USER_ID_MAX_CHARS: usize = 255;
     PartialOrd,
     Ord,
     Hash,
-    DieselNewType,
+    AsExpression,
+    FromSqlRow,
     serde::Serialize,
     serde::Deserialize,
 )]
+#[diesel(sql_type = Text)]
 #[serde(transparent)]
-pub struct UserId(String);
+pub struct UserId(Arc<str>);
+
+text_in_sql!(UserId);
 
 impl UserId {
     /// Takes a text of 1 to 255 characters without NUL that does not read as one of our typed ids.
@@ -48,7 +75,7 @@ impl UserId {
         if NodeId::typed(&text).is_some() {
             return invalid("cannot have the form of a chat's, message's or participant's id");
         }
-        Ok(Self(text))
+        Ok(Self(text.into()))
     }
 
     /// The id as text.
@@ -65,8 +92,11 @@ impl fmt::Display for UserId {
 }
 
 /// The id of a tenant: an organisation whose chats and people no other tenant can see.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, DieselNewType)]
-pub struct TenantId(String);
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Text)]
+pub struct TenantId(Arc<str>);
+
+text_in_sql!(TenantId);
 
 impl TenantId {
     /// Takes a text of 1 to 255 characters without NUL.
@@ -77,7 +107,7 @@ impl TenantId {
     pub fn new(text: impl Into<String>) -> Result<Self, Refusal> {
         let text = text.into();
         if (1..=USER_ID_MAX_CHARS).contains(&text.chars().count()) && !text.contains('\0') {
-            Ok(Self(text))
+            Ok(Self(text.into()))
         } else {
             Err(Refusal::invalid(
                 "A tenant has 1 to 255 characters, none of them NUL.",
@@ -95,13 +125,13 @@ impl TenantId {
 impl Default for TenantId {
     /// The tenant of every token that names none.
     fn default() -> Self {
-        Self("default".to_owned())
+        Self("default".into())
     }
 }
 
 /// A person as the database knows them.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
-#[diesel(table_name = users, check_for_backend(diesel::pg::Pg))]
+#[diesel(table_name = users, check_for_backend(Pg))]
 pub struct User {
     /// The subject of the person's tokens.
     pub id: UserId,
