@@ -9,7 +9,7 @@ use tokio::process::Command;
 
 use crate::client::Client;
 use crate::report::real;
-use crate::server::{Folder, Server};
+use crate::server::{BINARY, Folder, Server};
 use crate::world::Operation;
 
 /// Requests before counting: documents and people are known then.
@@ -28,10 +28,11 @@ pub(crate) async fn count(folder: &Folder) -> Result<Value> {
         "--tool=callgrind",
         "--instr-atstart=no",
         &file,
+        BINARY,
     ];
     let mut lines = Vec::new();
     for operation in [Operation::send(), Operation::page(), Operation::inbox()] {
-        let server = Server::start_by(folder, &valgrind)
+        let server = Server::start_in(&folder.0, &valgrind, None)
             .await
             .context("is valgrind installed?")?;
         let mut client = Client::connect(server.address).await?;

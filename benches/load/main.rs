@@ -118,23 +118,30 @@ async fn measure(args: &Args) -> Result<Value> {
         "runs": args.runs,
         "messages": args.messages,
     });
-    let parts = |part| args.parts.contains(&part);
-    if parts(Part::Operations) {
-        report["idle"] = idle(&folder, args.runs).await?;
-        operations(&bench(&folder, args).await?, &args.only, &mut report).await?;
-    }
-    if parts(Part::Overload) {
-        let bench = bench(&folder, args).await?;
-        report["overload"] = overload::overload(&bench, &Operation::send()).await?;
-    }
-    if parts(Part::Instructions) {
-        report["instructions"] = instructions::count(&folder).await?;
-    }
-    if parts(Part::Partitions) {
-        report["partitions"] = partitions::compare(&bench(&folder, args).await?).await?;
+    for part in &args.parts {
+        measure_part(*part, &folder, args, &mut report).await?;
     }
     report["load_average"] = json!([load_before, report::load_average()?]);
     Ok(report)
+}
+
+/// One part, on a server that has just started.
+async fn measure_part(part: Part, folder: &Folder, args: &Args, report: &mut Value) -> Result<()> {
+    match part {
+        Part::Operations => {
+            report["idle"] = idle(folder, args.runs).await?;
+            operations(&bench(folder, args).await?, &args.only, report).await?;
+        }
+        Part::Overload => {
+            let bench = bench(folder, args).await?;
+            report["overload"] = overload::overload(&bench, &Operation::send()).await?;
+        }
+        Part::Instructions => report["instructions"] = instructions::count(folder).await?,
+        Part::Partitions => {
+            report["partitions"] = partitions::compare(&bench(folder, args).await?).await?;
+        }
+    }
+    Ok(())
 }
 
 /// A server that has just started.

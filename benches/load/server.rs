@@ -59,20 +59,13 @@ impl Server {
         Self::start_in(&folder.0, &[BINARY], None).await
     }
 
-    /// The same, run by another program, as `valgrind` runs one.
-    #[allow(dead_code, reason = "only the load benchmark counts instructions")]
-    pub(crate) async fn start_by(folder: &Folder, program: &[&str]) -> Result<Self> {
-        let program = [program, &[BINARY]].concat();
-        Self::start_in(&folder.0, &program, None).await
-    }
-
-    /// One more server on the Postgres of this one.
-    #[allow(dead_code, reason = "only the realtime benchmark has two")]
-    pub(crate) async fn beside(&self) -> Result<Self> {
-        Self::start_in(&self.folder, &[BINARY], Some(self.url())).await
-    }
-
-    async fn start_in(folder: &Path, program: &[&str], database: Option<String>) -> Result<Self> {
+    /// A server that is run by a program (its own, or one like `valgrind` with its arguments), with a Postgres of its own
+    /// or on a given database.
+    pub(crate) async fn start_in(
+        folder: &Path,
+        program: &[&str],
+        database: Option<String>,
+    ) -> Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let log = folder.join(format!("server-{}.log", address.port()));
         let (program, before) = program.split_first().context("no program")?;

@@ -175,7 +175,8 @@ async fn play_part(
         "crowd" => live::play(stage, epoch, &crowd(LARGE, &[1000, 5000]), figures).await,
         "latency" => {
             live::play(stage, epoch, &pairs("one server", PAIRS), figures).await?;
-            let second = server.beside().await?;
+            let url = Some(server.url());
+            let second = Server::start_in(&server.folder, &[server::BINARY], url).await?;
             let stage = Stage {
                 follows: &second,
                 ..stage

@@ -94,7 +94,7 @@ impl App {
             profile,
         };
         self.write_in_turn(bearer).await?;
-        self.people.forget(&actor.tenant, &actor.user);
+        self.realtime.people().forget(&actor.tenant, &actor.user);
         self.bearers.learn(actor.clone(), fingerprint);
         Ok(())
     }

@@ -13,7 +13,6 @@ mod error;
 mod events;
 mod messages;
 mod participants;
-mod people;
 mod permissions;
 mod rates;
 mod revocations;
@@ -35,7 +34,6 @@ pub use clock::{Clock, IdMaker};
 pub use error::Error;
 pub use events::{ChatEvents, EventBatch};
 pub use messages::SendMessage;
-pub use people::People;
 pub use permissions::{Coarse, Permissions};
 pub use rates::{Limit, Network, Rate, RateLimited, RateLimits, Rates};
 pub use revocations::RevokeTokens;
@@ -88,8 +86,6 @@ pub struct App {
     pub tokens: Tokens,
     /// Whose token has been seen already.
     pub bearers: Bearers,
-    /// Who was just read.
-    pub people: Arc<People>,
     /// How often everybody has asked.
     pub rates: Rates,
     /// What an installation can set.
@@ -114,10 +110,8 @@ impl App {
     /// Puts the parts together.
     #[must_use]
     pub fn new(pool: Pool, realtime: Realtime, tokens: Tokens, limits: Limits) -> Self {
-        let people = Arc::<People>::default();
         Self {
-            sends: Sends::new(pool.clone(), realtime.clone(), Arc::clone(&people), Clock),
-            people,
+            sends: Sends::new(pool.clone(), realtime.clone(), Clock),
             pool,
             realtime,
             clock: Clock,

@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use self::line::{Company, Line, Waiting};
 pub(super) use self::memberships::{Membership, Memberships};
-use super::{Clock, Error, People};
+use super::{Clock, Error};
 use crate::model::{ChatId, Message};
 use crate::realtime::Realtime;
 use crate::store::Pool;
@@ -37,7 +37,6 @@ pub struct Sends(Arc<Inner>);
 struct Inner {
     pool: Pool,
     realtime: Realtime,
-    people: Arc<People>,
     clock: Clock,
     memberships: Memberships,
     line: Mutex<Line>,
@@ -74,12 +73,11 @@ impl Drop for Lane {
 }
 
 impl Sends {
-    pub(super) fn new(pool: Pool, realtime: Realtime, people: Arc<People>, clock: Clock) -> Self {
+    pub(super) fn new(pool: Pool, realtime: Realtime, clock: Clock) -> Self {
         let line = Mutex::new(Line::new(pool.is_confined()));
         Self(Arc::new(Inner {
             pool,
             realtime,
-            people,
             clock,
             memberships: Memberships::default(),
             line,
@@ -155,11 +153,10 @@ impl Sends {
 
     /// Tells of a message that was written: here, so that those of one chat are told of in their order.
     fn tell(&self, message: &NewMessage, written: &Written, begun: &Begun) {
-        let Inner {
-            realtime, people, ..
-        } = &*self.0;
+        let realtime = &self.0.realtime;
         if let Some(sender) = &written.sender {
-            people.learn(&message.tenant, Arc::new(sender.clone()), begun.at);
+            let sender = Arc::new(sender.clone());
+            realtime.people().learn(&message.tenant, sender, begun.at);
         }
         realtime.sent(&message.tenant, begun.epoch, stored(message, written));
     }

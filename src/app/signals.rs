@@ -214,7 +214,7 @@ impl App {
         let Actor { tenant, user, .. } = actor;
         let mut conn = self.connection_for(actor).await?;
         if store::presences::set_visible(&mut conn, tenant, user, visible).await? {
-            self.people.forget(tenant, user);
+            self.realtime.people().forget(tenant, user);
             self.realtime.presence_changed(tenant, user);
         }
         Ok(())

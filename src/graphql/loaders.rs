@@ -158,7 +158,7 @@ impl Batch {
     /// A person who was just read, where that is new enough.
     fn lately(&self, id: &UserId) -> Option<Arc<User>> {
         match self.people {
-            Reads::Lately => self.app.people.lately(&self.actor.tenant, id),
+            Reads::Lately => self.app.realtime.people().lately(&self.actor.tenant, id),
             Reads::Now => None,
         }
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use diesel::result::Error;
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::hints::Hints;
@@ -98,14 +98,16 @@ impl Doorbell {
                 () = self.rung.notified() => {}
                 () = self.shutdown.cancelled() => break,
             }
-            let rest = if self.flush(&mut conn).await {
+            // From ring to ring: what a ring takes is a part of the tick.
+            let next = Instant::now() + self.options.tick;
+            let next = if self.flush(&mut conn).await {
                 back_off.reset();
-                self.options.tick
+                next
             } else {
-                back_off.take()
+                Instant::now() + back_off.take()
             };
             tokio::select! {
-                () = sleep(rest) => {}
+                () = sleep_until(next.into()) => {}
                 () = self.shutdown.cancelled() => break,
             }
         }

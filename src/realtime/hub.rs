@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::feed::FeedState;
 use super::log::{Entry, Log, Missing, Read, View};
-use super::{BackOff, HubSize, RealtimeMetrics, RealtimeOptions};
+use super::{BackOff, HubSize, People, RealtimeMetrics, RealtimeOptions};
 use crate::model::{ChatId, Event, TenantId};
 use crate::store::events::LogRange;
 use crate::store::{Connection, Pool, PoolError, PooledConnection};
@@ -47,6 +47,7 @@ pub(super) struct Hub {
     /// Somebody wants all heads compared.
     pub(super) sweep_wanted: Notify,
     repairs: AtomicU64,
+    pub(super) people: People,
     pub(super) metrics: Arc<RealtimeMetrics>,
 }
 
@@ -124,6 +125,7 @@ impl Hub {
             behind: Notify::new(),
             sweep_wanted: Notify::new(),
             repairs: AtomicU64::new(0),
+            people: People::default(),
             metrics: Arc::default(),
         }
     }

@@ -13,6 +13,7 @@ mod hub;
 mod listener;
 mod log;
 mod metrics;
+mod people;
 mod replays;
 mod revocations;
 mod signals;
@@ -29,6 +30,7 @@ use uuid::Uuid;
 pub use admissions::{Admission, AdmissionError};
 pub use feed::{Feed, Tracked};
 pub use metrics::{HubSize, RealtimeMetrics};
+pub use people::People;
 pub use revocations::{TokenMark, Unknown};
 pub use signals::{Arrival, Full, Next, Sign, SignalOptions, SignalWatch};
 pub use subscriber::{Batch, Moment, Subscriber, Watch};
@@ -233,6 +235,12 @@ impl Realtime {
             people: Vec::new(),
         });
         self.sent_by(chat, &sender, seq);
+    }
+
+    /// Who was just read, to be shown in events.
+    #[must_use]
+    pub fn people(&self) -> &People {
+        &self.hub.people
     }
 
     /// Whether somebody follows a chat's events on this server.

@@ -13,8 +13,9 @@ use uuid::Uuid;
 use super::Connection;
 use super::messages::{COLUMNS, MessageSql};
 use super::statement::hot;
+use super::users::{self, UserSql, UserValue};
 use crate::model::{
-    Change, ChatId, Event, EventData, EventKind, Message, NewEvent, TenantId, UserId,
+    Change, ChatId, Event, EventData, EventKind, Message, NewEvent, TenantId, User, UserId,
 };
 use crate::schema::{chat_events, epoch};
 
@@ -72,7 +73,7 @@ pub async fn read(
     conn: &mut Connection,
     ranges: &[LogRange],
     limit: i64,
-) -> QueryResult<Vec<Event>> {
+) -> QueryResult<Vec<LogEntry>> {
     let statement = ReadLogs {
         tenants: ranges.iter().map(|range| &range.tenant).collect(),
         chats: ranges.iter().map(|range| range.chat_id).collect(),
@@ -80,7 +81,7 @@ pub async fn read(
         limit,
     };
     let rows: Vec<LogRow> = statement.load(conn).await?;
-    rows.into_iter().map(LogRow::into_event).collect()
+    rows.into_iter().map(LogRow::into_entry).collect()
 }
 
 #[derive(Debug)]
@@ -99,6 +100,8 @@ hot!(ReadLogs<'a> -> (
     Timestamptz,
     Nullable<Jsonb>,
     Nullable<MessageSql>,
+    Text,
+    UserSql,
 ));
 
 impl QueryFragment<Pg> for ReadLogs<'_> {
@@ -107,6 +110,9 @@ impl QueryFragment<Pg> for ReadLogs<'_> {
             "SELECT want.chat_id, log.seq, log.kind, log.actor_id, log.occurred_at, log.data, ",
         );
         out.push_sql(COLUMNS);
+        out.push_sql(", want.tenant_id, (SELECT ");
+        out.push_sql(users::VALUE);
+        out.push_sql(" FROM users AS u WHERE u.tenant_id = want.tenant_id AND u.id = m.sender_id)");
         // A parameter in a sub-select is not looked into when the statement is planned. So the plan for all
         // values costs no more than one for these, and Postgres keeps it: planning takes six times as long as
         // reading an entry.
@@ -145,10 +151,21 @@ struct LogRow {
     occurred_at: DateTime<Utc>,
     data: Option<serde_json::Value>,
     message: Option<Message>,
+    tenant: TenantId,
+    sender: Option<UserValue>,
+}
+
+/// An entry of a log as it was read.
+#[derive(Debug)]
+pub struct LogEntry {
+    /// The entry.
+    pub event: Event,
+    /// Who sent the message that it is about, and their tenant.
+    pub sender: Option<(TenantId, User)>,
 }
 
 impl LogRow {
-    fn into_event(self) -> QueryResult<Event> {
+    fn into_entry(self) -> QueryResult<LogEntry> {
         let misfit = |why: String| diesel::result::Error::DeserializationError(why.into());
         let place = format!("entry {} of chat {}", self.seq, self.chat_id);
         let data = match self.data {
@@ -158,12 +175,16 @@ impl LogRow {
         };
         let change = Change::from_columns(self.kind, self.message.map(Box::new), data)
             .ok_or_else(|| misfit(format!("columns of {place}")))?;
-        Ok(Event {
-            chat_id: self.chat_id,
-            seq: self.seq,
-            occurred_at: self.occurred_at,
-            actor: self.actor,
-            change,
+        let tenant = self.tenant;
+        Ok(LogEntry {
+            event: Event {
+                chat_id: self.chat_id,
+                seq: self.seq,
+                occurred_at: self.occurred_at,
+                actor: self.actor,
+                change,
+            },
+            sender: self.sender.map(|sender| (tenant, users::of_value(sender))),
         })
     }
 }

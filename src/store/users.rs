@@ -4,13 +4,32 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment};
-use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Record, Text, Timestamptz};
 use diesel_async::RunQueryDsl;
 
 use super::Connection;
 use super::statement::hot;
 use crate::model::{Profile, TenantId, User, UserId};
 use crate::schema::users;
+
+/// The columns of [`UserSql`], of `users AS u`.
+pub(super) const VALUE: &str = "ROW(u.id, u.display_name, u.avatar_url, u.presence_visible)";
+
+/// A person, as a value in a row of something else.
+pub(super) type UserSql = Nullable<Record<(Text, Nullable<Text>, Nullable<Text>, Bool)>>;
+
+/// The same as it is loaded.
+pub(super) type UserValue = (UserId, Option<String>, Option<String>, bool);
+
+/// The person of a value.
+pub(super) fn of_value((id, display_name, avatar_url, presence_visible): UserValue) -> User {
+    User {
+        id,
+        display_name,
+        avatar_url,
+        presence_visible,
+    }
+}
 
 /// The users among `ids` that were ever seen in the tenant.
 pub async fn by_ids(

@@ -1,7 +1,10 @@
 //! The hub's reader: one at a time, it reads what all tails lack in one statement.
 
 use super::{Arc, BackOff, ChatId, Error, Event, HashMap, Hub, LogRange, Read, ReadError, Task};
+use std::time::Instant;
+
 use crate::store::Connection;
+use crate::store::events::LogEntry;
 
 /// How many logs one statement reads at most: after a long outage all may be behind, and what is too much for
 /// one statement must not be tried again and again.
@@ -101,15 +104,23 @@ impl Hub {
         tasks
     }
 
-    /// Reads parts of logs.
+    /// Reads parts of logs. Who sent what is remembered for a moment.
     pub(in crate::realtime) async fn read(
         &self,
         ranges: &[LogRange],
     ) -> Result<Vec<Event>, ReadError> {
         let limit = i64::from(self.options.batch);
+        let since = Instant::now();
         let read =
             async |conn: &mut Connection| crate::store::events::read(conn, ranges, limit).await;
-        self.with_connection(read).await
+        let read = self.with_connection(read).await?.into_iter();
+        let events = read.map(|LogEntry { event, sender }| {
+            if let Some((tenant, sender)) = sender {
+                self.people.learn(&tenant, Arc::new(sender), since);
+            }
+            event
+        });
+        Ok(events.collect())
     }
 
     pub(super) fn append(&self, tasks: Vec<Task>, events: Vec<Event>) {

@@ -6,13 +6,14 @@ use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::result::{DatabaseErrorKind, Error};
 use diesel::sql_types::{
-    Array, BigInt, Bool, Nullable, Record, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+    Array, BigInt, Bool, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
 };
 use diesel_async::RunQueryDsl;
 
 use super::super::Connection;
 use super::super::constraint::OnConstraint as _;
 use super::super::statement::hot;
+use super::super::users::{self, UserSql, UserValue};
 use crate::model::{ChatId, MessageId, TenantId, User, UserId};
 
 /// The unique index of idempotency keys.
@@ -63,24 +64,6 @@ pub struct Written {
     pub sender: Option<User>,
 }
 
-/// The columns of [`UserSql`].
-const SENDER: &str = "ROW(u.id, u.display_name, u.avatar_url, u.presence_visible)";
-
-/// A person, as a value in a row.
-type UserSql = Nullable<Record<(Text, Nullable<Text>, Nullable<Text>, Bool)>>;
-
-/// The same as it is loaded.
-type UserValue = (UserId, Option<String>, Option<String>, bool);
-
-fn user((id, display_name, avatar_url, presence_visible): UserValue) -> User {
-    User {
-        id,
-        display_name,
-        avatar_url,
-        presence_visible,
-    }
-}
-
 /// Sends a message: takes the seq under the chat's row lock, writes the message, moves the sender's read
 /// mark, in one autocommit statement. When it returns `Written`, the message is durable.
 pub async fn send(
@@ -88,17 +71,8 @@ pub async fn send(
     message: &NewMessage,
     at: DateTime<Utc>,
 ) -> QueryResult<Sent> {
-    let written: QueryResult<Option<(i64, DateTime<Utc>, Option<UserValue>)>> =
-        Send { message, at }.get_result(conn).await.optional();
-    let sent = |(seq, created_at, sender): (_, _, Option<UserValue>)| {
-        Sent::Written(Written {
-            seq,
-            created_at,
-            sender: sender.map(user),
-        })
-    };
-    written
-        .map(|row| row.map_or(Sent::Stale, sent))
+    let row: QueryResult<Option<SentRow>> = Send { message, at }.get_result(conn).await.optional();
+    row.map(|row| row.map_or(Sent::Stale, |row| Sent::Written(row.into())))
         .on_unique(KEYS, || Sent::Duplicate)
 }
 
@@ -107,6 +81,23 @@ pub async fn send(
 pub fn is_key_taken(error: &Error) -> bool {
     matches!(error, Error::DatabaseError(DatabaseErrorKind::UniqueViolation, info)
         if info.constraint_name() == Some(KEYS))
+}
+
+#[derive(Debug, Queryable)]
+struct SentRow {
+    seq: i64,
+    created_at: DateTime<Utc>,
+    sender: Option<UserValue>,
+}
+
+impl From<SentRow> for Written {
+    fn from(row: SentRow) -> Self {
+        Self {
+            seq: row.seq,
+            created_at: row.created_at,
+            sender: row.sender.map(users::of_value),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -150,7 +141,7 @@ impl QueryFragment<Pg> for Send<'_> {
         out.push_bind_param::<Nullable<Text>, _>(&message.idempotency_key)?;
         // Where nobody waits for the message, the planner's one-time filter keeps the table from being looked at.
         out.push_sql(" FROM chat RETURNING seq, created_at, (SELECT ");
-        out.push_sql(SENDER);
+        out.push_sql(users::VALUE);
         out.push_sql(" FROM users AS u WHERE ");
         out.push_bind_param::<Bool, _>(&message.is_awaited)?;
         out.push_sql(" AND u.tenant_id = $3 AND u.id = $5)");
@@ -225,7 +216,7 @@ impl Outcome {
             (Some(seq), Some(created_at)) => Together::Sent(Sent::Written(Written {
                 seq,
                 created_at,
-                sender: self.sender.map(user),
+                sender: self.sender.map(users::of_value),
             })),
             _ if self.reason == DUPLICATE => Together::Sent(Sent::Duplicate),
             // What is not there is as good as locked: alone it turns out to be stale.
@@ -275,11 +266,9 @@ impl<'a, const WAIT: bool> SendTogether<'a, WAIT> {
             at,
         }
     }
-}
 
-impl<const WAIT: bool> QueryFragment<Pg> for SendTogether<'_, WAIT> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("WITH sent AS MATERIALIZED (SELECT * FROM unnest(");
+    /// The messages, as a parameter for each column.
+    fn push_columns<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_bind_param::<Array<SqlUuid>, _>(&self.chats)?; // $1
         out.push_sql(", ");
         out.push_bind_param::<Array<Text>, _>(&self.tenants)?; // $2
@@ -297,6 +286,14 @@ impl<const WAIT: bool> QueryFragment<Pg> for SendTogether<'_, WAIT> {
         out.push_bind_param::<Array<Nullable<Text>>, _>(&self.keys)?;
         out.push_sql(", ");
         out.push_bind_param::<Array<Bool>, _>(&self.awaited)?;
+        Ok(())
+    }
+}
+
+impl<const WAIT: bool> QueryFragment<Pg> for SendTogether<'_, WAIT> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("WITH sent AS MATERIALIZED (SELECT * FROM unnest(");
+        self.push_columns(&mut out)?;
         out.push_sql(
             ") WITH ORDINALITY AS s (chat_id, tenant_id, acl_version, id, sender_id, body, \
              reply_to_seq, idempotency_key, is_awaited, place)), ",
@@ -340,7 +337,7 @@ impl<const WAIT: bool> QueryFragment<Pg> for SendTogether<'_, WAIT> {
              WHEN chat.acl_version <> s.acl_version OR chat.tenant_id <> s.tenant_id THEN 1 ELSE 2 END::smallint, \
              (SELECT ",
         );
-        out.push_sql(SENDER);
+        out.push_sql(users::VALUE);
         out.push_sql(
             " FROM users AS u WHERE s.is_awaited AND u.tenant_id = s.tenant_id AND u.id = s.sender_id) \
              FROM sent AS s LEFT JOIN chat ON chat.id = s.chat_id LEFT JOIN new ON new.place = s.place",
