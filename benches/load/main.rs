@@ -190,7 +190,7 @@ async fn line(bench: &Bench, operation: &Operation, clients: u32) -> Result<Valu
 
 /// The framework's own cost of a page.
 async fn plain(bench: &Bench, page: &Operation, clients: u32) -> Result<Value> {
-    let server = plain::Server::start().await?;
+    let server = plain::Server::start(&[]).await?;
     let cpu = || {
         let [server, client] = [server.pid(), std::process::id()].map(process::cpu);
         Ok([server?, Duration::ZERO, client?])

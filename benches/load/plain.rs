@@ -132,9 +132,15 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) async fn start() -> Result<Self> {
+    /// Starts it, by another program where `before` is one with its arguments.
+    pub(crate) async fn start(before: &[&str]) -> Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let child = Command::new(std::env::current_exe()?)
+        let own = std::env::current_exe()?;
+        let own = own.to_str().context("the path is no text")?;
+        let program = [before, &[own]].concat();
+        let (program, before) = program.split_first().context("no program")?;
+        let child = Command::new(program)
+            .args(before)
             .args(["--serve-plain", &address.to_string()])
             .stdin(Stdio::null())
             .spawn()
