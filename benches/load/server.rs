@@ -16,6 +16,9 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_colloquy");
 /// Signs the tokens of the clients.
 pub(crate) const SECRET: &str = "a secret for benchmarks, of thirty-two bytes or more";
 
+/// With this before its name, a setting of the server is given to it: to compare settings.
+const SETTING: &str = "BENCH_";
+
 /// A start that takes longer has failed.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -71,9 +74,12 @@ impl Server {
         let (program, before) = program.split_first().context("no program")?;
         let mut command = Command::new(program);
         command.args(before);
-        for (name, _) in std::env::vars_os() {
-            if name == "DATABASE_URL" || name.to_string_lossy().starts_with("COLLOQUY_") {
-                command.env_remove(name);
+        for (name, value) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if name == "DATABASE_URL" || text.starts_with("COLLOQUY_") {
+                command.env_remove(&name);
+            } else if let Some(setting) = text.strip_prefix(SETTING) {
+                command.env(setting, value);
             }
         }
         command

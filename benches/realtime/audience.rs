@@ -55,12 +55,17 @@ impl Audience {
     }
 
     /// Has everybody subscribe from the beginning of their chat, at once.
-    pub(crate) fn follow(&mut self, sockets: Vec<(Member, Socket)>, epoch: Uuid) -> Result<()> {
+    pub(crate) fn follow(
+        &mut self,
+        sockets: Vec<(Member, Socket)>,
+        epoch: Uuid,
+        query: &'static str,
+    ) -> Result<()> {
         for (member, mut socket) in sockets {
             let (chat, after) = (chat_id(member.chat)?, beginning(member.chat, epoch)?);
             let (tally, stop) = (self.tally(), self.stop.clone());
             self.tasks.spawn(async move {
-                socket.subscribe(&chat, &after).await?;
+                socket.subscribe(query, &chat, &after).await?;
                 let heard = listen(socket, member.chat, &tally, &stop).await?;
                 Ok((member.chat, heard))
             });

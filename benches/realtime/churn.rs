@@ -14,6 +14,7 @@ use crate::people::{Member, VISITED, body, chat_id, place, token};
 use crate::process;
 use crate::sender::request;
 use crate::server::Server;
+use crate::socket::FOR_ALL;
 
 /// After how long people and documents are remembered.
 const FIRST: Duration = Duration::from_secs(5);
@@ -64,7 +65,8 @@ async fn round(server: &Server, epoch: Uuid, guests: &[Member], round: u32) -> R
     let mut sockets = connect(server.address, guests.iter().copied()).await?;
     for (guest, socket) in &mut sockets {
         let after = place(guest.chat, epoch, i64::from(round) - 1)?;
-        socket.subscribe(&chat_id(guest.chat)?, &after).await?;
+        let chat = chat_id(guest.chat)?;
+        socket.subscribe(FOR_ALL, &chat, &after).await?;
     }
     let mut client = Client::connect(server.address).await?;
     for chat in VISITED.first..VISITED.first + VISITED.count {

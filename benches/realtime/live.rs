@@ -12,6 +12,7 @@ use crate::people::{Chats, Member, WARM};
 use crate::process;
 use crate::sender::{Pace, send};
 use crate::server::Server;
+use crate::socket::FOR_ALL;
 use crate::tally::{Tally, percentile};
 
 /// What an idle subscription may take, in KiB: the plan's bound, and the yardstick of the memory figures.
@@ -31,6 +32,8 @@ pub(crate) struct Scene<'a> {
     /// At how many subscribers memory is measured, ascending; the last is all.
     pub(crate) steps: &'a [usize],
     pub(crate) pace: Pace,
+    /// What each subscribes to.
+    pub(crate) query: &'static str,
 }
 
 /// Where a scene plays: two servers, which may be one and the same.
@@ -82,7 +85,7 @@ pub(crate) async fn play(
     for step in scene.steps {
         let more = members.get(connected..*step).unwrap_or_default();
         let sockets = connect(server.address, more.iter().copied()).await?;
-        audience.follow(sockets, epoch)?;
+        audience.follow(sockets, epoch, scene.query)?;
         rest(server.pid()).await?;
         connected = *step;
         let each = per_subscription(server, empty, connected)?;
@@ -110,7 +113,7 @@ pub(crate) async fn warm_up(stage: Stage<'_>, epoch: Uuid) -> Result<()> {
     };
     let mut audience = Audience::new(Tally::new(WARM.first, WARM.count, pace.to_each));
     let sockets = connect(stage.follows.address, WARM.members()).await?;
-    audience.follow(sockets, epoch)?;
+    audience.follow(sockets, epoch, FOR_ALL)?;
     send(stage.sends.address, WARM, pace, &audience.tally()).await?;
     audience.until(1, PATIENCE).await?;
     audience.end(|_| pace.to_each).await?;

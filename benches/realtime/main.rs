@@ -53,9 +53,10 @@ use uuid::Uuid;
 
 use figures::Figures;
 use live::{Scene, Stage};
-use people::{APART, Chats, HUGE, LARGE, MANY, PAIRS};
+use people::{APART, Chats, HUGE, LARGE, MANY, PAIRS, VIEWERS};
 use sender::Pace;
 use server::{Folder, Server};
+use socket::{FOR_ALL, FOR_EACH};
 use world::Database;
 
 /// How to measure.
@@ -68,7 +69,7 @@ struct Args {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "fan-out,latency,crowd,multitude,broadcast,storm,notify,growth,churn"
+        default_value = "fan-out,latency,crowd,multitude,viewers,broadcast,storm,notify,growth,churn"
     )]
     parts: Vec<String>,
     /// For how many seconds people come and go.
@@ -173,6 +174,7 @@ async fn play_part(
     match part {
         "fan-out" => live::play(stage, epoch, &fan_out(), figures).await,
         "crowd" => live::play(stage, epoch, &crowd(LARGE, &[1000, 5000]), figures).await,
+        "viewers" => live::play(stage, epoch, &viewers(), figures).await,
         "latency" => {
             live::play(stage, epoch, &pairs("one server", PAIRS), figures).await?;
             let url = Some(server.url());
@@ -205,6 +207,7 @@ fn fan_out() -> Scene<'static> {
             per_second: 200,
             to_each: 30,
         },
+        query: FOR_ALL,
     }
 }
 
@@ -218,6 +221,21 @@ fn pairs(name: &'static str, chats: Chats) -> Scene<'static> {
             per_second: 1000,
             to_each: 100,
         },
+        query: FOR_ALL,
+    }
+}
+
+/// People who are each told something else.
+fn viewers() -> Scene<'static> {
+    Scene {
+        name: "1 000 with fields of their own",
+        chats: VIEWERS,
+        steps: &[1000],
+        pace: Pace {
+            per_second: 1,
+            to_each: 10,
+        },
+        query: FOR_EACH,
     }
 }
 
@@ -239,5 +257,6 @@ fn crowd(chats: Chats, steps: &'static [usize]) -> Scene<'static> {
                 20
             },
         },
+        query: FOR_ALL,
     }
 }

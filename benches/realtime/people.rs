@@ -85,6 +85,13 @@ pub(crate) const CROWDED: Chats = Chats {
     past: 0,
 };
 
+/// A chat of people who each see something else of it.
+pub(crate) const VIEWERS: Chats = Chats {
+    first: 4100,
+    people: 1000,
+    ..LARGE
+};
+
 /// Chats for who come and go.
 pub(crate) const VISITED: Chats = Chats {
     first: 8000,
@@ -160,7 +167,9 @@ pub(crate) async fn seed(database: &Database) -> Result<()> {
             HUGE.people
         ))
         .await?;
-    for chats in [WARM, MANY, LARGE, HUGE, PAIRS, APART, VISITED, MISSED] {
+    for chats in [
+        WARM, MANY, LARGE, HUGE, PAIRS, APART, VIEWERS, VISITED, MISSED,
+    ] {
         chats.seed(database).await?;
     }
     database.run("VACUUM (ANALYZE)").await?;

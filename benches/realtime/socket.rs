@@ -16,9 +16,14 @@ const UPGRADE: &[u8] = b"GET /graphql HTTP/1.1\r\nhost: bench\r\nconnection: Upg
     sec-websocket-protocol: graphql-transport-ws\r\n\r\n";
 
 /// What a subscriber asks for: an event's cursor, and the message as a client shows it.
-const SUBSCRIPTION: &str = "subscription Follow($chat: ID!, $after: String) { \
+pub(crate) const FOR_ALL: &str = "subscription Follow($chat: ID!, $after: String) { \
     chatEvents(chatId: $chat, after: $after) { cursor ... on MessageSent { \
     message { body id createdAt sender { id displayName } } } } }";
+
+/// The same with what is the viewer's own, so that each answer is one subscriber's alone.
+pub(crate) const FOR_EACH: &str = "subscription Follow($chat: ID!, $after: String) { \
+    chatEvents(chatId: $chat, after: $after) { cursor ... on MessageSent { \
+    message { body id createdAt sender { id displayName } } chat { unreadCount } } } }";
 
 const UPDATES: &str = "subscription { chatUpdates { kind chat { id title unreadCount } } }";
 
@@ -67,9 +72,9 @@ impl Socket {
     }
 
     /// Follows a chat from behind a cursor.
-    pub(crate) async fn subscribe(&mut self, chat: &str, after: &str) -> Result<()> {
+    pub(crate) async fn subscribe(&mut self, query: &str, chat: &str, after: &str) -> Result<()> {
         let variables = json!({ "chat": chat, "after": after });
-        self.ask(SUBSCRIPTION, &variables).await
+        self.ask(query, &variables).await
     }
 
     /// Follows the state of all of a person's chats.

@@ -13,6 +13,7 @@ use crate::figures::Figures;
 use crate::people::{MISSED, chat_id};
 use crate::sender::{Pace, send};
 use crate::server::Server;
+use crate::socket::FOR_ALL;
 use crate::statements;
 use crate::tally::{Tally, ms};
 use crate::world::Database;
@@ -60,7 +61,7 @@ pub(crate) async fn play(
     let mut audience = Audience::new(Tally::new(MISSED.first, MISSED.count, MISSED.past + 1));
     let statements = Counter::start(server, database).await?;
     let began = audience.tally().now();
-    audience.follow(sockets, epoch)?;
+    audience.follow(sockets, epoch, FOR_ALL)?;
     let past = subscribers * MISSED.past;
     audience.until(past.into(), PATIENCE).await?;
     let caught_up = audience.tally().last_of(MISSED.past)? - began;
