@@ -40,6 +40,7 @@ pub(crate) async fn machine(database: &Database, folder: &Folder) -> Result<Valu
         "cores": std::thread::available_parallelism()?.get(),
         "kernel": fs::read_to_string("/proc/sys/kernel/osrelease")?.trim(),
         "file_system": says("stat", &["-f", "-c", "%T", &disk]),
+        "settings": crate::server::settings(),
     }))
 }
 

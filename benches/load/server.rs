@@ -19,6 +19,13 @@ pub(crate) const SECRET: &str = "a secret for benchmarks, of thirty-two bytes or
 /// With this before its name, a setting of the server is given to it: to compare settings.
 const SETTING: &str = "BENCH_";
 
+/// What is set so.
+pub(crate) fn settings() -> Vec<(String, String)> {
+    let set = std::env::vars();
+    let set = set.filter_map(|(name, value)| Some((name.strip_prefix(SETTING)?.to_owned(), value)));
+    set.collect()
+}
+
 /// A start that takes longer has failed.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -74,14 +81,12 @@ impl Server {
         let (program, before) = program.split_first().context("no program")?;
         let mut command = Command::new(program);
         command.args(before);
-        for (name, value) in std::env::vars_os() {
-            let text = name.to_string_lossy();
-            if name == "DATABASE_URL" || text.starts_with("COLLOQUY_") {
-                command.env_remove(&name);
-            } else if let Some(setting) = text.strip_prefix(SETTING) {
-                command.env(setting, value);
+        for (name, _) in std::env::vars_os() {
+            if name == "DATABASE_URL" || name.to_string_lossy().starts_with("COLLOQUY_") {
+                command.env_remove(name);
             }
         }
+        command.envs(settings());
         command
             .arg("--data-dir")
             .arg(folder)

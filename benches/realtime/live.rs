@@ -15,8 +15,8 @@ use crate::server::Server;
 use crate::socket::FOR_ALL;
 use crate::tally::{Tally, percentile};
 
-/// What an idle subscription may take, in KiB: the plan's bound, and the yardstick of the memory figures.
-const IDLE_KIB: f64 = 12.0;
+/// What an idle subscription is to take at most, in KiB: the yardstick of the memory figures.
+const IDLE_KIB: f64 = 8.0;
 
 /// How long the last deliveries may take behind the last send.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -94,7 +94,6 @@ impl App {
             profile,
         };
         self.write_in_turn(bearer).await?;
-        self.realtime.people().forget(&actor.tenant, &actor.user);
         self.bearers.learn(actor.clone(), fingerprint);
         Ok(())
     }
@@ -133,6 +132,11 @@ impl App {
     /// [`Error::Unavailable`] and [`Error::Internal`].
     pub async fn bearers_write(&self, bearers: &[Bearer]) -> Result<(), Error> {
         let mut conn = self.connection().await?;
-        Ok(store::users::observe(&mut conn, bearers, self.clock.now()).await?)
+        store::users::observe(&mut conn, bearers, self.clock.now()).await?;
+        for bearer in bearers {
+            let people = self.realtime.people();
+            people.forget(&bearer.tenant_id, &bearer.user_id);
+        }
+        Ok(())
     }
 }

@@ -146,19 +146,27 @@ impl Sends {
         let sent = messages::send(&mut conn, message, self.0.clock.now()).await?;
         drop(conn);
         if let Sent::Written(written) = &sent {
-            self.tell(message, written, &begun);
+            self.tell([(message, written)], &begun);
         }
         Ok(sent)
     }
 
-    /// Tells of a message that was written: here, so that those of one chat are told of in their order.
-    fn tell(&self, message: &NewMessage, written: &Written, begun: &Begun) {
+    /// Tells of messages that were written: here, so that those of one chat are told of in their order.
+    fn tell<'a>(
+        &self,
+        sent: impl IntoIterator<Item = (&'a NewMessage, &'a Written)>,
+        begun: &Begun,
+    ) {
         let realtime = &self.0.realtime;
-        if let Some(sender) = &written.sender {
-            let sender = Arc::new(sender.clone());
-            realtime.people().learn(&message.tenant, sender, begun.at);
-        }
-        realtime.sent(&message.tenant, begun.epoch, stored(message, written));
+        let told = |(message, written): (&NewMessage, &Written)| {
+            if let Some(sender) = &written.sender {
+                let sender = Arc::new(sender.clone());
+                realtime.people().learn(&message.tenant, sender, begun.at);
+            }
+            stored(message, written)
+        };
+        let messages = sent.into_iter().map(told);
+        realtime.sent(begun.epoch, messages.collect());
     }
 
     async fn write_together(&self, group: &[&NewMessage]) -> Result<Vec<Together>, Failure> {
@@ -173,11 +181,12 @@ impl Sends {
         let at = self.0.clock.now();
         let done = messages::send_together(&mut conn, group, at, locked).await;
         drop(conn);
-        for (message, outcome) in group.iter().zip(done.iter().flatten()) {
-            if let Together::Sent(Sent::Written(written)) = outcome {
-                self.tell(message, written, &begun);
-            }
-        }
+        let outcomes = group.iter().copied().zip(done.iter().flatten());
+        let written = outcomes.filter_map(|(message, outcome)| match outcome {
+            Together::Sent(Sent::Written(written)) => Some((message, written)),
+            Together::Sent(Sent::Stale | Sent::Duplicate) | Together::Skipped => None,
+        });
+        self.tell(written, &begun);
         done.map_err(|error| {
             if messages::is_key_taken(&error) {
                 return Failure::Again;

@@ -150,21 +150,29 @@ impl Hub {
         news
     }
 
-    /// Takes a message that this server has written in the life `epoch`, after its commit. Where it is the next
-    /// entry, those who watch need not wait until it is read.
-    pub(super) fn wrote(&self, epoch: Option<Uuid>, event: Event) {
-        let (id, seq) = (event.chat_id, event.seq);
+    /// Takes messages that this server has written in the life `epoch`, after their commit. Where one is the next
+    /// entry, those who watch need not wait until it is read. They are woken once, however many there are.
+    pub(super) fn wrote(&self, epoch: Option<Uuid>, events: Vec<Event>) {
         let mut state = self.state();
-        state.tell(id, seq, None);
-        if epoch.is_some() && state.epoch == epoch {
-            let chat = state.chats.get_mut(&id);
-            if let Some(chat) = chat.filter(|chat| chat.watchers > 0)
-                && chat.log.hand(event, self.options.ring)
-            {
-                chat.wake.send_replace(());
+        let same_life = epoch.is_some() && state.epoch == epoch;
+        let ids: Vec<ChatId> = events.iter().map(|event| event.chat_id).collect();
+        let mut grown = HashSet::new();
+        for event in events {
+            let id = event.chat_id;
+            state.tell(id, event.seq, None);
+            let chat = state.chats.get_mut(&id).filter(|_| same_life);
+            if chat.is_some_and(|chat| chat.log.hand(event, self.options.ring)) {
+                grown.insert(id);
             }
         }
-        if state.ask(id) {
+        for chat in grown.iter().filter_map(|id| state.chats.get(id)) {
+            chat.wake.send_replace(());
+        }
+        let mut asks = false;
+        for id in ids {
+            asks |= state.ask(id);
+        }
+        if asks {
             self.behind.notify_one();
         }
     }

@@ -65,7 +65,7 @@ pub struct RealtimeOptions {
     pub ring: usize,
     /// How many entries of a chat's log are read at once: also the size of those pages.
     pub batch: u16,
-    /// How long the doorbell rests between two notifying transactions.
+    /// How long it is from one notifying transaction of the doorbell to the next, at least.
     pub tick: Duration,
     /// How often heads are compared with the database, on average.
     pub sweep: Duration,
@@ -213,28 +213,26 @@ impl Realtime {
         }
     }
 
-    /// Tells of a message that this server has just sent, as [`Realtime::ring`] does, and hands it to the subscribers of
-    /// this server, so that it need not be read for them. `epoch` is the life that the logs lived before it was
-    /// written. To be called after the commit, for messages of one chat in their order: another order costs a read.
-    pub fn sent(&self, tenant: &TenantId, epoch: Option<Uuid>, message: Message) {
-        let (chat, seq, sender) = (message.chat_id, message.seq, message.sender_id.clone());
-        self.hub.wrote(
-            epoch,
-            Event {
-                chat_id: chat,
-                seq,
-                occurred_at: message.created_at,
-                actor: Some(sender.clone()),
-                change: Change::MessageSent(Box::new(message)),
-            },
-        );
-        self.ring(&Hint {
-            tenant: tenant.clone(),
-            chat_id: chat,
-            seq: Some(seq),
-            people: Vec::new(),
-        });
-        self.sent_by(chat, &sender, seq);
+    /// Tells of messages that this server has just sent, as [`Realtime::ring`] does, and hands them to the subscribers of
+    /// this server, so that they need not be read for them. `epoch` is the life that the logs lived before they were
+    /// written. To be called after the commit, with those of one chat in their order: another order costs a read.
+    pub fn sent(&self, epoch: Option<Uuid>, messages: Vec<Message>) {
+        for message in &messages {
+            let (chat, seq) = (message.chat_id, message.seq);
+            if let Some((doorbell, _)) = &self.notify {
+                doorbell.ring(chat, Some(seq), &[]);
+            }
+            self.sent_by(chat, &message.sender_id, seq);
+        }
+        let event = |message: Message| Event {
+            chat_id: message.chat_id,
+            seq: message.seq,
+            occurred_at: message.created_at,
+            actor: Some(message.sender_id.clone()),
+            change: Change::MessageSent(Box::new(message)),
+        };
+        let events = messages.into_iter().map(event);
+        self.hub.wrote(epoch, events.collect());
     }
 
     /// Who was just read, to be shown in events.

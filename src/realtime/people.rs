@@ -14,8 +14,11 @@ use crate::model::{TenantId, User, UserId, fingerprint};
 /// How long what was read of a person may be shown: what another server writes of them is told by nobody.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// The most people who are remembered: some 2 MiB.
+/// The most people who are remembered: some 4 MiB.
 const MOST: NonZeroUsize = NonZeroUsize::new(10_000).expect("it is not zero");
+
+/// The most bytes of a name and a picture's address together that are remembered.
+const PROFILE_MAX: usize = 512;
 
 /// A person as they were read.
 #[derive(Debug)]
@@ -58,6 +61,10 @@ impl People {
 
     /// Remembers a person, whose reading began at `since`.
     pub fn learn(&self, tenant: &TenantId, user: Arc<User>, since: Instant) {
+        let profile = [&user.display_name, &user.avatar_url].into_iter().flatten();
+        if profile.map(String::len).sum::<usize>() > PROFILE_MAX {
+            return;
+        }
         self.put(tenant, user.id.clone(), Some(user), since);
     }
 
