@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::client::Client;
-use crate::plain;
 use crate::server::{BINARY, Folder, Server};
 use crate::world::Operation;
+use crate::{plain, report};
 
 /// Requests before counting: documents and people are known then.
 const BEFORE: u32 = 200;
@@ -20,7 +20,8 @@ const BEFORE: u32 = 200;
 /// Requests that are counted.
 const COUNTED: u32 = 500;
 
-/// Counts for each operation with one client, and for the page of a plain resolver.
+/// Counts for each operation with one client, and for the page of a plain resolver. What was counted where is kept for
+/// `callgrind_annotate` in `target/bench`.
 pub(crate) async fn count(folder: &Folder) -> Result<Value> {
     let out = folder.0.join("callgrind.out");
     let file = format!("--callgrind-out-file={}", out.display());
@@ -39,6 +40,8 @@ pub(crate) async fn count(folder: &Folder) -> Result<Value> {
         ask(server.pid(), server.address, &operation).await?;
         drop(server);
         lines.push(json!({ "operation": operation.name, "instructions": counted(&out)? }));
+        let kept = format!("callgrind {}.out", operation.name);
+        std::fs::copy(&out, report::folder()?.join(kept))?;
     }
     let server = plain::Server::start(&valgrind).await?;
     ask(server.pid(), server.address, &Operation::page()).await?;

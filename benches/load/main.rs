@@ -188,19 +188,21 @@ async fn line(bench: &Bench, operation: &Operation, clients: u32) -> Result<Valu
     Ok(line)
 }
 
-/// The framework's own cost of a page.
+/// The framework's own cost of a page, and the server's, in turns.
 async fn plain(bench: &Bench, page: &Operation, clients: u32) -> Result<Value> {
     let server = plain::Server::start(&[]).await?;
     let cpu = || {
         let [server, client] = [server.pid(), std::process::id()].map(process::cpu);
         Ok([server?, Duration::ZERO, client?])
     };
-    let mut loads = Vec::new();
+    let (mut loads, mut ours) = (Vec::new(), Vec::new());
     for _ in 0..bench.runs {
         loads.push(measure::load(server.address, cpu, page, clients, bench.seconds).await?);
+        ours.push(bench.load(page, clients).await?);
     }
     let mut line = measure::medians(&loads);
     line["clients"] = clients.into();
+    line["page_us"] = measure::medians(&ours)["server_us"].clone();
     Ok(line)
 }
 

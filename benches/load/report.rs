@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
@@ -105,12 +105,9 @@ fn compared(report: &Value, committed: &Value) -> Result<String> {
         )?;
     }
     let plain = |report: &Value| {
-        let page = lines(report)
-            .iter()
-            .find(|line| line["name"] == "page of 50, newest" && line["clients"] == 8)
-            .and_then(|line| line["server_us"].as_f64());
-        let ratio = page.zip(report["plain"]["server_us"].as_f64());
-        ratio.map_or(f64::NAN, |(page, plain)| page / plain)
+        let plain = &report["plain"];
+        let page = plain["page_us"].as_f64().zip(plain["server_us"].as_f64());
+        page.map_or(f64::NAN, |(page, plain)| page / plain)
     };
     writeln!(
         text,
@@ -121,12 +118,17 @@ fn compared(report: &Value, committed: &Value) -> Result<String> {
     Ok(text)
 }
 
-/// Prints tables, and keeps the numbers in a file in `target/bench`.
-pub(crate) fn keep(file: &str, report: &Value, tables: &str) -> Result<()> {
+/// The folder of what is kept: `target/bench`.
+pub(crate) fn folder() -> Result<PathBuf> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent();
     let folder = target.context("no target folder")?.join("bench");
     fs::create_dir_all(&folder)?;
-    fs::write(folder.join(file), serde_json::to_string_pretty(report)?)?;
+    Ok(folder)
+}
+
+/// Prints tables, and keeps the numbers in a file in `target/bench`.
+pub(crate) fn keep(file: &str, report: &Value, tables: &str) -> Result<()> {
+    fs::write(folder()?.join(file), serde_json::to_string_pretty(report)?)?;
     let mut out = std::io::stdout().lock();
     out.write_all(tables.as_bytes())?;
     Ok(out.flush()?)
@@ -236,8 +238,8 @@ fn single_figures(report: &Value) -> Result<String> {
             figure(&report["plain"]["server_us"], 0),
         ),
         (
-            "the same: a second",
-            figure(&report["plain"]["per_second"], 0),
+            "the server's page, in turns with it: server µs",
+            figure(&report["plain"]["page_us"], 0),
         ),
         (
             "send statement by pgbench, 32 clients, a second",
