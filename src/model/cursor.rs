@@ -16,6 +16,9 @@ const PARTICIPANTS: u8 = b'p';
 const CHATS: u8 = b'c';
 const EVENTS: u8 = b'e';
 
+/// As many bytes as most places take.
+const PLACE_MAX: usize = 48;
+
 /// Says that a text is no cursor of the wanted kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a cursor of this kind")]
@@ -97,7 +100,9 @@ impl ListCursor {
 
 impl ListKey {
     fn prefix(&self) -> Vec<u8> {
-        let mut bytes = vec![VERSION];
+        // With room for the place: each edge of a page has a cursor.
+        let mut bytes = Vec::with_capacity(PLACE_MAX);
+        bytes.push(VERSION);
         match self {
             Self::Messages(chat_id) => {
                 bytes.push(MESSAGES);
