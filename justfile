@@ -24,7 +24,7 @@ test:
 # The fault suite's long form, on the release binary; without a seed it takes one at random.
 faults seconds="120" seed="":
     COLLOQUY_FAULTS_SECONDS={{seconds}} COLLOQUY_FAULTS_SEED={{seed}} \
-        cargo test --locked --release --test faults -- --ignored long_form --nocapture
+        cargo test --locked --release --test faults nothing_is_lost -- --nocapture
 
 # The tests of a real client, on the built binary.
 client:

@@ -13,29 +13,17 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use diesel::result::Error;
 use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub(super) use self::reading::ReadError;
 use super::feed::FeedState;
 use super::log::{Entry, Log, Missing, Read, View};
 use super::{BackOff, HubSize, People, RealtimeMetrics, RealtimeOptions};
 use crate::model::{ChatId, Event, TenantId};
+use crate::store::Pool;
 use crate::store::events::LogRange;
-use crate::store::{Connection, Pool, PoolError, PooledConnection};
-
-/// Why the database was not read.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ReadError {
-    #[error("no connection is free: {0}")]
-    Pool(#[from] PoolError),
-    #[error(transparent)]
-    Query(#[from] Error),
-    #[error("the database does not answer in time")]
-    Late,
-}
 
 pub(super) struct Hub {
     pub(super) options: RealtimeOptions,
@@ -203,35 +191,6 @@ impl Hub {
         for chat in state.chats.values_mut() {
             chat.log = Log::default();
             chat.wake.send_replace(());
-        }
-    }
-
-    /// Reads with a connection of the pool, for as long as patience lasts. A connection that did not answer is
-    /// thrown away: whoever got it next would wait for the same answer.
-    pub(super) async fn with_connection<T>(
-        &self,
-        read: impl AsyncFnOnce(&mut Connection) -> Result<T, Error>,
-    ) -> Result<T, ReadError> {
-        self.read_with(self.pool.get().await?, read).await
-    }
-
-    /// The same for a read that is about one tenant.
-    pub(super) async fn with_connection_for<T>(
-        &self,
-        tenant: &TenantId,
-        read: impl AsyncFnOnce(&mut Connection) -> Result<T, Error>,
-    ) -> Result<T, ReadError> {
-        self.read_with(self.pool.get_for(tenant).await?, read).await
-    }
-
-    async fn read_with<T>(
-        &self,
-        mut conn: PooledConnection,
-        read: impl AsyncFnOnce(&mut Connection) -> Result<T, Error>,
-    ) -> Result<T, ReadError> {
-        match timeout(self.options.patience, read(&mut conn)).await {
-            Ok(read) => Ok(read?),
-            Err(_) => Err(ReadError::Late),
         }
     }
 
@@ -434,5 +393,6 @@ impl Chat {
 }
 
 mod reader;
+mod reading;
 #[cfg(test)]
 mod tests;

@@ -138,7 +138,16 @@ async fn trial(plan: Plan) -> Outcome {
     outcome
 }
 
+/// For so many seconds as `COLLOQUY_FAULTS_SECONDS` says, best with the release binary; else in a short form.
+/// `COLLOQUY_FAULTS_SEED` repeats a trial.
 #[test]
+fn nothing_is_lost_whatever_fails() {
+    match setting("COLLOQUY_FAULTS_SECONDS") {
+        Some(seconds) => long_form(Duration::from_secs(seconds)),
+        None => short_form(),
+    }
+}
+
 fn short_form() {
     run(async {
         let outcome = trial(Plan {
@@ -168,12 +177,8 @@ fn short_form() {
     });
 }
 
-/// Takes `COLLOQUY_FAULTS_SEED` and `COLLOQUY_FAULTS_SECONDS`; best with the release binary.
-#[test]
-#[ignore = "it takes minutes"]
-fn long_form() {
-    run(async {
-        let seconds = setting("COLLOQUY_FAULTS_SECONDS").unwrap_or(120);
+fn long_form(time: Duration) {
+    run(async move {
         let outcome = trial(Plan {
             seed: setting("COLLOQUY_FAULTS_SEED").unwrap_or_else(|| fastrand::u64(..1_000_000)),
             servers: 3,
@@ -184,7 +189,7 @@ fn long_form() {
             pause: 300,
             stall: Duration::from_secs(20),
             pace: Pace {
-                time: Duration::from_secs(seconds),
+                time,
                 fault: Duration::from_secs(4),
                 rest: Duration::from_secs(4),
             },

@@ -1,6 +1,8 @@
 //! The hub's reader: one at a time, it reads what all tails lack in one statement.
 
-use super::{Arc, BackOff, ChatId, Error, Event, HashMap, Hub, LogRange, Read, ReadError, Task};
+use diesel::result::Error;
+
+use super::{Arc, BackOff, ChatId, Event, HashMap, Hub, LogRange, Read, ReadError, Task};
 use std::time::Instant;
 
 use crate::store::Connection;
