@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -10,7 +11,7 @@ use crate::audience::{connect, rest};
 use crate::client::Client;
 use crate::figures::Figures;
 use crate::live::{Stage, warm_up};
-use crate::people::{Member, VISITED, body, chat_id, place, token};
+use crate::people::{Member, STRANGERS, VISITED, body, chat_id, place, token};
 use crate::process;
 use crate::sender::request;
 use crate::server::Server;
@@ -18,6 +19,9 @@ use crate::socket::FOR_ALL;
 
 /// After how long people and documents are remembered.
 const FIRST: Duration = Duration::from_secs(5);
+
+/// How many come in each round who were never seen before.
+const NEW: u32 = 50;
 
 /// A delivery that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -41,11 +45,12 @@ pub(crate) async fn play(
         while began.elapsed() < until {
             rounds += 1;
             round(server, epoch, &guests, rounds).await?;
+            strangers(server, rounds).await?;
         }
         rest(server.pid()).await?;
         mib.push(process::resident_kib(server.pid())? / 1024.0);
         let line = format!(
-            "churn: MiB after {rounds} rounds of {} who come and go",
+            "churn: MiB after {rounds} rounds of {} guests and {NEW} strangers",
             guests.len()
         );
         figures.alone(&line, 1, mib.last().copied().unwrap_or_default());
@@ -88,6 +93,36 @@ async fn round(server: &Server, epoch: Uuid, guests: &[Member], round: u32) -> R
             anyhow::Ok(())
         };
         timeout(PATIENCE, told).await.context("nothing is told")??;
+    }
+    Ok(())
+}
+
+/// People who are new to the server ask who they are with a document that is new as well, follow their chats, and go
+/// without a word.
+async fn strangers(server: &Server, round: u32) -> Result<()> {
+    let first = STRANGERS + (round - 1) * NEW;
+    let strangers = (first..first + NEW).map(|user| Member { chat: 0, user });
+    let document = format!("query Round{round} {{ viewer {{ id displayName }} }}");
+    for (stranger, mut socket) in connect(server.address, strangers).await? {
+        socket.ask(&document, &json!({})).await?;
+        let name = format!("user-{}", stranger.user);
+        let answered = async {
+            let mut complete = false;
+            while !complete {
+                let hear = |answer: &[u8]| {
+                    let answer = String::from_utf8_lossy(answer);
+                    complete = answer.contains(r#""type":"complete""#);
+                    ensure!(complete || answer.contains(&name), "{answer}");
+                    Ok(())
+                };
+                socket.hear(hear).await?;
+            }
+            anyhow::Ok(())
+        };
+        timeout(PATIENCE, answered)
+            .await
+            .context("nothing is answered")??;
+        socket.subscribe_to_all().await?;
     }
     Ok(())
 }

@@ -100,6 +100,9 @@ pub(crate) const VISITED: Chats = Chats {
     past: 0,
 };
 
+/// The first of those whom the server has never seen.
+pub(crate) const STRANGERS: u32 = 10_000_000;
+
 /// A subscriber, by numbers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Member {

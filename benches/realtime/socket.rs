@@ -82,7 +82,8 @@ impl Socket {
         self.ask(UPDATES, &json!({})).await
     }
 
-    async fn ask(&mut self, query: &str, variables: &Value) -> Result<()> {
+    /// Asks for something, in the place of what was asked before.
+    pub(crate) async fn ask(&mut self, query: &str, variables: &Value) -> Result<()> {
         let payload = json!({ "query": query, "variables": variables });
         let message = json!({ "type": "subscribe", "id": "1", "payload": payload });
         self.say(&message).await

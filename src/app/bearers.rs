@@ -3,10 +3,12 @@
 //! After a restart everybody comes at once, and each of them may be new. Who finds another one writing waits for
 //! their turn, and is then written together with all others who waited: it takes few statements.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
+use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use lru::LruCache;
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
@@ -14,17 +16,17 @@ use super::{Actor, App, Error};
 use crate::model::Profile;
 use crate::store::{self, users::Bearer};
 
-/// The most users that are remembered as known.
-const KNOWN_MAX: usize = 100_000;
+/// The most users that are remembered as known: some 20 MiB.
+const KNOWN_MAX: NonZeroUsize = NonZeroUsize::new(100_000).expect("it is not zero");
 
 /// The most bearers that one statement writes.
 const TOGETHER_MAX: usize = 1_000;
 
 /// The bearers of tokens that this server knows, and those that are about to be written.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Bearers {
-    /// With a hash of the profile that each was last seen with.
-    known: Mutex<HashMap<Actor, u64>>,
+    /// With a hash of the profile that each was last seen with; those who were not seen for longest are forgotten first.
+    known: Mutex<LruCache<Actor, u64>>,
     hasher: RandomState,
     waiting: Mutex<Vec<Waiting>>,
     /// Held by whoever writes.
@@ -41,18 +43,24 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+impl Default for Bearers {
+    fn default() -> Self {
+        Self {
+            known: Mutex::new(LruCache::new(KNOWN_MAX)),
+            hasher: RandomState::new(),
+            waiting: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+        }
+    }
+}
+
 impl Bearers {
     fn knows(&self, actor: &Actor, profile: u64) -> bool {
         lock(&self.known).get(actor) == Some(&profile)
     }
 
     fn learn(&self, actor: Actor, profile: u64) {
-        let mut known = lock(&self.known);
-        // Forgetting all costs each user a place in a statement, and happens once in 100 000 users.
-        if known.len() >= KNOWN_MAX {
-            known.clear();
-        }
-        known.insert(actor, profile);
+        lock(&self.known).put(actor, profile);
     }
 
     fn wait(&self, bearer: Bearer) -> oneshot::Receiver<()> {
@@ -94,7 +102,8 @@ impl App {
             profile,
         };
         self.write_in_turn(bearer).await?;
-        self.bearers.learn(actor.clone(), fingerprint);
+        let person = Actor::new(actor.tenant.clone(), actor.user.clone());
+        self.bearers.learn(person, fingerprint);
         Ok(())
     }
 
@@ -138,5 +147,30 @@ impl App {
             people.forget(&bearer.tenant_id, &bearer.user_id);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{TenantId, UserId};
+
+    fn person(name: &str) -> Actor {
+        let tenant = TenantId::new("default").expect("a tenant");
+        Actor::new(tenant, UserId::new(name).expect("a user"))
+    }
+
+    #[test]
+    fn who_is_seen_often_stays_known_and_who_was_seen_once_is_forgotten() {
+        let bearers = Bearers::default();
+        let (once, often) = (person("once"), person("often"));
+        bearers.learn(once.clone(), 1);
+        bearers.learn(often.clone(), 1);
+        for number in 0..2 * KNOWN_MAX.get() {
+            bearers.learn(person(&number.to_string()), 1);
+            assert!(bearers.knows(&often, 1), "after {number} others");
+        }
+        assert!(!bearers.knows(&once, 1));
+        assert_eq!(lock(&bearers.known).len(), KNOWN_MAX.get());
     }
 }
