@@ -13,7 +13,7 @@ mod tests;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::StreamExt as _;
@@ -75,7 +75,8 @@ struct Place {
     id: Arc<str>,
     run: u64,
     waits: AtomicBool,
-    line: Arc<Line>,
+    /// Gone with its connection. The line holds those who stand in it, so holding it would keep both for ever.
+    line: Weak<Line>,
 }
 
 impl Wake for Place {
@@ -84,19 +85,20 @@ impl Wake for Place {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if self.line_up() {
-            self.line.connection.wake();
+        if let Some(line) = self.line.upgrade()
+            && self.line_up(&line)
+        {
+            line.connection.wake();
         }
     }
 }
 
 impl Place {
     /// Goes to the end of the line, unless it stands there already.
-    fn line_up(self: &Arc<Self>) -> bool {
+    fn line_up(self: &Arc<Self>, line: &Line) -> bool {
         let joins = !self.waits.swap(true, Ordering::AcqRel);
         if joins {
-            let waiting = self.line.waiting.lock();
-            let mut waiting = waiting.unwrap_or_else(PoisonError::into_inner);
+            let mut waiting = line.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             waiting.push_back(Arc::clone(self));
         }
         joins
@@ -146,9 +148,9 @@ impl Operations {
             id: Arc::clone(&id),
             run: self.started,
             waits: AtomicBool::new(false),
-            line: Arc::clone(&self.line),
+            line: Arc::downgrade(&self.line),
         });
-        place.line_up();
+        place.line_up(&self.line);
         let waker = Waker::from(Arc::clone(&place));
         let running = Box::new(Running {
             operation,
@@ -241,7 +243,7 @@ impl Operations {
     fn say(&mut self, place: &Arc<Place>, answer: Option<Answer>) -> Said {
         let id = Arc::clone(&place.id);
         if matches!(answer, Some(Answer::Next { .. })) {
-            place.line_up();
+            place.line_up(&self.line);
         } else {
             // Nothing follows.
             self.end(&id);

@@ -161,3 +161,25 @@ async fn who_is_ended_leaves_the_line() {
     wakers.iter().for_each(Waker::wake_by_ref);
     assert_eq!(operations.line.length(), 0);
 }
+
+/// Whoever hangs up has operations in line, or operations that are woken later: by the database, whose answer comes.
+#[tokio::test]
+async fn nothing_of_a_connection_that_is_gone_remains() {
+    let mut operations = Operations::default();
+    let (late, mut wakers) = tokio::sync::mpsc::unbounded_channel();
+    let waits = stream::poll_fn(move |cx: &mut Context<'_>| {
+        late.send(cx.waker().clone()).unwrap();
+        Poll::Pending
+    });
+    operations.start("late".into(), operation(waits.boxed()));
+    assert!(is_quiet(&mut operations).await);
+    operations.start("in line".into(), hot());
+    let line = Arc::downgrade(&operations.line);
+    let places = operations.running.values();
+    let places: Vec<_> = places.map(|one| Arc::downgrade(&one.place)).collect();
+    drop(operations);
+    wakers.recv().await.unwrap().wake();
+    drop(wakers);
+    assert!(line.upgrade().is_none());
+    assert!(places.iter().all(|place| place.upgrade().is_none()));
+}
