@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 
 use deadpool::managed::{PoolError as LendError, TimeoutType, Timeouts};
 use diesel_async::pooled_connection::PoolableConnection as _;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 
 use super::connection::Connection;
 use super::metrics::StoreMetrics;
@@ -34,52 +37,76 @@ pub struct Pool {
     /// As whom connections see the rows of one tenant.
     role: Option<RoleName>,
     metrics: Arc<StoreMetrics>,
+    /// Connections that are made fit to be lent again.
+    recoveries: TaskTracker,
 }
 
 /// A connection as the pool's library lends it.
 type Lent = deadpool::managed::Object<Manager>;
 
+/// How long a connection whose borrower has gone amid a statement may take to answer, before it is closed. Statements take
+/// a few milliseconds, and opening another connection costs Postgres more than most of them.
+const RECOVERY: Duration = Duration::from_millis(100);
+
 /// A connection on loan from the pool, which is given back when it is dropped. Where it is busy then or in a transaction,
-/// because whoever waited has given up, it is closed instead, which ends both.
+/// because whoever waited has given up, it is given back once it has answered and the transaction is rolled back; if that
+/// takes long, it is closed instead, which ends both.
 #[derive(Debug)]
 pub struct PooledConnection {
-    lent: Lent,
-    // Dropped behind the connection, which is back in the pool by then.
-    loan: Loan,
+    /// Until it is dropped.
+    loan: Option<Loan>,
 }
 
-/// How long a connection has been lent. It is measured when this is dropped.
+/// A connection and how long it is lent.
 struct Loan {
-    begun: Instant,
-    metrics: Arc<StoreMetrics>,
-    /// Where to look for the connection that is to be closed.
-    abandoned_to: Option<deadpool::managed::Pool<Manager>>,
+    // Dropped first, so that it is back in the pool when the loan is measured.
+    lent: Lent,
+    length: Length,
+    recoveries: TaskTracker,
 }
 
 impl fmt::Debug for Loan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Loan")
-            .field("begun", &self.begun)
+            .field("begun", &self.length.begun)
             .finish_non_exhaustive()
+    }
+}
+
+/// The time of a loan, which is measured when this is dropped.
+struct Length {
+    begun: Instant,
+    metrics: Arc<StoreMetrics>,
+}
+
+impl Drop for Length {
+    fn drop(&mut self) {
+        self.metrics
+            .loans
+            .observe(self.begun.elapsed().as_secs_f64());
+    }
+}
+
+impl Loan {
+    /// Gives the connection back once it may be lent again, or closes it.
+    async fn recover(mut self) {
+        let recovered = timeout(RECOVERY, self.lent.recover()).await;
+        if !matches!(recovered, Ok(Ok(()))) || self.lent.is_broken() {
+            self.length.metrics.closed.inc();
+            drop(Lent::take(self.lent));
+        }
     }
 }
 
 impl Drop for PooledConnection {
     fn drop(&mut self) {
-        if self.lent.is_broken() {
-            self.lent.abandon();
-            self.loan.abandoned_to = Lent::pool(&self.lent);
-        }
-    }
-}
-
-impl Drop for Loan {
-    fn drop(&mut self) {
-        self.metrics
-            .loans
-            .observe(self.begun.elapsed().as_secs_f64());
-        if let Some(pool) = &self.abandoned_to {
-            pool.retain(|connection, _| !connection.is_abandoned());
+        let Some(mut loan) = self.loan.take() else {
+            return;
+        };
+        // A runtime that is going down runs no more tasks: then the pool, which looks too, closes what is not fit.
+        if loan.lent.is_broken() && Handle::try_current().is_ok() {
+            let recoveries = loan.recoveries.clone();
+            recoveries.spawn(loan.recover());
         }
     }
 }
@@ -87,14 +114,16 @@ impl Drop for Loan {
 impl Deref for PooledConnection {
     type Target = Connection;
 
+    #[expect(clippy::expect_used, reason = "only drop takes it")]
     fn deref(&self) -> &Connection {
-        &self.lent
+        &self.loan.as_ref().expect("not dropped").lent
     }
 }
 
 impl DerefMut for PooledConnection {
+    #[expect(clippy::expect_used, reason = "only drop takes it")]
     fn deref_mut(&mut self) -> &mut Connection {
-        &mut self.lent
+        &mut self.loan.as_mut().expect("not dropped").lent
     }
 }
 
@@ -117,6 +146,7 @@ impl Pool {
             queue: Arc::new(Queue::new(&options)),
             role: None,
             metrics,
+            recoveries: TaskTracker::new(),
         }
     }
 
@@ -150,13 +180,15 @@ impl Pool {
         let waited = begun.saturating_duration_since(asked);
         self.metrics.waits.observe(waited.as_secs_f64());
         let lent = lent?;
-        let metrics = Arc::clone(&self.metrics);
         let loan = Loan {
-            begun,
-            metrics,
-            abandoned_to: None,
+            lent,
+            length: Length {
+                begun,
+                metrics: Arc::clone(&self.metrics),
+            },
+            recoveries: self.recoveries.clone(),
         };
-        Ok(PooledConnection { lent, loan })
+        Ok(PooledConnection { loan: Some(loan) })
     }
 
     /// Borrows a connection for the server's own work, which is little and must go on: it waits for as long as the

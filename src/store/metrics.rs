@@ -30,6 +30,8 @@ pub struct StoreMetrics {
     pub waits: Histogram,
     /// How long connections were lent, in seconds.
     pub loans: Histogram,
+    /// How many connections came back unfit for another loan and were closed: gone, or left amid what takes too long.
+    pub closed: Counter,
 }
 
 impl Default for StoreMetrics {
@@ -41,6 +43,7 @@ impl Default for StoreMetrics {
             failures: Counter::default(),
             waits: seconds(),
             loans: seconds(),
+            closed: Counter::default(),
         }
     }
 }

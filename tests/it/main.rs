@@ -26,6 +26,7 @@ mod cursors;
 mod event_cursors;
 mod fuzz;
 mod grants;
+mod hang_ups;
 mod history;
 mod hostile;
 mod hot_path;

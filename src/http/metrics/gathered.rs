@@ -130,6 +130,11 @@ impl Gathered {
             "Times that connections to the database were lent.",
             &store.loans,
         )?;
+        page.one(
+            "colloquy_pool_closed",
+            "Connections to the database that were closed because they were not fit for another request.",
+            &store.closed,
+        )?;
         let (open, lent) = pool.open();
         page.each(
             (

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use diesel::connection::{CacheSize, Instrumentation};
 use diesel::pg::{Pg, PgNotification};
 use diesel::query_builder::{AsQuery, QueryFragment, QueryId};
+use diesel::result::{DatabaseErrorKind, Error};
 use diesel::{ConnectionResult, QueryResult};
 use diesel_async::pooled_connection::PoolableConnection;
 use diesel_async::{
@@ -35,11 +36,24 @@ pub(super) use unprepared::Unprepared;
 
 use super::metrics::{StoreMetrics, Timed};
 
+/// How diesel-async begins and ends a transaction.
+const BEGIN: &str = "BEGIN";
+const COMMIT: &str = "COMMIT";
+const ROLLBACK: &str = "ROLLBACK";
+
+/// How often a connection is made fit for use again. A statement whose preparation nobody waited for stays prepared in the
+/// session, unused; this bounds how many there are.
+const RECOVERIES_MAX: u32 = 100;
+
 /// A connection to Postgres.
 pub struct Connection {
     link: Link,
     /// Whether a statement was begun whose answer has not come.
     busy: AtomicBool,
+    /// Whether a transaction is open once all that was sent is answered.
+    in_transaction: bool,
+    /// How often it was made fit for use again.
+    recoveries: u32,
     /// Where its statements are measured, if they are.
     metrics: Option<Arc<StoreMetrics>>,
 }
@@ -66,6 +80,8 @@ impl From<AsyncPgConnection> for Connection {
         Self {
             link: Link::Session(Box::new(Session::new(session))),
             busy: AtomicBool::new(false),
+            in_transaction: false,
+            recoveries: 0,
             metrics: None,
         }
     }
@@ -76,6 +92,8 @@ impl From<Unprepared> for Connection {
         Self {
             link: Link::Transaction(Box::new(link)),
             busy: AtomicBool::new(false),
+            in_transaction: false,
+            recoveries: 0,
             metrics: None,
         }
     }
@@ -107,15 +125,31 @@ impl Connection {
         }
     }
 
-    /// Has it not used any more.
-    pub(super) fn abandon(&mut self) {
-        *self.busy.get_mut() = true;
-    }
-
-    /// Whether it is not to be used any more: it is busy with a statement that nobody waits for, and whatever came next
-    /// would wait for that.
-    pub(super) fn is_abandoned(&self) -> bool {
-        self.busy.load(Ordering::Relaxed)
+    /// Makes it fit for use again after somebody has left it amid a statement or a transaction: all that was sent is
+    /// answered, and no transaction is open.
+    ///
+    /// # Errors
+    ///
+    /// What Postgres says, and [`DatabaseErrorKind::ClosedConnection`] where this was done too often. Then it is not to be
+    /// used any more.
+    pub(super) async fn recover(&mut self) -> QueryResult<()> {
+        if self.recoveries == RECOVERIES_MAX {
+            let text = "the connection was left too often".to_owned();
+            let kind = DatabaseErrorKind::ClosedConnection;
+            return Err(Error::DatabaseError(kind, Box::new(text)));
+        }
+        self.recoveries += 1;
+        // Answered behind everything else. An empty statement does nothing.
+        let last = if self.in_transaction { ROLLBACK } else { "" };
+        self.busy.store(true, Ordering::Relaxed);
+        match &mut self.link {
+            Link::Session(session) => session.finish(last).await?,
+            Link::Transaction(link) => link.batch_execute(last).await?,
+        }
+        self.busy.store(false, Ordering::Relaxed);
+        self.in_transaction = false;
+        *self.transaction_state() = AnsiTransactionManager::default();
+        Ok(())
     }
 
     /// Has its statements measured from now on.
@@ -129,6 +163,11 @@ impl SimpleAsyncConnection for Connection {
     async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
         let begun = Instant::now();
         self.busy.store(true, Ordering::Relaxed);
+        match query {
+            BEGIN => self.in_transaction = true,
+            COMMIT | ROLLBACK => self.in_transaction = false,
+            _ => {}
+        }
         let done = match &mut self.link {
             Link::Session(session) => session.batch_execute(query).await,
             Link::Transaction(link) => link.batch_execute(query).await,
@@ -167,7 +206,8 @@ impl AsyncConnectionCore for Connection {
             }
             Link::Transaction(link) => {
                 let statement = unprepared::Statement::new(&source.as_query());
-                async move { Ok(whole(link.load(statement?).await?)) }.boxed()
+                let within = self.in_transaction;
+                async move { Ok(whole(link.load(statement?, within).await?)) }.boxed()
             }
         };
         Timed::new(rows, &self.busy, self.metrics.as_deref())
@@ -184,7 +224,8 @@ impl AsyncConnectionCore for Connection {
             Link::Session(session) => session.execute(source),
             Link::Transaction(link) => {
                 let statement = unprepared::Statement::new(&source);
-                async move { link.execute(statement?).await }.boxed()
+                let within = self.in_transaction;
+                async move { link.execute(statement?, within).await }.boxed()
             }
         };
         Timed::new(count, &self.busy, self.metrics.as_deref())
@@ -237,6 +278,6 @@ impl PoolableConnection for Connection {
                 gone || AnsiTransactionManager::is_broken_transaction_manager(self)
             }
         };
-        broken || self.is_abandoned()
+        broken || self.busy.load(Ordering::Relaxed)
     }
 }

@@ -62,6 +62,13 @@ impl Session {
         self.view.in_front_of(&self.link, batch).await
     }
 
+    /// Executes something that says nothing about rows, whatever the session sees: what it is to see cannot be set in a
+    /// transaction, and would be forgotten at its end.
+    pub(super) async fn finish(&self, query: &str) -> QueryResult<()> {
+        let mut link = &self.link;
+        link.batch_execute(query).await
+    }
+
     pub(super) fn load<'conn, 'query, T>(
         &'conn mut self,
         source: T,

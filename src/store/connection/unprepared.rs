@@ -24,6 +24,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type};
 use super::error::to_diesel;
 use super::row::Row;
 use super::scope::Scope;
+use super::{BEGIN, COMMIT};
 
 /// A connection whose statements are not prepared.
 pub(in crate::store) struct Unprepared {
@@ -34,7 +35,6 @@ pub(in crate::store) struct Unprepared {
     limit: Option<Duration>,
     /// What statements see; each transaction is told.
     scope: Option<Scope>,
-    in_transaction: bool,
     /// A statement took too long, or a transaction did not begin whole: what its session does now is not known.
     lost: bool,
 }
@@ -43,7 +43,6 @@ impl Unprepared {
     pub(in crate::store) fn new(client: Client) -> Self {
         Self {
             client,
-            in_transaction: false,
             state: AnsiTransactionManager::default(),
             instrumentation: Box::new(None::<Box<dyn Instrumentation>>),
             limit: None,
@@ -84,37 +83,39 @@ impl Unprepared {
         let done = within(self.limit, self.client.batch_execute(sent)).await;
         // A beginning that fails in its middle leaves a transaction open.
         self.lost |= begin.is_some() && !matches!(done, Some(Ok(())));
-        self.settle(done)?;
-        match query {
-            BEGIN => self.in_transaction = true,
-            COMMIT | "ROLLBACK" => self.in_transaction = false,
-            _ => {}
-        }
-        Ok(())
+        self.settle(done)
     }
 
-    pub(super) async fn load(&mut self, statement: Statement) -> QueryResult<Vec<Row>> {
+    /// Executes a statement, within the transaction that is open or in one of its own.
+    pub(super) async fn load(
+        &mut self,
+        statement: Statement,
+        in_transaction: bool,
+    ) -> QueryResult<Vec<Row>> {
         let Statement { sql, binds } = statement;
         let binds: Vec<_> = binds.iter().map(Bind::typed).collect();
         let query = self.client.query_typed(&sql, &binds);
-        let rows = self.place().run(query).await;
+        let rows = self.place(in_transaction).run(query).await;
         Ok(Row::of_answer(self.settle(rows)?))
     }
 
-    pub(super) async fn execute(&mut self, statement: Statement) -> QueryResult<usize> {
+    /// The same where the number of rows is of interest.
+    pub(super) async fn execute(
+        &mut self,
+        statement: Statement,
+        in_transaction: bool,
+    ) -> QueryResult<usize> {
         let Statement { sql, binds } = statement;
         let binds: Vec<_> = binds.iter().map(Bind::typed).collect();
         let command = self.client.execute_typed(&sql, &binds);
-        let count = self.place().run(command).await;
+        let count = self.place(in_transaction).run(command).await;
         let count = self.settle(count)?;
         usize::try_from(count).map_err(|error| Error::DeserializationError(error.into()))
     }
 
-    fn place(&self) -> Place<'_> {
+    fn place(&self, in_transaction: bool) -> Place<'_> {
         match self.beginning() {
-            Some(beginning) if !self.in_transaction => {
-                Place::Alone(&self.client, self.limit, beginning)
-            }
+            Some(beginning) if !in_transaction => Place::Alone(&self.client, self.limit, beginning),
             _ => Place::Within(self.limit),
         }
     }
@@ -146,10 +147,6 @@ impl Unprepared {
         outcome.map_err(|error| to_diesel(&error))
     }
 }
-
-/// How diesel-async begins and ends a transaction.
-const BEGIN: &str = "BEGIN";
-const COMMIT: &str = "COMMIT";
 
 /// Where a statement runs.
 enum Place<'a> {

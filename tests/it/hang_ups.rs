@@ -1,0 +1,186 @@
+//! Who has a connection to the database goes in the middle of a statement or a transaction: the connection is given back
+//! fit for the next, or closed.
+
+use std::time::{Duration, Instant};
+
+use colloquy::store::{Connection, Database, Pool, PoolOptions, PooledConnection};
+use diesel_async::{AnsiTransactionManager, SimpleAsyncConnection as _, TransactionManager as _};
+use tokio::time::{sleep, timeout};
+
+use crate::support::pgbouncer::PgBouncer;
+use crate::support::rows::lines;
+use crate::support::server::Setup;
+use crate::support::{postgres, run};
+
+/// So many may leave a session in the middle before it is closed.
+const TIMES: usize = 100;
+
+/// A pool of one connection, with a table of its own.
+async fn pool(database: &Database) -> Pool {
+    let options = PoolOptions {
+        size: 1,
+        ..Setup::default().pool
+    };
+    let table = "CREATE TABLE words (word text NOT NULL); \
+         CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.03); RETURN NULL; END $$; \
+         CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON words DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow()";
+    postgres::sql(&mut database.connect().await.unwrap(), table).await;
+    database.pool(options).unwrap()
+}
+
+/// Which session of Postgres serves.
+async fn session(conn: &mut Connection) -> String {
+    let pid = "SELECT pg_backend_pid()::text AS line";
+    lines(conn, pid).await.concat()
+}
+
+async fn words(conn: &mut Connection) -> Vec<String> {
+    lines(conn, "SELECT word AS line FROM words ORDER BY word").await
+}
+
+/// Has somebody go once their statement has been sent.
+async fn leave(mut conn: PooledConnection, statement: &str) {
+    let sent = timeout(Duration::from_millis(5), lines(&mut conn, statement)).await;
+    assert!(sent.is_err(), "it is answered too soon: {sent:?}");
+}
+
+async fn begin(conn: &mut Connection) {
+    AnsiTransactionManager::begin_transaction(conn)
+        .await
+        .unwrap();
+}
+
+async fn add(conn: &mut Connection, word: &str) {
+    postgres::sql(conn, &format!("INSERT INTO words VALUES ('{word}')")).await;
+}
+
+/// What it comes to, straight to Postgres and through a proxy of transactions.
+async fn everywhere(test: impl AsyncFn(Pool)) {
+    test(pool(&postgres::database().await).await).await;
+    if let Some(pooler) = PgBouncer::start(1).await {
+        let direct = postgres::database().await;
+        let _table = pool(&direct).await;
+        let options = PoolOptions {
+            size: 1,
+            ..Setup::default().pool
+        };
+        test(pooler.database(&direct).pool(options).unwrap()).await;
+    }
+}
+
+#[test]
+fn who_leaves_amid_a_statement_leaves_a_connection_that_is_fit() {
+    run(everywhere(async |pool| {
+        let mut conn = pool.get().await.unwrap();
+        let before = session(&mut conn).await;
+        leave(conn, "SELECT pg_sleep(0.03)::text AS line").await;
+        let mut conn = pool.get().await.unwrap();
+        assert_eq!(session(&mut conn).await, before);
+        assert_eq!(pool.metrics().closed.get(), 0);
+    }));
+}
+
+#[test]
+fn what_was_begun_and_left_is_rolled_back_and_the_connection_is_fit() {
+    run(everywhere(async |pool| {
+        let mut conn = pool.get().await.unwrap();
+        let before = session(&mut conn).await;
+        begin(&mut conn).await;
+        add(&mut conn, "amid").await;
+        leave(conn, "SELECT pg_sleep(0.03)::text AS line").await;
+
+        let mut conn = pool.get().await.unwrap();
+        assert_eq!(session(&mut conn).await, before);
+        begin(&mut conn).await;
+        add(&mut conn, "between").await;
+        drop(conn);
+
+        let mut conn = pool.get().await.unwrap();
+        assert_eq!(session(&mut conn).await, before);
+        begin(&mut conn).await;
+        let failed = conn.batch_execute("SELECT 1/0").await;
+        assert!(failed.is_err());
+        drop(conn);
+
+        let mut conn = pool.get().await.unwrap();
+        assert_eq!(session(&mut conn).await, before);
+        let none: [&str; 0] = [];
+        assert_eq!(words(&mut conn).await, none);
+        assert_eq!(pool.metrics().closed.get(), 0);
+    }));
+}
+
+#[test]
+fn a_commit_that_nobody_waits_for_is_a_commit() {
+    run(everywhere(async |pool| {
+        let mut conn = pool.get().await.unwrap();
+        let before = session(&mut conn).await;
+        begin(&mut conn).await;
+        add(&mut conn, "committed").await;
+        let commit = AnsiTransactionManager::commit_transaction(&mut *conn);
+        let sent = timeout(Duration::from_millis(5), commit).await;
+        assert!(sent.is_err(), "it is answered too soon: {sent:?}");
+        drop(conn);
+
+        let mut conn = pool.get().await.unwrap();
+        assert_eq!(session(&mut conn).await, before);
+        assert_eq!(words(&mut conn).await, ["committed"]);
+        // And the next transaction is one.
+        begin(&mut conn).await;
+        add(&mut conn, "rolled back").await;
+        AnsiTransactionManager::rollback_transaction(&mut *conn)
+            .await
+            .unwrap();
+        assert_eq!(words(&mut conn).await, ["committed"]);
+        assert_eq!(pool.metrics().closed.get(), 0);
+    }));
+}
+
+#[test]
+fn what_takes_long_is_ended_and_its_connection_closed() {
+    run(async {
+        let database = postgres::database().await;
+        let pool = pool(&database).await;
+        let mut conn = pool.get().await.unwrap();
+        let before = session(&mut conn).await;
+        begin(&mut conn).await;
+        add(&mut conn, "never").await;
+        let left = Instant::now();
+        leave(conn, "SELECT pg_sleep(20)::text AS line").await;
+        let mut conn = pool.get().await.unwrap();
+        assert_ne!(session(&mut conn).await, before);
+        assert!(
+            left.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            left.elapsed()
+        );
+        assert_eq!(pool.metrics().closed.get(), 1);
+        let alive = format!("SELECT pid::text AS line FROM pg_stat_activity WHERE pid = {before}");
+        while !lines(&mut conn, &alive).await.is_empty() {
+            assert!(left.elapsed() < Duration::from_secs(8), "it still runs");
+            sleep(Duration::from_millis(50)).await;
+        }
+        let none: [&str; 0] = [];
+        assert_eq!(words(&mut conn).await, none);
+    });
+}
+
+/// Each may have left a statement prepared.
+#[test]
+fn a_session_is_not_left_in_the_middle_for_ever() {
+    run(async {
+        let pool = pool(&postgres::database().await).await;
+        let mut conn = pool.get().await.unwrap();
+        let before = session(&mut conn).await;
+        for _ in 0..TIMES {
+            begin(&mut conn).await;
+            drop(conn);
+            conn = pool.get().await.unwrap();
+            assert_eq!(session(&mut conn).await, before);
+        }
+        begin(&mut conn).await;
+        drop(conn);
+        let mut conn = pool.get().await.unwrap();
+        assert_ne!(session(&mut conn).await, before);
+    });
+}
