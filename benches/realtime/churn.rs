@@ -15,7 +15,7 @@ use crate::people::{Member, STRANGERS, VISITED, body, chat_id, place, token};
 use crate::process;
 use crate::sender::request;
 use crate::server::Server;
-use crate::socket::FOR_ALL;
+use crate::socket::{FOR_ALL, Socket};
 
 /// After how long people and documents are remembered.
 const FIRST: Duration = Duration::from_secs(5);
@@ -80,19 +80,7 @@ async fn round(server: &Server, epoch: Uuid, guests: &[Member], round: u32) -> R
     }
     for (guest, socket) in &mut sockets {
         let body = body(guest.chat, round);
-        let told = async {
-            let mut told = false;
-            while !told {
-                let hear = |answer: &[u8]| {
-                    told = String::from_utf8_lossy(answer).contains(&body);
-                    ensure!(told, "{}", String::from_utf8_lossy(answer));
-                    Ok(())
-                };
-                socket.hear(hear).await?;
-            }
-            anyhow::Ok(())
-        };
-        timeout(PATIENCE, told).await.context("nothing is told")??;
+        hear_until(socket, &[], &body).await?;
     }
     Ok(())
 }
@@ -106,23 +94,27 @@ async fn strangers(server: &Server, round: u32) -> Result<()> {
     for (stranger, mut socket) in connect(server.address, strangers).await? {
         socket.ask(&document, &json!({})).await?;
         let name = format!("user-{}", stranger.user);
-        let answered = async {
-            let mut complete = false;
-            while !complete {
-                let hear = |answer: &[u8]| {
-                    let answer = String::from_utf8_lossy(answer);
-                    complete = answer.contains(r#""type":"complete""#);
-                    ensure!(complete || answer.contains(&name), "{answer}");
-                    Ok(())
-                };
-                socket.hear(hear).await?;
-            }
-            anyhow::Ok(())
-        };
-        timeout(PATIENCE, answered)
-            .await
-            .context("nothing is answered")??;
+        hear_until(&mut socket, &[&name], r#""type":"complete""#).await?;
         socket.subscribe_to_all().await?;
     }
     Ok(())
+}
+
+/// Hears until something is said. Before that, nothing but these may be.
+async fn hear_until(socket: &mut Socket, before: &[&str], last: &str) -> Result<()> {
+    let heard = async {
+        let mut whole = false;
+        while !whole {
+            let hear = |answer: &[u8]| {
+                let answer = String::from_utf8_lossy(answer);
+                whole = answer.contains(last);
+                let expected = whole || before.iter().any(|said| answer.contains(said));
+                ensure!(expected, "{answer}");
+                Ok(())
+            };
+            socket.hear(hear).await?;
+        }
+        anyhow::Ok(())
+    };
+    timeout(PATIENCE, heard).await.context("nothing is said")?
 }

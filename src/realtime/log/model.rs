@@ -4,9 +4,12 @@
 //! never, a sweep, one reader whose reads may fail, and subscribers that come, fall behind, go, and come again
 //! with their cursor. A checker visits every state that any order of these steps leads to.
 
+mod world;
+
 use stateright::{Checker, Model, Property};
 
 use super::*;
+use world::{Act, Stage, Subscriber, World};
 
 /// How many entries the ring keeps, and how many one read brings.
 const RING: usize = 2;
@@ -50,45 +53,6 @@ enum Broken {
     HandsAny,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct World {
-    /// How long the log in the database is.
-    head: i64,
-    log: Log<i64>,
-    lives: u64,
-    /// The newest hint on its way: older ones say nothing that it does not say.
-    hint: Option<i64>,
-    /// The read that runs, and what it has found, once it has.
-    read: Option<(Missing, Option<i64>)>,
-    subscribers: [Subscriber; 2],
-    /// Whether somebody was given anything but the next entry.
-    wrong: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Subscriber {
-    cursor: i64,
-    stage: Stage,
-    returns: u8,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Stage {
-    Away,
-    /// Has read the head before interest is registered, as it must not be.
-    HeadOnly(i64),
-    /// Interest is registered; the head is read next.
-    Watching,
-    /// The head is read; the tail is begun next.
-    Admitted(i64),
-    /// Looks at the tail, or waits to be woken.
-    Live {
-        awake: bool,
-    },
-    /// Reads the database itself; has found entries up to there, once it has.
-    Replaying(Option<i64>),
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Write,
@@ -105,18 +69,6 @@ enum Step {
     Of(usize, Act),
 }
 
-/// What a subscriber does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Act {
-    Come,
-    ReadHead,
-    Begin,
-    Look,
-    ReadPage,
-    TakePage,
-    Go,
-}
-
 impl Broken {
     fn sweeps(self) -> bool {
         !matches!(self, Self::NoSweep | Self::NothingLost | Self::HeadFirst)
@@ -124,110 +76,6 @@ impl Broken {
 
     fn loses_hints(self) -> bool {
         !matches!(self, Self::NothingLost | Self::HeadFirst)
-    }
-}
-
-impl World {
-    fn tell(&mut self, seq: i64) {
-        self.log.tell(seq);
-        self.log.ask();
-    }
-
-    fn watched(&self) -> bool {
-        let watches = |s: &Subscriber| !matches!(s.stage, Stage::Away | Stage::HeadOnly(_));
-        self.subscribers.iter().any(watches)
-    }
-
-    fn wake(&mut self) {
-        for subscriber in &mut self.subscribers {
-            if let Stage::Live { awake } = &mut subscriber.stage {
-                *awake = true;
-            }
-        }
-    }
-
-    fn give(&mut self, who: usize, entries: impl IntoIterator<Item = i64>) {
-        for entry in entries {
-            self.wrong |= entry != self.subscribers[who].cursor + 1;
-            self.subscribers[who].cursor = entry;
-        }
-    }
-
-    fn look(&mut self, who: usize, broken: Broken) {
-        match self.log.view(self.subscribers[who].cursor, 1) {
-            View::Entries(entries, _) => self.give(who, entries.iter().map(|entry| **entry)),
-            View::Nothing => self.subscribers[who].stage = Stage::Live { awake: false },
-            View::TooOld if broken == Broken::SkipToRing => {
-                let ring: Vec<i64> = self.log.ring.iter().map(|entry| **entry).collect();
-                self.give(who, ring);
-                self.subscribers[who].stage = Stage::Live { awake: false };
-            }
-            View::TooOld => self.subscribers[who].stage = Stage::Replaying(None),
-        }
-    }
-
-    /// Whether nothing is left to happen but new writes, arrivals and departures.
-    fn is_at_rest(&self) -> bool {
-        let rests = |s: &Subscriber| matches!(s.stage, Stage::Live { awake: false } | Stage::Away);
-        self.subscribers.iter().all(rests)
-            && self.hint.is_none()
-            && self.read.is_none()
-            && self.log.reading == Reading::Idle
-    }
-}
-
-impl Broken {
-    fn act(self, world: &mut World, who: usize, act: Act) -> Option<()> {
-        match act {
-            Act::Come => {
-                let stage = &mut world.subscribers[who].stage;
-                *stage = if let Stage::HeadOnly(head) = *stage {
-                    Stage::Admitted(head)
-                } else {
-                    Stage::Watching
-                };
-            }
-            Act::ReadHead => {
-                let stage = &mut world.subscribers[who].stage;
-                *stage = if *stage == Stage::Away {
-                    Stage::HeadOnly(world.head)
-                } else {
-                    Stage::Admitted(world.head)
-                };
-            }
-            Act::Begin => {
-                let Stage::Admitted(head) = world.subscribers[who].stage else {
-                    return None;
-                };
-                world.lives += 1;
-                world.log.begin(head, world.lives);
-                world.tell(head);
-                world.subscribers[who].stage = Stage::Live { awake: true };
-            }
-            Act::Look => world.look(who, self),
-            Act::ReadPage => {
-                let to = world.head.min(world.subscribers[who].cursor + BATCH);
-                world.subscribers[who].stage = Stage::Replaying(Some(to));
-            }
-            Act::TakePage => {
-                let Stage::Replaying(Some(to)) = world.subscribers[who].stage else {
-                    return None;
-                };
-                world.give(who, world.subscribers[who].cursor + 1..=to);
-                world.subscribers[who].stage = Stage::Live { awake: true };
-            }
-            Act::Go => {
-                world.subscribers[who].stage = Stage::Away;
-                world.subscribers[who].returns -= 1;
-                if self == Self::Inclusive && world.subscribers[who].cursor > 0 {
-                    world.give(who, [world.subscribers[who].cursor]);
-                }
-                if !world.watched() {
-                    world.log.evict();
-                }
-            }
-        }
-        Some(())
     }
 }
 
@@ -337,7 +185,7 @@ impl Model for Broken {
                 }
                 world.log.ask();
             }
-            Step::Of(who, act) => self.act(&mut world, who, act)?,
+            Step::Of(who, act) => world.act(who, act, *self)?,
             Step::Forget => world.log = Log::default(),
         }
         Some(world)
