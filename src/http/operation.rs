@@ -139,7 +139,7 @@ pub(super) fn execute(
         return Either::Left(execute_to_end(state, request, context, place));
     }
     let query = async move {
-        // What is dropped loses its connection to the database, which ends its statement.
+        // What is dropped leaves its connection to the database, which ends a statement that goes on for long.
         let query = graphql::execute(&state.schema, request, context);
         let done = timeout(within, query).await;
         done.unwrap_or_else(|_| refusal_response(Error::TimedOut))

@@ -15,7 +15,7 @@ use futures_util::{FutureExt as _, StreamExt as _, stream};
 use rustls::ClientConfig;
 use tokio_postgres::Config;
 use tokio_postgres_rustls::MakeRustlsConnect;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::connection::{Connection, Unprepared};
 use super::lending::Pool;
@@ -201,13 +201,14 @@ impl Database {
             let session = AsyncPgConnection::try_from_client_and_connection(client, connection);
             return Ok(session.await?.into());
         }
-        // It ends with the client. What is wrong with it, the statement that waits for it is told; notices are
-        // for nobody, as in a session of diesel-async's.
+        // What is wrong with it, the statement that waits for it is told; notices are for nobody, as in a session of
+        // diesel-async's.
         let mut connection = connection;
         let messages = stream::poll_fn(move |cx| connection.poll_message(cx));
         let good = messages.take_while(|message| ready(message.is_ok()));
-        self.tasks.spawn(good.for_each(|_| ready(())));
-        Ok(Unprepared::new(client).into())
+        let driver = self.tasks.spawn(good.for_each(|_| ready(())));
+        let driver = AbortOnDropHandle::new(driver);
+        Ok(Unprepared::new(client, driver).into())
     }
 
     /// Makes a pool; it connects when first asked.

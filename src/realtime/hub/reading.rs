@@ -20,7 +20,7 @@ pub(in crate::realtime) enum ReadError {
 
 impl Hub {
     /// Reads with a connection of the pool, for as long as patience lasts. A connection that did not answer is
-    /// thrown away: whoever got it next would wait for the same answer.
+    /// left, and not lent to anybody before it has.
     pub(in crate::realtime) async fn with_connection<T>(
         &self,
         read: impl AsyncFnOnce(&mut Connection) -> Result<T, Error>,

@@ -133,14 +133,18 @@ impl Connection {
     /// What Postgres says, and [`DatabaseErrorKind::ClosedConnection`] where this was done too often. Then it is not to be
     /// used any more.
     pub(super) async fn recover(&mut self) -> QueryResult<()> {
-        if self.recoveries == RECOVERIES_MAX {
-            let text = "the connection was left too often".to_owned();
+        if self.recoveries == RECOVERIES_MAX || self.is_lost() {
+            let text = "the connection is lost, or was left too often".to_owned();
             let kind = DatabaseErrorKind::ClosedConnection;
             return Err(Error::DatabaseError(kind, Box::new(text)));
         }
         self.recoveries += 1;
-        // Answered behind everything else. An empty statement does nothing.
-        let last = if self.in_transaction { ROLLBACK } else { "" };
+        // Answered behind everything else. The second is refused in a transaction whose end was not accepted.
+        let last = if self.in_transaction {
+            ROLLBACK
+        } else {
+            "SELECT 1"
+        };
         self.busy.store(true, Ordering::Relaxed);
         match &mut self.link {
             Link::Session(session) => session.finish(last).await?,
@@ -150,6 +154,14 @@ impl Connection {
         self.in_transaction = false;
         *self.transaction_state() = AnsiTransactionManager::default();
         Ok(())
+    }
+
+    /// Whether it is known that nothing will be answered any more, or not as it should be.
+    fn is_lost(&self) -> bool {
+        match &self.link {
+            Link::Session(session) => session.is_lost(),
+            Link::Transaction(link) => link.is_broken(),
+        }
     }
 
     /// Has its statements measured from now on.

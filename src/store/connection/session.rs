@@ -53,7 +53,12 @@ impl Session {
     }
 
     pub(super) fn is_broken(&mut self) -> bool {
-        matches!(self.view.held, Held::Lost) || self.link.is_broken()
+        self.is_lost() || self.link.is_broken()
+    }
+
+    /// Whether it is not known what it sees.
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(self.view.held, Held::Lost)
     }
 
     pub(super) async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {

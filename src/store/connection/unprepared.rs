@@ -20,6 +20,7 @@ use futures_util::future::join3;
 use tokio::time::timeout;
 use tokio_postgres::Client;
 use tokio_postgres::types::{IsNull, ToSql, Type};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::error::to_diesel;
 use super::row::Row;
@@ -29,6 +30,8 @@ use super::{BEGIN, COMMIT};
 /// A connection whose statements are not prepared.
 pub(in crate::store) struct Unprepared {
     client: Client,
+    /// What is behind the client. It goes with it, whatever it waits for, so that the proxy notices.
+    _driver: AbortOnDropHandle<()>,
     state: AnsiTransactionManager,
     instrumentation: Box<dyn Instrumentation>,
     /// How long a statement may take.
@@ -40,9 +43,10 @@ pub(in crate::store) struct Unprepared {
 }
 
 impl Unprepared {
-    pub(in crate::store) fn new(client: Client) -> Self {
+    pub(in crate::store) fn new(client: Client, driver: AbortOnDropHandle<()>) -> Self {
         Self {
             client,
+            _driver: driver,
             state: AnsiTransactionManager::default(),
             instrumentation: Box::new(None::<Box<dyn Instrumentation>>),
             limit: None,
@@ -76,6 +80,7 @@ impl Unprepared {
     }
 
     pub(super) async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
+        self.refuse_lost()?;
         // A transaction may be begun and forgotten while it holds a chat's lock. A session is told the limit
         // when it starts; here the transaction is told, in the same round trip, as it is told what to see.
         let begin = (query == BEGIN).then(|| self.beginning()).flatten();
@@ -92,6 +97,7 @@ impl Unprepared {
         statement: Statement,
         in_transaction: bool,
     ) -> QueryResult<Vec<Row>> {
+        self.refuse_lost()?;
         let Statement { sql, binds } = statement;
         let binds: Vec<_> = binds.iter().map(Bind::typed).collect();
         let query = self.client.query_typed(&sql, &binds);
@@ -105,12 +111,23 @@ impl Unprepared {
         statement: Statement,
         in_transaction: bool,
     ) -> QueryResult<usize> {
+        self.refuse_lost()?;
         let Statement { sql, binds } = statement;
         let binds: Vec<_> = binds.iter().map(Bind::typed).collect();
         let command = self.client.execute_typed(&sql, &binds);
         let count = self.place(in_transaction).run(command).await;
         let count = self.settle(count)?;
         usize::try_from(count).map_err(|error| Error::DeserializationError(error.into()))
+    }
+
+    /// A transaction that did not begin whole does not see what it is to see.
+    fn refuse_lost(&self) -> QueryResult<()> {
+        if self.lost {
+            let text = "the connection is given up".to_owned();
+            let kind = DatabaseErrorKind::ClosedConnection;
+            return Err(Error::DatabaseError(kind, Box::new(text)));
+        }
+        Ok(())
     }
 
     fn place(&self, in_transaction: bool) -> Place<'_> {
