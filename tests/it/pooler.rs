@@ -254,8 +254,11 @@ fn servers_listen_at_an_address_of_its_own() {
         let mut events = from_now(&bob, &chat).await;
         speaks(&alice, &chat, 20).await;
         assert_eq!(seqs(&events.take(20).await), (3..23).collect::<Vec<_>>());
+        let mut names = names(&direct).await;
+        // The proxy opens a session before it is anybody's.
+        names.remove("");
         let expected = ["colloquy", "colloquy doorbell", "colloquy listener"];
-        assert_eq!(names(&direct).await, expected.map(str::to_owned).into());
+        assert_eq!(names, expected.map(str::to_owned).into());
         let through = "SELECT DISTINCT application_name AS line FROM pg_stat_activity WHERE datname = current_database() \
              AND (query LIKE '%pg_notify%' OR query LIKE 'LISTEN%') AND pid <> pg_backend_pid() ORDER BY 1";
         let mut conn = direct.connect().await.unwrap();
@@ -270,7 +273,7 @@ fn servers_listen_at_an_address_of_its_own() {
 async fn names(database: &Database) -> BTreeSet<String> {
     let mut conn = database.connect().await.unwrap();
     let names = "SELECT DISTINCT application_name AS line FROM pg_stat_activity \
-         WHERE datname = current_database() AND pid <> pg_backend_pid()";
+         WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
     lines(&mut conn, names).await.into_iter().collect()
 }
 
