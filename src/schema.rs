@@ -203,6 +203,22 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// Messages that somebody keeps at hand. Each is one person's alone.
+    stars (chat_id, user_id, seq) {
+        /// The chat, and the key by which the table can be distributed.
+        chat_id -> Uuid,
+        /// Whose star it is.
+        user_id -> Text,
+        /// The message.
+        seq -> Int8,
+        /// The tenant of the chat.
+        tenant_id -> Text,
+        /// When the message was starred: the order of the person's list.
+        starred_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     /// People as the application's identity provider knows them, one row per tenant and subject.
     users (tenant_id, id) {
         /// The tenant the person belongs to; every other table repeats it.
@@ -241,5 +257,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     presences,
     revocations,
     servers,
+    stars,
     users,
 );

@@ -166,6 +166,7 @@ fn act_of(action: Action) -> Option<Act> {
         Action::RemoveMember | Action::RemoveAboveMember => Some(Act::ParticipantRemoved),
         Action::ChangeRole => Some(Act::RoleChanged),
         Action::MarkRead
+        | Action::Star
         | Action::Send
         | Action::EditOwnMessage
         | Action::EditOthersMessage

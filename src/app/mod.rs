@@ -18,6 +18,7 @@ mod rates;
 mod revocations;
 mod sends;
 mod signals;
+mod stars;
 mod token;
 mod updates;
 mod users;

@@ -43,7 +43,8 @@ pub(super) fn page_args(
     }
 }
 
-fn page_info<T: Listed>(slice: &Slice<T>, list: &ListKey) -> PageInfo {
+/// Where a page stands in its list.
+pub(super) fn page_info<T: Listed>(slice: &Slice<T>, list: &ListKey) -> PageInfo {
     let cursor = |element: &T| element.place().encode(list);
     PageInfo {
         has_next_page: slice.has_next,

@@ -26,6 +26,10 @@ struct MessageUpTo(ChatId, i64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Unread(UnreadRange);
 
+/// Whether the viewer has starred a message, by its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct StarOn(ChatId, i64);
+
 /// A person by their id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct UserById(UserId);
@@ -75,6 +79,7 @@ impl Loaders {
         self.0.clear::<ChatById>();
         self.0.clear::<MessageUpTo>();
         self.0.clear::<Unread>();
+        self.0.clear::<StarOn>();
         self.0.clear::<UserById>();
         self.forget_participants();
     }
@@ -114,6 +119,12 @@ impl Loaders {
     pub(super) async fn unread(&self, range: UnreadRange) -> Result<i64> {
         let count = self.0.load_one(Unread(range)).await.map_err(shared)?;
         Ok(count.unwrap_or(0))
+    }
+
+    /// Whether the viewer has starred the message at a place of a chat's log.
+    pub(super) async fn has_starred(&self, id: ChatId, seq: i64) -> Result<bool> {
+        let star = self.0.load_one(StarOn(id, seq)).await.map_err(shared)?;
+        Ok(star.is_some())
     }
 
     /// A person who was ever seen in the viewer's tenant.
@@ -206,6 +217,18 @@ impl Loader<Unread> for Batch {
             .into_iter()
             .map(|(range, count)| (Unread(range), count))
             .collect())
+    }
+}
+
+impl Loader<StarOn> for Batch {
+    type Value = ();
+    type Error = SharedError;
+
+    async fn load(&self, keys: &[StarOn]) -> Result<HashMap<StarOn, Self::Value>, Self::Error> {
+        let places: Vec<(ChatId, i64)> = keys.iter().map(|key| (key.0, key.1)).collect();
+        let found = self.app.stars_among(&self.actor, &places).await?;
+        let found = found.into_iter();
+        Ok(found.map(|(chat, seq)| (StarOn(chat, seq), ())).collect())
     }
 }
 

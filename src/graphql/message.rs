@@ -122,6 +122,13 @@ impl Message {
         self.row.deleted_at.map(DateTime::from)
     }
 
+    /// Whether the viewer has starred the message. Nobody else sees that.
+    async fn viewer_has_starred(&self, ctx: &Context<'_>) -> Result<bool> {
+        ctx.loaders()?
+            .has_starred(self.row.chat_id, self.row.seq)
+            .await
+    }
+
     /// The message of the same chat that this one answers. Null where it answers none, and where that one
     /// stands before what the viewer sees.
     async fn reply_to(&self, ctx: &Context<'_>) -> Option<Result<Message>> {
@@ -212,6 +219,8 @@ macro_rules! message_payload {
         }
     };
 }
+
+pub(super) use message_payload;
 
 message_payload!(
     /// What came of sending a message.

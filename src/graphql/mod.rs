@@ -24,6 +24,7 @@ mod root;
 mod scalar;
 mod selection;
 mod signal;
+mod star;
 mod subscribe;
 mod update;
 mod user;

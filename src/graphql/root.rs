@@ -19,6 +19,7 @@ use super::node::{Node, nodes};
 use super::participant::ParticipantMutation;
 use super::revocation::RevocationMutation;
 use super::signal::{SignalMutation, SignalSubscription};
+use super::star::StarMutation;
 use super::update::UpdateSubscription;
 use super::user::User;
 use crate::app::App;
@@ -170,6 +171,7 @@ pub struct Mutation(
     ChatMutation,
     ParticipantMutation,
     MessageMutation,
+    StarMutation,
     SignalMutation,
     RevocationMutation,
 );

@@ -6,8 +6,11 @@ use async_graphql::parser::types::Field;
 use async_graphql::{Context, ID, Object, Result, Value};
 
 use super::at_once::{AtOnce, Look};
+use super::connection::page_args;
 use super::context::{ContextExt as _, nullable};
-use crate::model::{self, UserId};
+use super::error::to_graphql;
+use super::star::StarredMessageConnection;
+use crate::model::{self, ListKey, Operation, UserId, fingerprint};
 
 /// A person, known by the id that the application's own identity provider gave them.
 #[derive(Debug, Clone)]
@@ -81,6 +84,33 @@ impl User {
             let row = self.row(ctx).await?;
             ctx.text(row.and_then(|row| row.avatar_url.clone()))
                 .transpose()
+        })
+        .await
+    }
+
+    /// The messages that the viewer has starred, of live chats that they are in, the newest star first. Without `first`
+    /// and `last` it is `first: 50`; more than 100 is refused. Null for everyone but the viewer.
+    async fn starred_messages(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most so many from the start, 0 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Only messages behind this cursor of the list.")] after: Option<String>,
+        #[graphql(desc = "At most so many from the end, 0 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only messages in front of this cursor of the list.")] before: Option<
+            String,
+        >,
+    ) -> Option<Result<StarredMessageConnection>> {
+        nullable(async {
+            let actor = ctx.actor()?;
+            if actor.user != self.id {
+                return Ok(None);
+            }
+            ctx.permit(Operation::Message)?;
+            let args = page_args(first, after, last, before);
+            let page = ctx.app()?.stars_page(actor, &args).await;
+            let list = ListKey::Stars(fingerprint(&actor.tenant, &actor.user));
+            let page = page.map_err(to_graphql)?;
+            Ok(Some(StarredMessageConnection::new(list, page)))
         })
         .await
     }

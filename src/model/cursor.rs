@@ -8,13 +8,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{ChatFilter, ChatId, ChatKind, UserId};
+use super::{ChatFilter, ChatId, ChatKind, StarPlace, UserId};
 
 const VERSION: u8 = 1;
 const MESSAGES: u8 = b'm';
 const PARTICIPANTS: u8 = b'p';
 const CHATS: u8 = b'c';
 const EVENTS: u8 = b'e';
+const STARS: u8 = b's';
 
 /// As many bytes as most places take.
 const PLACE_MAX: usize = 48;
@@ -33,6 +34,8 @@ pub enum ListKey {
     Participants(ChatId),
     /// The chats of a viewer (by fingerprint), filtered.
     Chats(u64, ChatFilter),
+    /// What a viewer (by fingerprint) has starred.
+    Stars(u64),
 }
 
 /// The place of an element in its list.
@@ -44,6 +47,8 @@ pub enum ListCursor {
     Participant(DateTime<Utc>, UserId),
     /// A chat, by when it was last active and its id.
     Chat(DateTime<Utc>, ChatId),
+    /// A star.
+    Star(StarPlace),
 }
 
 impl ListCursor {
@@ -60,6 +65,11 @@ impl ListCursor {
             Self::Chat(last_activity_at, id) => {
                 bytes.extend(last_activity_at.timestamp_micros().to_be_bytes());
                 bytes.extend(id.0.as_bytes());
+            }
+            Self::Star(place) => {
+                bytes.extend(place.starred_at.timestamp_micros().to_be_bytes());
+                bytes.extend(place.chat_id.0.as_bytes());
+                bytes.extend(place.seq.to_be_bytes());
             }
         }
         URL_SAFE_NO_PAD.encode(bytes)
@@ -94,6 +104,18 @@ impl ListCursor {
                 let id = Uuid::from_slice(rest).or(Err(CursorError))?;
                 Ok(Self::Chat(time()?, ChatId(id)))
             }
+            ListKey::Stars(_) => {
+                let (chat, seq) = rest.split_first_chunk::<16>().ok_or(CursorError)?;
+                let seq = i64::from_be_bytes(seq.try_into().or(Err(CursorError))?);
+                if seq < 0 {
+                    return Err(CursorError);
+                }
+                Ok(Self::Star(StarPlace {
+                    starred_at: time()?,
+                    chat_id: ChatId(Uuid::from_bytes(*chat)),
+                    seq,
+                }))
+            }
         }
     }
 }
@@ -121,6 +143,10 @@ impl ListKey {
                     Some(ChatKind::Group) => b'g',
                 });
                 bytes.push(u8::from(filter.include_deleted));
+            }
+            Self::Stars(viewer) => {
+                bytes.push(STARS);
+                bytes.extend(viewer.to_be_bytes());
             }
         }
         bytes
@@ -229,7 +255,7 @@ mod tests {
         #[test]
         fn any_bytes_decode_to_what_encodes_to_them(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
             let text = URL_SAFE_NO_PAD.encode(&bytes);
-            for list in [ListKey::Messages(chat(0)), ListKey::Participants(chat(0))] {
+            for list in [ListKey::Messages(chat(0)), ListKey::Participants(chat(0)), ListKey::Stars(0)] {
                 if let Ok(cursor) = ListCursor::decode(&text, &list) {
                     prop_assert_eq!(cursor.encode(&list), text.clone());
                 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     Body, ChatFilter, ChatId, EventCursor, IdempotencyKey, ListCursor, ListKey, MessageId, NodeId,
-    ParticipantId, TenantId, Title, UserId,
+    ParticipantId, StarPlace, TenantId, Title, UserId,
 };
 use crate::fuzz::{mutated, padded, text, texts, within};
 
@@ -123,6 +123,7 @@ fn list() -> impl Strategy<Value = ListKey> {
         chat().prop_map(ListKey::Messages),
         chat().prop_map(ListKey::Participants),
         (any::<u64>(), filter).prop_map(|(viewer, filter)| ListKey::Chats(viewer, filter)),
+        any::<u64>().prop_map(ListKey::Stars),
     ]
 }
 
@@ -138,6 +139,11 @@ fn place() -> impl Strategy<Value = (ListKey, ListCursor)> {
             ListKey::Messages(_) => ListCursor::Message(seq),
             ListKey::Participants(_) => ListCursor::Participant(time, user),
             ListKey::Chats(..) => ListCursor::Chat(time, chat),
+            ListKey::Stars(_) => ListCursor::Star(StarPlace {
+                starred_at: time,
+                chat_id: chat,
+                seq,
+            }),
         };
         (list, cursor)
     })
@@ -162,6 +168,7 @@ fn points(given: &str, list: &ListKey) {
             ListCursor::Participant(time, _) | ListCursor::Chat(time, _) => {
                 time < DateTime::UNIX_EPOCH
             }
+            ListCursor::Star(place) => place.starred_at < DateTime::UNIX_EPOCH || place.seq < 0,
         };
         assert!(!is_before_all, "{given}");
     }

@@ -177,6 +177,8 @@ operations! {
     EditMessage "editMessage" [UpdateMessage],
     DeleteMessage "deleteMessage" [DeleteMessage],
     RestoreMessage "restoreMessage" [DeleteMessage],
+    StarMessage "starMessage" [UpdateMessageRecipient],
+    UnstarMessage "unstarMessage" [UpdateMessageRecipient],
     MarkChatRead "markChatRead" [UpdateMessageRecipient],
     MarkChatDelivered "markChatDelivered" [UpdateMessageRecipient],
     SetTyping "setTyping" [CreateMessage],

@@ -18,6 +18,7 @@ mod permission;
 mod refusal;
 mod revocation;
 mod signal;
+mod star;
 mod user;
 
 pub use audit_entry::{Act, AuditEntry};
@@ -38,4 +39,5 @@ pub use permission::{Action, Capacity, Decision, Standing, decide};
 pub use refusal::{Refusal, RefusalCode};
 pub use revocation::{Revocation, TOKEN_ID_MAX_CHARS, checked_token_id};
 pub use signal::{ChatSignal, Presence, Signal};
+pub use star::{StarPlace, StarredMessage};
 pub use user::{Profile, TenantId, USER_ID_MAX_CHARS, User, UserId, fingerprint};

@@ -29,6 +29,8 @@ pub enum Action {
     Read,
     /// Move one's own read mark.
     MarkRead,
+    /// Star a message, or take the star off.
+    Star,
     /// Send a message.
     Send,
     /// Edit one's own message.
@@ -70,6 +72,7 @@ impl Action {
     pub const ALL: &'static [Self] = &[
         Self::Read,
         Self::MarkRead,
+        Self::Star,
         Self::Send,
         Self::EditOwnMessage,
         Self::EditOthersMessage,
@@ -157,6 +160,7 @@ fn decide_as_administrator(action: Action, kind: ChatKind) -> Decision {
         ) => Decision::Conflict,
         (
             Action::MarkRead
+            | Action::Star
             | Action::Send
             | Action::EditOwnMessage
             | Action::EditOthersMessage
@@ -174,6 +178,7 @@ fn decide_in_direct(action: Action) -> Decision {
     match action {
         Action::Read
         | Action::MarkRead
+        | Action::Star
         | Action::Send
         | Action::EditOwnMessage
         | Action::DeleteOwnMessage
@@ -198,6 +203,7 @@ fn decide_in_group(action: Action, role: Role) -> Decision {
     let allowed = match action {
         Action::Read
         | Action::MarkRead
+        | Action::Star
         | Action::Send
         | Action::EditOwnMessage
         | Action::DeleteOwnMessage

@@ -27,6 +27,7 @@ mod queue;
 pub mod revocations;
 pub mod row_security;
 pub mod signals;
+pub mod stars;
 mod statement;
 mod tls;
 pub mod users;

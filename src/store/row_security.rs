@@ -25,6 +25,7 @@ const PRIVILEGES: &[(&str, &[&str])] = &[
             "messages",
             "chat_events",
             "presences",
+            "stars",
             "servers",
             "epoch",
         ],
@@ -39,10 +40,11 @@ const PRIVILEGES: &[(&str, &[&str])] = &[
             "messages",
             "chat_events",
             "audit_entries",
+            "stars",
         ],
     ),
     ("UPDATE", &["users", "chats", "participants", "messages"]),
-    ("DELETE", &["participants"]),
+    ("DELETE", &["participants", "stars"]),
 ];
 
 /// How often privileges are granted anew that another server grants at the same time.

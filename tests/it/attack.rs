@@ -170,7 +170,7 @@ async fn rows(conn: &mut Connection, query: &str, attacker: &Attacker) -> BTreeS
 }
 
 /// The kinds that are handed in, at every place: also those that do not belong there.
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 12] = [
     Kind::Chat,
     Kind::Direct,
     Kind::Deleted,
@@ -181,6 +181,7 @@ const KINDS: [Kind; 11] = [
     Kind::MessageCursor,
     Kind::ParticipantCursor,
     Kind::ChatCursor,
+    Kind::StarCursor,
     Kind::EventCursor,
 ];
 

@@ -207,3 +207,29 @@ fn thirty_participants_by_id_cost_what_three_do() {
         assert_eq!(ask(3).await, ask(30).await);
     });
 }
+
+#[test]
+fn fifty_starred_messages_cost_what_five_do() {
+    run(async {
+        let scene = Scene::set().await;
+        let people = people(&scene.writer, 6);
+        let (reader, others) = people.split_first().unwrap();
+        for n in 0..50 {
+            let other = &others[n % others.len()];
+            let chat = reader.direct(other).await;
+            let message = other.sends(&chat, &format!("{n}")).await;
+            let input = json!({ "messageId": message });
+            reader.does("starMessage", "", input).await;
+        }
+        let query = "query ($first: Int!) { viewer { starredMessages(first: $first) {
+            nodes { body viewerHasStarred sender { displayName } chat { kind unreadCount } }
+            pageInfo { hasNextPage } } } }";
+        let (five, _) = scene.cost(reader, query, json!({ "first": 5 })).await;
+        let (fifty, data) = scene.cost(reader, query, json!({ "first": 50 })).await;
+        println!("stars: {fifty} statements");
+        let found = &data["viewer"]["starredMessages"]["nodes"];
+        assert_eq!(found.as_array().unwrap().len(), 50);
+        assert!(fifty <= five + 1, "{five} and {fifty} statements");
+        assert!(fifty <= 5, "{fifty} statements");
+    });
+}

@@ -63,6 +63,7 @@ mod slow_clients;
 mod snapshots;
 mod sockets;
 mod sse;
+mod stars;
 mod subscription_ends;
 mod subscriptions;
 mod support;

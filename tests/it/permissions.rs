@@ -43,6 +43,8 @@ macro_rules! row {
 const TABLE: &[Row] = &[
     row!("send", "sendMessage", r#"{"chatId":"CHAT","body":"hi"}"#, [OK, OK, OK, OK], READ_ONLY),
     row!("mark read", "markChatRead", r#"{"chatId":"CHAT","messageId":"OTHERS"}"#, [OK, OK, OK, OK], READ_ONLY),
+    row!("star", "starMessage", r#"{"messageId":"OTHERS"}"#, [OK, OK, OK, OK], READ_ONLY),
+    row!("unstar", "unstarMessage", r#"{"messageId":"OTHERS"}"#, [OK, OK, OK, OK], READ_ONLY),
     row!("type", "setTyping", r#"{"chatId":"CHAT","typing":true}"#, [OK, OK, OK, OK], READ_ONLY),
     row!("mark delivered", "markChatDelivered", r#"{"marks":[{"chatId":"CHAT","messageId":"OTHERS"}]}"#, [OK, OK, OK, OK], READ_ONLY),
     row!("edit own", "editMessage", r#"{"messageId":"OWN","body":"new"}"#, [OK, OK, OK, OK], READ_ONLY),

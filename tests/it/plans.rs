@@ -10,7 +10,8 @@ use crate::support::rows::lines;
 use crate::support::{postgres, run};
 
 /// The tables that grow with use.
-const LARGE: [&str; 7] = [
+const LARGE: [&str; 8] = [
+    "stars",
     "messages",
     "chat_events",
     "participants",
@@ -37,6 +38,9 @@ const FILL: &str = "
     INSERT INTO chat_events (chat_id, seq, tenant_id, kind, actor_id, occurred_at, data)
         SELECT id, n, 'default', 8, 'u1', now(), '{}'
         FROM chats, generate_series(51, 54) AS n WHERE title = 'filler';
+    INSERT INTO stars (chat_id, user_id, seq, tenant_id, starred_at)
+        SELECT m.chat_id, 'u' || 1 + n * 7 % 5000, m.seq, 'default', now() - n * interval '1 s'
+        FROM (SELECT chat_id, seq, row_number() OVER () AS n FROM messages WHERE body = 'filler') AS m;
     INSERT INTO direct_chats (tenant_id, low_user_id, high_user_id, chat_id)
         SELECT 'default', 'u' || n, 'u' || n || 'x', id
         FROM (SELECT id, row_number() OVER () AS n FROM chats WHERE title = 'filler') AS c;

@@ -59,6 +59,8 @@ pub(super) const CASES: &[Case] = &[
     case("Chat.messages.after", "{ chat(id: \"@CHAT\") { messages(after: \"@\") { nodes { body } pageInfo { hasPreviousPage } } } }"),
     case("Chat.messages.before", "{ chat(id: \"OWN\") { messages(before: \"@\") { nodes { body } pageInfo { hasNextPage } } } }"),
     case("Chat.messages.before", "{ chat(id: \"@CHAT\") { messages(before: \"@\", last: 2) { nodes { body } } } }"),
+    case("User.starredMessages.after", "{ viewer { starredMessages(after: \"@\") { nodes { body } pageInfo { hasPreviousPage } } } }"),
+    case("User.starredMessages.before", "{ viewer { starredMessages(before: \"@\") { nodes { body } pageInfo { hasNextPage } } } }"),
     case("Chat.participants.after", "{ chat(id: \"OWN\") { participants(after: \"@\") { nodes { id } pageInfo { hasPreviousPage } } } }"),
     case("Chat.participants.after", "{ chat(id: \"@CHAT\") { participants(after: \"@\") { nodes { id } } } }"),
     case("Chat.participants.before", "{ chat(id: \"OWN\") { participants(before: \"@\") { nodes { id } pageInfo { hasNextPage } } } }"),
@@ -109,6 +111,10 @@ pub(super) const CASES: &[Case] = &[
         { message { id body } userErrors { code message field } } }"),
     case("Mutation.restoreMessage.input.messageId", "mutation { restoreMessage(input: { messageId: \"@\" })
         { message { id body } userErrors { code message field } } }"),
+    case("Mutation.starMessage.input.messageId", "mutation { starMessage(input: { messageId: \"@\" })
+        { message { id body viewerHasStarred } userErrors { code message field } } }"),
+    case("Mutation.unstarMessage.input.messageId", "mutation { unstarMessage(input: { messageId: \"@\" })
+        { message { id body viewerHasStarred } userErrors { code message field } } }"),
     case("Mutation.markChatRead.input.chatId", "mutation { markChatRead(input: { chatId: \"@\", messageId: \"@MESSAGE\" })
         { chat { id unreadCount } userErrors { code message field } } }"),
     case("Mutation.markChatRead.input.messageId", "mutation { markChatRead(input: { chatId: \"OWN\", messageId: \"@\" })

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::{DateTime, Utc};
 use colloquy::model::{
-    ChatFilter, ChatId, EventCursor, ListCursor, ListKey, MessageId, ParticipantId, UserId,
+    ChatFilter, ChatId, EventCursor, ListCursor, ListKey, MessageId, ParticipantId, StarPlace,
+    UserId,
 };
 use colloquy::store::Connection;
 use serde_json::json;
@@ -26,6 +27,7 @@ pub(super) enum Kind {
     MessageCursor,
     ParticipantCursor,
     ChatCursor,
+    StarCursor,
     EventCursor,
 }
 
@@ -88,6 +90,10 @@ impl World {
         let fields = "eventStartCursor messages(first: 1) { edges { cursor } } \
              participants { edges { cursor node { id } } }";
         let seen = alice.chat(&chat, fields).await;
+        let star = json!({ "messageId": message });
+        alice.does("starMessage", "", star).await;
+        let starred = "{ viewer { starredMessages { edges { cursor } } } }";
+        let starred = alice.ask(starred, json!({})).await["viewer"]["starredMessages"].clone();
         let inbox = "{ chats(first: 1) { edges { cursor } } }";
         let inbox = alice.ask(inbox, json!({})).await;
         let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
@@ -103,6 +109,7 @@ impl World {
                 Kind::ChatCursor,
                 text(&inbox["chats"]["edges"][0]["cursor"]),
             ),
+            (Kind::StarCursor, text(&starred["edges"][0]["cursor"])),
             (Kind::Participant, text(&person["node"]["id"])),
             (Kind::Chat, chat),
             (Kind::Direct, direct),
@@ -147,6 +154,11 @@ pub(super) fn nowhere() -> Ids {
         seq: 0,
     };
     let inbox = ListKey::Chats(7, ChatFilter::default());
+    let star = StarPlace {
+        starred_at: at,
+        chat_id: of,
+        seq: 3,
+    };
     Ids(vec![
         (Kind::EventCursor, event.encode()),
         (
@@ -160,6 +172,10 @@ pub(super) fn nowhere() -> Ids {
         (
             Kind::ChatCursor,
             ListCursor::Chat(at, chat()).encode(&inbox),
+        ),
+        (
+            Kind::StarCursor,
+            ListCursor::Star(star).encode(&ListKey::Stars(7)),
         ),
         (Kind::Participant, participant.to_string()),
         (Kind::Chat, of.to_string()),

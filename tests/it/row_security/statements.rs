@@ -94,6 +94,12 @@ pub(crate) async fn does_everything(server: &Server) {
     alice.does("editMessage", "message { body }", edit).await;
     alice.does("deleteMessage", "", message.clone()).await;
     alice.does("restoreMessage", "", message).await;
+    for mutation in ["starMessage", "unstarMessage", "starMessage"] {
+        let message = json!({ "messageId": first });
+        let fields = "message { viewerHasStarred }";
+        bob.does(mutation, fields, message).await;
+    }
+    starred(&bob).await;
     let mark = json!({ "chatId": chat, "messageId": first });
     bob.does("markChatRead", "", mark.clone()).await;
     bob.does("markChatDelivered", "", json!({ "marks": [mark] }))
@@ -130,6 +136,23 @@ pub(crate) async fn does_everything(server: &Server) {
     bob.does("leaveChat", "", of_chat.clone()).await;
     alice.does("deleteChat", "", of_chat.clone()).await;
     alice.does("restoreChat", "", of_chat).await;
+}
+
+/// Reads somebody's list both ways, from in front of its only element and from behind it.
+async fn starred(user: &User) {
+    let query = |args: &str| {
+        format!(
+            "{{ viewer {{ starredMessages{args} {{ nodes {{ body }} pageInfo {{ endCursor }} }} }} }}"
+        )
+    };
+    let page = user.ask(&query("(first: 1)"), json!({})).await;
+    let cursor = page["viewer"]["starredMessages"]["pageInfo"]["endCursor"].to_string();
+    for args in [
+        format!("(after: {cursor})"),
+        format!("(last: 1, before: {cursor})"),
+    ] {
+        user.ask(&query(&args), json!({})).await;
+    }
 }
 
 async fn reads(user: &User, chat: &str, message: &str) {
