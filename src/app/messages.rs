@@ -1,5 +1,6 @@
-//! Messages: amending, reading. The send is in `send.rs`.
+//! Messages: amending, reading. Replies are in `replies.rs`, the send is in `send.rs`.
 
+mod replies;
 mod send;
 
 use std::collections::HashSet;

@@ -11,7 +11,8 @@ use super::error::to_graphql;
 use super::execute::Turns;
 use crate::app::{Actor, App, Error};
 use crate::model::{
-    ChatId, ChatState, Message, Participant, ParticipantId, Presence, UnreadRange, User, UserId,
+    ChatId, ChatState, Message, Page, Participant, ParticipantId, Presence, Slice, Thread,
+    UnreadRange, User, UserId,
 };
 
 /// A chat that the viewer may see, by its id.
@@ -25,6 +26,14 @@ struct MessageUpTo(ChatId, i64);
 /// How many unread messages a chat has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Unread(UnreadRange);
+
+/// What answers a message, by its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct ThreadOf(ChatId, i64);
+
+/// A page of what answers a message, by its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct RepliesTo(ChatId, i64, Page<i64>);
 
 /// Whether the viewer has starred a message, by its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -79,6 +88,8 @@ impl Loaders {
         self.0.clear::<ChatById>();
         self.0.clear::<MessageUpTo>();
         self.0.clear::<Unread>();
+        self.0.clear::<ThreadOf>();
+        self.0.clear::<RepliesTo>();
         self.0.clear::<StarOn>();
         self.0.clear::<UserById>();
         self.forget_participants();
@@ -119,6 +130,22 @@ impl Loaders {
     pub(super) async fn unread(&self, range: UnreadRange) -> Result<i64> {
         let count = self.0.load_one(Unread(range)).await.map_err(shared)?;
         Ok(count.unwrap_or(0))
+    }
+
+    /// What answers the message at a place of a chat's log, unless the viewer has lost the chat.
+    pub(super) async fn thread(&self, id: ChatId, seq: i64) -> Result<Option<Thread>> {
+        self.0.load_one(ThreadOf(id, seq)).await.map_err(shared)
+    }
+
+    /// A page of what answers the message at a place of a chat's log, unless the viewer has lost the chat.
+    pub(super) async fn replies(
+        &self,
+        id: ChatId,
+        seq: i64,
+        page: Page<i64>,
+    ) -> Result<Option<Slice<Message>>> {
+        let key = RepliesTo(id, seq, page);
+        self.0.load_one(key).await.map_err(shared)
     }
 
     /// Whether the viewer has starred the message at a place of a chat's log.
@@ -217,6 +244,41 @@ impl Loader<Unread> for Batch {
             .into_iter()
             .map(|(range, count)| (Unread(range), count))
             .collect())
+    }
+}
+
+impl Loader<ThreadOf> for Batch {
+    type Value = Thread;
+    type Error = SharedError;
+
+    async fn load(&self, keys: &[ThreadOf]) -> Result<HashMap<ThreadOf, Thread>, Self::Error> {
+        let roots: Vec<(ChatId, i64)> = keys.iter().map(|key| (key.0, key.1)).collect();
+        let found = self.app.threads(&self.actor, &roots).await?.into_iter();
+        Ok(found
+            .map(|((chat, seq), thread)| (ThreadOf(chat, seq), thread))
+            .collect())
+    }
+}
+
+impl Loader<RepliesTo> for Batch {
+    type Value = Slice<Message>;
+    type Error = SharedError;
+
+    async fn load(
+        &self,
+        keys: &[RepliesTo],
+    ) -> Result<HashMap<RepliesTo, Self::Value>, Self::Error> {
+        let mut by_page: HashMap<Page<i64>, Vec<(ChatId, i64)>> = HashMap::new();
+        for key in keys {
+            by_page.entry(key.2).or_default().push((key.0, key.1));
+        }
+        let mut pages = HashMap::with_capacity(keys.len());
+        for (page, roots) in by_page {
+            let found = self.app.replies(&self.actor, &roots, &page).await?;
+            let found = found.into_iter();
+            pages.extend(found.map(|((chat, root), slice)| (RepliesTo(chat, root, page), slice)));
+        }
+        Ok(pages)
     }
 }
 

@@ -10,7 +10,7 @@ use chrono::Utc;
 
 use super::at_once::{AtOnce, Look};
 use super::chat::{Chat, chat_of};
-use super::connection::Listed;
+use super::connection::{Listed, MessageConnection, page_args};
 use super::context::{ContextExt as _, nullable};
 use super::error::{UserError, to_graphql};
 use super::event::Entry;
@@ -18,7 +18,7 @@ use super::payload::{chat_id, message_id, outcome};
 use super::scalar::DateTime;
 use super::user::User;
 use crate::app::{Actor, App, Error, SendMessage};
-use crate::model::{self, Body, IdempotencyKey, ListCursor, Operation};
+use crate::model::{self, Body, IdempotencyKey, ListCursor, ListKey, Operation, Thread};
 
 /// A message of a chat. A deleted message keeps its place and loses its body.
 #[derive(Debug, Clone)]
@@ -146,6 +146,56 @@ impl Message {
             Ok(message.map(Self::from))
         })
         .await
+    }
+
+    /// How many messages answer this one. Deleted ones do not count, and it counts to 1000.
+    async fn reply_count(&self, ctx: &Context<'_>) -> Result<i64> {
+        Ok(self.thread(ctx).await?.count)
+    }
+
+    /// The newest message that answers this one and is not deleted. Null where there is none.
+    async fn last_reply(&self, ctx: &Context<'_>) -> Option<Result<Message>> {
+        nullable(async {
+            let Some(seq) = self.thread(ctx).await?.last_seq else {
+                return Ok(None);
+            };
+            let message = ctx.loaders()?.message_up_to(self.row.chat_id, seq).await?;
+            Ok(message.map(Self::from))
+        })
+        .await
+    }
+
+    /// The messages that answer this one, oldest first, deleted ones among them. Answers to those are theirs. Without
+    /// `first` and `last` it is `first: 50`; more than 100 is refused.
+    async fn replies(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most so many from the start, 0 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Only messages behind this cursor of the list.")] after: Option<String>,
+        #[graphql(desc = "At most so many from the end, 0 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only messages in front of this cursor of the list.")] before: Option<
+            String,
+        >,
+    ) -> Result<MessageConnection> {
+        let (chat, seq) = (self.row.chat_id, self.row.seq);
+        let args = page_args(first, after, last, before);
+        let page = App::reply_page((chat, seq), &args);
+        let page = page.map_err(|error| to_graphql(error.into()))?;
+        let slice = ctx.loaders()?.replies(chat, seq, page).await?;
+        let slice = slice.ok_or_else(|| to_graphql(Error::NotFound("The chat")))?;
+        let slice = slice.map(Self::from);
+        Ok(MessageConnection::new(ListKey::Replies(chat, seq), slice))
+    }
+}
+
+impl Message {
+    /// What answers it.
+    async fn thread(&self, ctx: &Context<'_>) -> Result<Thread> {
+        let thread = ctx
+            .loaders()?
+            .thread(self.row.chat_id, self.row.seq)
+            .await?;
+        thread.ok_or_else(|| to_graphql(Error::NotFound("The chat")))
     }
 }
 

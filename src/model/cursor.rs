@@ -16,6 +16,7 @@ const PARTICIPANTS: u8 = b'p';
 const CHATS: u8 = b'c';
 const EVENTS: u8 = b'e';
 const STARS: u8 = b's';
+const REPLIES: u8 = b'r';
 
 /// As many bytes as most places take.
 const PLACE_MAX: usize = 48;
@@ -30,6 +31,8 @@ pub struct CursorError;
 pub enum ListKey {
     /// The messages of a chat.
     Messages(ChatId),
+    /// The replies to the message of a chat at a place of its log.
+    Replies(ChatId, i64),
     /// The participants of a chat.
     Participants(ChatId),
     /// The chats of a viewer (by fingerprint), filtered.
@@ -93,8 +96,10 @@ impl ListCursor {
         }
         let time = || DateTime::from_timestamp_micros(number).ok_or(CursorError);
         match list {
-            ListKey::Messages(_) if rest.is_empty() => Ok(Self::Message(number)),
-            ListKey::Messages(_) => Err(CursorError),
+            ListKey::Messages(_) | ListKey::Replies(..) if rest.is_empty() => {
+                Ok(Self::Message(number))
+            }
+            ListKey::Messages(_) | ListKey::Replies(..) => Err(CursorError),
             ListKey::Participants(_) => {
                 let user_id = std::str::from_utf8(rest).or(Err(CursorError))?;
                 let user_id = UserId::new(user_id).or(Err(CursorError))?;
@@ -129,6 +134,11 @@ impl ListKey {
             Self::Messages(chat_id) => {
                 bytes.push(MESSAGES);
                 bytes.extend(chat_id.0.as_bytes());
+            }
+            Self::Replies(chat_id, root) => {
+                bytes.push(REPLIES);
+                bytes.extend(chat_id.0.as_bytes());
+                bytes.extend(root.to_be_bytes());
             }
             Self::Participants(chat_id) => {
                 bytes.push(PARTICIPANTS);

@@ -57,6 +57,15 @@ pub struct UnreadRange {
     pub head: i64,
 }
 
+/// What answers a message.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Thread {
+    /// How many live messages, as far as they were counted.
+    pub count: i64,
+    /// The newest of them.
+    pub last_seq: Option<i64>,
+}
+
 /// A message's body: 1 to 10 000 characters, kept byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Body(String);

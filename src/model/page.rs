@@ -34,7 +34,7 @@ pub enum PageError {
 }
 
 /// A checked request for a page of a list whose elements have keys of type `K`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Page<K> {
     /// The most elements to return.
     pub limit: usize,

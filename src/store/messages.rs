@@ -1,6 +1,8 @@
-//! Messages: look-ups and amendments. Pages of a chat's history are in `page.rs`, the send is in `send.rs`.
+//! Messages: look-ups and amendments. Pages of a chat's history are in `page.rs`, replies in `replies.rs`, the send is in
+//! `send.rs`.
 
 mod page;
+mod replies;
 mod send;
 
 use chrono::{DateTime, Utc};
@@ -12,6 +14,7 @@ use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlU
 use diesel_async::RunQueryDsl;
 
 pub use self::page::{any_between, page};
+pub use self::replies::{any_reply_between, replies, threads};
 pub use self::send::{
     Locked, NewMessage, Sent, Together, Written, is_key_taken, send, send_together,
 };

@@ -170,7 +170,7 @@ async fn rows(conn: &mut Connection, query: &str, attacker: &Attacker) -> BTreeS
 }
 
 /// The kinds that are handed in, at every place: also those that do not belong there.
-const KINDS: [Kind; 12] = [
+const KINDS: [Kind; 13] = [
     Kind::Chat,
     Kind::Direct,
     Kind::Deleted,
@@ -182,6 +182,7 @@ const KINDS: [Kind; 12] = [
     Kind::ParticipantCursor,
     Kind::ChatCursor,
     Kind::StarCursor,
+    Kind::ReplyCursor,
     Kind::EventCursor,
 ];
 

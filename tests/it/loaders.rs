@@ -233,3 +233,39 @@ fn fifty_starred_messages_cost_what_five_do() {
         assert!(fifty <= 5, "{fifty} statements");
     });
 }
+
+#[test]
+fn fifty_threads_cost_what_five_do() {
+    run(async {
+        let scene = Scene::set().await;
+        let people = people(&scene.writer, 4);
+        let chat = people[0]
+            .group("chat", &people[1..].iter().collect::<Vec<_>>())
+            .await;
+        let mut roots = Vec::new();
+        for n in 0..50 {
+            roots.push(people[n % 4].sends(&chat, &format!("{n}")).await);
+        }
+        for (n, root) in roots.iter().enumerate() {
+            for reply in 0..=n % 3 {
+                people[reply]
+                    .replies(&chat, root, &format!("{n}.{reply}"))
+                    .await;
+            }
+        }
+        let query = "query ($chat: ID!, $first: Int!) { chat(id: $chat) { messages(first: $first) { nodes {
+            replyCount lastReply { body sender { displayName } } replies(first: 2) { nodes { body viewerHasStarred } } } } } }";
+        let ask = async |first: usize| {
+            let variables = json!({ "chat": chat, "first": first });
+            scene.cost(&people[0], query, variables).await
+        };
+        let ((five, _), (fifty, data)) = (ask(5).await, ask(50).await);
+        println!("threads: {fifty} statements");
+        let nodes = &data["chat"]["messages"]["nodes"];
+        assert_eq!(nodes[49]["replyCount"], 2);
+        assert_eq!(nodes[49]["lastReply"]["body"], "49.1");
+        assert_eq!(nodes[49]["replies"]["nodes"][1]["body"], "49.1");
+        assert!(fifty <= five + 1, "{five} and {fifty} statements");
+        assert!(fifty <= 9, "{fifty} statements");
+    });
+}

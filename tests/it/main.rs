@@ -53,6 +53,7 @@ mod process;
 mod rates;
 mod reading;
 mod reconnection;
+mod replies;
 mod revocation;
 mod row_security;
 mod schema;

@@ -28,6 +28,7 @@ pub(super) enum Kind {
     ParticipantCursor,
     ChatCursor,
     StarCursor,
+    ReplyCursor,
     EventCursor,
 }
 
@@ -90,6 +91,10 @@ impl World {
         let fields = "eventStartCursor messages(first: 1) { edges { cursor } } \
              participants { edges { cursor node { id } } }";
         let seen = alice.chat(&chat, fields).await;
+        let reply = json!({ "chatId": chat, "body": "s3cret reply", "replyToId": message });
+        alice.does("sendMessage", "", reply).await;
+        let replies = "query ($id: ID!) { node(id: $id) { ... on Message { replies { edges { cursor } } } } }";
+        let replies = alice.ask(replies, json!({ "id": message })).await["node"]["replies"].clone();
         let star = json!({ "messageId": message });
         alice.does("starMessage", "", star).await;
         let starred = "{ viewer { starredMessages { edges { cursor } } } }";
@@ -109,6 +114,7 @@ impl World {
                 Kind::ChatCursor,
                 text(&inbox["chats"]["edges"][0]["cursor"]),
             ),
+            (Kind::ReplyCursor, text(&replies["edges"][0]["cursor"])),
             (Kind::StarCursor, text(&starred["edges"][0]["cursor"])),
             (Kind::Participant, text(&person["node"]["id"])),
             (Kind::Chat, chat),
@@ -172,6 +178,10 @@ pub(super) fn nowhere() -> Ids {
         (
             Kind::ChatCursor,
             ListCursor::Chat(at, chat()).encode(&inbox),
+        ),
+        (
+            Kind::ReplyCursor,
+            ListCursor::Message(6).encode(&ListKey::Replies(of, 3)),
         ),
         (
             Kind::StarCursor,

@@ -160,7 +160,8 @@ async fn reads(user: &User, chat: &str, message: &str) {
         lastReadMessage { body } lastDeliveredMessage { body } } }";
     let query = format!(
         "query ($chat: ID!, $message: ID!, $ids: [ID!]!) {{ viewer {{ id }} user(id: \"bob\") {{ displayName }} \
-         node(id: $message) {{ id ... on Message {{ body sender {{ id }} replyTo {{ body }} }} }} nodes(ids: $ids) {{ id }} \
+         node(id: $message) {{ id ... on Message {{ body sender {{ id }} replyTo {{ body }} viewerHasStarred replyCount lastReply {{ body }} \
+         replies(first: 1) {{ nodes {{ id }} pageInfo {{ endCursor }} }} newest: replies(last: 1) {{ nodes {{ id }} }} }} }} nodes(ids: $ids) {{ id }} \
          chats(filter: {{ includeDeleted: true }}) {{ pageInfo {{ endCursor }} nodes {{ id title unreadCount lastMessage {{ body }} }} }} \
          groups: chats(first: 1, filter: {{ kind: GROUP }}) {{ nodes {{ id }} }} \
          chat(id: $chat) {{ unreadCount lastMessage {{ body }} {participants} \
@@ -175,10 +176,13 @@ async fn reads(user: &User, chat: &str, message: &str) {
         "chat": chat,
         "chats": cursor("/chats/pageInfo/endCursor"),
         "people": cursor("/chat/participants/pageInfo/endCursor"),
+        "message": message,
+        "replies": found["data"]["node"]["replies"]["pageInfo"]["endCursor"],
         "ids": cursor("/chat/participants/nodes/0/id"),
         "messages": cursor("/chat/oldest/pageInfo/endCursor"),
     });
-    let query = "query ($chat: ID!, $chats: String, $people: String, $messages: String, $ids: ID!) { \
+    let query = "query ($chat: ID!, $chats: String, $people: String, $messages: String, $ids: ID!, $message: ID!, $replies: String) { \
+        root: node(id: $message) { ... on Message { replies(after: $replies) { nodes { id } } } } \
         node(id: $ids) { ... on Participant { role } } chats(first: 1, after: $chats, filter: { includeDeleted: true }) { nodes { id } } chat(id: $chat) { \
         participants(first: 1, after: $people) { nodes { id } } messages(first: 1, after: $messages) { nodes { id } } \
         older: messages(last: 1, before: $messages) { nodes { id } } } }";

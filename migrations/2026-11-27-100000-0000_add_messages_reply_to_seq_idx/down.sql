@@ -1,0 +1,1 @@
+DROP INDEX CONCURRENTLY messages_reply_to_seq_idx;
