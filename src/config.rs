@@ -124,6 +124,9 @@ pub struct ServeArgs {
         value_name = "COUNT"
     )]
     pub participants_max: u32,
+    /// For how long after it was sent a message may be edited. Without it, for ever.
+    #[arg(long, env = "COLLOQUY_EDIT_WINDOW", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub edit_window: Option<Duration>,
     /// The most connections to the database; two more listen and ring.
     #[arg(long, env = "COLLOQUY_POOL_SIZE", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..), value_name = "COUNT")]
     pub pool_size: u16,
@@ -290,6 +293,7 @@ impl ServeArgs {
     pub fn limits(&self) -> Limits {
         Limits {
             participants_max: self.participants_max,
+            edit_window: self.edit_window,
             rates: self.limits.rates(),
         }
     }

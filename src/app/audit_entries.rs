@@ -165,7 +165,9 @@ fn act_of(action: Action) -> Option<Act> {
         Action::RestoreChat => Some(Act::ChatRestored),
         Action::RemoveMember | Action::RemoveAboveMember => Some(Act::ParticipantRemoved),
         Action::ChangeRole => Some(Act::RoleChanged),
-        Action::MarkRead
+        Action::ReadOwnRevisions
+        | Action::ReadOthersRevisions
+        | Action::MarkRead
         | Action::Star
         | Action::Send
         | Action::EditOwnMessage

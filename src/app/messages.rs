@@ -1,6 +1,8 @@
-//! Messages: amending, reading. Replies are in `replies.rs`, the send is in `send.rs`.
+//! Messages: amending, reading. Replies and revisions are in files of their own, the send is in `send.rs`.
 
+mod lists;
 mod replies;
+mod revisions;
 mod send;
 
 use std::collections::HashSet;
@@ -135,8 +137,8 @@ impl App {
     ///
     /// # Errors
     ///
-    /// `CONFLICT` for a deleted message; [`Error::Refused`] as the permission table says;
-    /// [`Error::Unavailable`], [`Error::Internal`].
+    /// `CONFLICT` for a deleted message, and for one that is older than may be edited; [`Error::Refused`] as the
+    /// permission table says; [`Error::Unavailable`], [`Error::Internal`].
     pub async fn message_edit(
         &self,
         actor: &Actor,
@@ -153,12 +155,16 @@ impl App {
                 if message.deleted_at.is_some() {
                     return Err(Refusal::conflict("The message is deleted.").at("messageId"));
                 }
+                if message.body == body.as_str() {
+                    return Ok(None);
+                }
+                let now = self.clock.now();
+                self.limits.refuse_late_edit(message, now)?;
                 let event = NewEvent::MessageEdited {
                     message: message.seq,
                     previous: message.body.clone(),
                 };
-                let amendment = Amendment::Edit(body.as_str(), self.clock.now());
-                Ok((message.body != body.as_str()).then_some((amendment, event)))
+                Ok(Some((Amendment::Edit(body.as_str(), now), event)))
             };
             (action, edit())
         })

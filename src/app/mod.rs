@@ -25,7 +25,9 @@ mod users;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 pub use actor::{Actor, Session};
@@ -46,6 +48,7 @@ pub use token::{
 };
 pub use updates::{ChatUpdate, ChatUpdateKind, ChatUpdates};
 
+use crate::model::{Message, Refusal};
 use crate::realtime::Realtime;
 pub use crate::store::Entry;
 use crate::store::{self, Pool, PooledConnection};
@@ -58,14 +61,33 @@ pub const IDS_MAX: usize = 100;
 pub struct Limits {
     /// The most participants a group may have.
     pub participants_max: u32,
+    /// For how long after it was sent a message may be edited; `None` for ever.
+    pub edit_window: Option<Duration>,
     /// How often anybody may ask; `None` where no rate is limited.
     pub rates: Option<RateLimits>,
+}
+
+impl Limits {
+    /// Refuses to edit a message that is too old.
+    fn refuse_late_edit(&self, message: &Message, now: DateTime<Utc>) -> Result<(), Refusal> {
+        let Some(window) = self.edit_window else {
+            return Ok(());
+        };
+        let age = now.signed_duration_since(message.created_at);
+        if age.to_std().is_ok_and(|age| age > window) {
+            let text = humantime::format_duration(window);
+            let why = format!("A message can be edited for {text} after it was sent.");
+            return Err(Refusal::conflict(why).at("messageId"));
+        }
+        Ok(())
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             participants_max: 10_000,
+            edit_window: None,
             rates: Some(RateLimits::default()),
         }
     }

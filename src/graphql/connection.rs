@@ -7,6 +7,7 @@ use super::at_once::{AtOnce, Look, QuickList};
 use super::chat::Chat;
 use super::message::Message;
 use super::participant::Participant;
+use super::revision::MessageRevision;
 use crate::model::{ListCursor, ListKey, PageArgs, Slice};
 
 /// Where a page stands in its list.
@@ -128,6 +129,13 @@ connection!(
     /// A message in the list of a chat's messages.
     MessageEdge,
     Message
+);
+connection!(
+    /// A page of the earlier texts of a message.
+    MessageRevisionConnection,
+    /// A text in the list of a message's earlier texts.
+    MessageRevisionEdge,
+    MessageRevision
 );
 connection!(
     /// A page of the participants of a chat.

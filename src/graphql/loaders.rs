@@ -11,8 +11,8 @@ use super::error::to_graphql;
 use super::execute::Turns;
 use crate::app::{Actor, App, Error};
 use crate::model::{
-    ChatId, ChatState, Message, Page, Participant, ParticipantId, Presence, Slice, Thread,
-    UnreadRange, User, UserId,
+    ChatId, ChatState, Message, MessageId, Page, Participant, ParticipantId, Presence, Revision,
+    Slice, Thread, UnreadRange, User, UserId,
 };
 
 /// A chat that the viewer may see, by its id.
@@ -34,6 +34,10 @@ struct ThreadOf(ChatId, i64);
 /// A page of what answers a message, by its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct RepliesTo(ChatId, i64, Page<i64>);
+
+/// A page of the earlier texts of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct RevisionsOf(MessageId, Page<i64>);
 
 /// Whether the viewer has starred a message, by its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -90,6 +94,7 @@ impl Loaders {
         self.0.clear::<Unread>();
         self.0.clear::<ThreadOf>();
         self.0.clear::<RepliesTo>();
+        self.0.clear::<RevisionsOf>();
         self.0.clear::<StarOn>();
         self.0.clear::<UserById>();
         self.forget_participants();
@@ -145,6 +150,16 @@ impl Loaders {
         page: Page<i64>,
     ) -> Result<Option<Slice<Message>>> {
         let key = RepliesTo(id, seq, page);
+        self.0.load_one(key).await.map_err(shared)
+    }
+
+    /// A page of the earlier texts of a message, where the viewer may see them.
+    pub(super) async fn revisions(
+        &self,
+        id: MessageId,
+        page: Page<i64>,
+    ) -> Result<Option<Slice<Revision>>> {
+        let key = RevisionsOf(id, page);
         self.0.load_one(key).await.map_err(shared)
     }
 
@@ -277,6 +292,28 @@ impl Loader<RepliesTo> for Batch {
             let found = self.app.replies(&self.actor, &roots, &page).await?;
             let found = found.into_iter();
             pages.extend(found.map(|((chat, root), slice)| (RepliesTo(chat, root, page), slice)));
+        }
+        Ok(pages)
+    }
+}
+
+impl Loader<RevisionsOf> for Batch {
+    type Value = Slice<Revision>;
+    type Error = SharedError;
+
+    async fn load(
+        &self,
+        keys: &[RevisionsOf],
+    ) -> Result<HashMap<RevisionsOf, Self::Value>, Self::Error> {
+        let mut by_page: HashMap<Page<i64>, Vec<MessageId>> = HashMap::new();
+        for key in keys {
+            by_page.entry(key.1).or_default().push(key.0);
+        }
+        let mut pages = HashMap::with_capacity(keys.len());
+        for (page, ids) in by_page {
+            let found = self.app.revisions(&self.actor, &ids, &page).await?;
+            let found = found.into_iter();
+            pages.extend(found.map(|(id, slice)| (RevisionsOf(id, page), slice)));
         }
         Ok(pages)
     }

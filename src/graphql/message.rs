@@ -1,24 +1,25 @@
-//! Messages: the type and its mutations.
+//! Messages: the type. Its mutations are in `mutations.rs`.
+
+mod mutations;
 
 use std::sync::Arc;
 
 use async_graphql::parser::types::Field;
-use async_graphql::{
-    Context, ID, InputObject, Object, Result, ScalarType as _, SimpleObject, Value,
-};
+use async_graphql::{Context, ID, Object, Result, ScalarType as _, Value};
 use chrono::Utc;
 
+pub(super) use self::mutations::{MessageMutation, message_payload};
 use super::at_once::{AtOnce, Look};
 use super::chat::{Chat, chat_of};
-use super::connection::{Listed, MessageConnection, page_args};
+use super::connection::{Listed, MessageConnection, MessageRevisionConnection, page_args};
 use super::context::{ContextExt as _, nullable};
-use super::error::{UserError, to_graphql};
+use super::error::to_graphql;
 use super::event::Entry;
-use super::payload::{chat_id, message_id, outcome};
+use super::revision::MessageRevision;
 use super::scalar::DateTime;
 use super::user::User;
-use crate::app::{Actor, App, Error, SendMessage};
-use crate::model::{self, Body, IdempotencyKey, ListCursor, ListKey, Operation, Thread};
+use crate::app::Error;
+use crate::model::{self, ListCursor, ListKey, Page, PageArgs, Thread};
 
 /// A message of a chat. A deleted message keeps its place and loses its body.
 #[derive(Debug, Clone)]
@@ -178,14 +179,42 @@ impl Message {
         >,
     ) -> Result<MessageConnection> {
         let (chat, seq) = (self.row.chat_id, self.row.seq);
-        let args = page_args(first, after, last, before);
-        let page = App::reply_page((chat, seq), &args);
-        let page = page.map_err(|error| to_graphql(error.into()))?;
+        let key = ListKey::Replies(chat, seq);
+        let page = page_of(&key, &page_args(first, after, last, before))?;
         let slice = ctx.loaders()?.replies(chat, seq, page).await?;
         let slice = slice.ok_or_else(|| to_graphql(Error::NotFound("The chat")))?;
-        let slice = slice.map(Self::from);
-        Ok(MessageConnection::new(ListKey::Replies(chat, seq), slice))
+        Ok(MessageConnection::new(key, slice.map(Self::from)))
     }
+
+    /// The texts that the message had before it was edited, oldest first. Without `first` and `last` it is `first: 50`; more
+    /// than 100 is refused. Null for everyone but its author and the admins and owners of the group, and for everyone once
+    /// the message is deleted.
+    async fn revisions(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most so many from the start, 0 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Only texts behind this cursor of the list.")] after: Option<String>,
+        #[graphql(desc = "At most so many from the end, 0 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only texts in front of this cursor of the list.")] before: Option<String>,
+    ) -> Option<Result<MessageRevisionConnection>> {
+        nullable(async {
+            let key = ListKey::Revisions(self.row.chat_id, self.row.seq);
+            let page = page_of(&key, &page_args(first, after, last, before))?;
+            let slice = ctx.loaders()?.revisions(self.row.id, page).await?;
+            let slice = slice.map(|slice| slice.map(MessageRevision::from));
+            Ok(slice.map(|slice| MessageRevisionConnection::new(key, slice)))
+        })
+        .await
+    }
+}
+
+/// Reads the arguments of a page of a list that hangs on a message.
+fn page_of(list: &ListKey, args: &PageArgs) -> Result<Page<i64>> {
+    let page = Page::new(args, |text| match ListCursor::decode(text, list) {
+        Ok(ListCursor::Message(seq)) => Some(seq),
+        _ => None,
+    });
+    page.map_err(|error| to_graphql(error.into()))
 }
 
 impl Message {
@@ -197,212 +226,4 @@ impl Message {
             .await?;
         thread.ok_or_else(|| to_graphql(Error::NotFound("The chat")))
     }
-}
-
-/// What to send, and where.
-#[derive(Debug, InputObject)]
-struct SendMessageInput {
-    /// The chat to send to.
-    chat_id: ID,
-    /// The text: 1 to 10000 characters, not blank, kept byte for byte.
-    body: String,
-    /// The message of the same chat to answer.
-    reply_to_id: Option<ID>,
-    /// A key of 1 to 128 characters that is new for each message: a retry with it returns the message of
-    /// the first try, whenever it comes.
-    idempotency_key: Option<String>,
-}
-
-/// Which message to change, and to what.
-#[derive(Debug, InputObject)]
-struct EditMessageInput {
-    /// The message, one of the viewer's own.
-    message_id: ID,
-    /// The new text: 1 to 10000 characters, not blank.
-    body: String,
-}
-
-/// Which message to delete.
-#[derive(Debug, InputObject)]
-struct DeleteMessageInput {
-    /// The message.
-    message_id: ID,
-}
-
-/// Which message to restore.
-#[derive(Debug, InputObject)]
-struct RestoreMessageInput {
-    /// The message.
-    message_id: ID,
-}
-
-/// Up to where a chat is read.
-#[derive(Debug, InputObject)]
-struct MarkChatReadInput {
-    /// The chat.
-    chat_id: ID,
-    /// The newest message that is read.
-    message_id: ID,
-}
-
-/// Declares a payload that carries a message.
-macro_rules! message_payload {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Debug, SimpleObject)]
-        struct $name {
-            /// The message as it is now. Null where `userErrors` says why.
-            message: Option<Result<Message>>,
-            /// What the caller can mend. Empty on success.
-            user_errors: Vec<UserError>,
-        }
-
-        impl $name {
-            fn new(
-                ctx: &Context<'_>,
-                result: Result<model::Message, Error>,
-            ) -> Result<Option<Self>> {
-                let (message, user_errors) = outcome(result)?;
-                let message = ctx.shown(Operation::Message, message.map(Message::from));
-                Ok(Some(Self { message, user_errors }))
-            }
-        }
-    };
-}
-
-pub(super) use message_payload;
-
-message_payload!(
-    /// What came of sending a message.
-    SendMessagePayload
-);
-message_payload!(
-    /// What came of editing a message.
-    EditMessagePayload
-);
-message_payload!(
-    /// What came of deleting a message.
-    DeleteMessagePayload
-);
-message_payload!(
-    /// What came of restoring a message.
-    RestoreMessagePayload
-);
-
-/// What came of marking a chat read.
-#[derive(Debug, SimpleObject)]
-struct MarkChatReadPayload {
-    /// The chat as it is now. Null where `userErrors` says why.
-    chat: Option<Result<Chat>>,
-    /// What the caller can mend. Empty on success.
-    user_errors: Vec<UserError>,
-}
-
-/// The mutations of messages.
-#[derive(Debug, Default)]
-pub(super) struct MessageMutation;
-
-#[Object]
-impl MessageMutation {
-    /// Sends a message to a chat the viewer is in. With an `idempotencyKey`, a retry returns the message
-    /// of the first try. An answer means that the message is stored for good.
-    async fn send_message(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "What to send, and where.")] input: SendMessageInput,
-    ) -> Option<Result<SendMessagePayload>> {
-        nullable(async {
-            let (app, actor) = ctx.fresh(Operation::SendMessage)?;
-            SendMessagePayload::new(ctx, send(app, actor, input).await)
-        })
-        .await
-    }
-
-    /// Changes the text of a message of the viewer's own. What it was before stays in the chat's log.
-    async fn edit_message(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "Which message to change, and to what.")] input: EditMessageInput,
-    ) -> Option<Result<EditMessagePayload>> {
-        nullable(async {
-            let (app, actor) = ctx.fresh(Operation::EditMessage)?;
-            let edit = async {
-                let body = Body::new(input.body).map_err(|refusal| refusal.at("body"))?;
-                let id = message_id(&input.message_id, "messageId")?;
-                app.message_edit(actor, id, &body).await
-            };
-            EditMessagePayload::new(ctx, edit.await)
-        })
-        .await
-    }
-
-    /// Deletes a message: the viewer's own, or anybody's for an admin or owner of a group. It keeps its
-    /// place, and its text is kept for compliance.
-    async fn delete_message(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "Which message to delete.")] input: DeleteMessageInput,
-    ) -> Option<Result<DeleteMessagePayload>> {
-        nullable(async {
-            let (app, actor) = ctx.fresh(Operation::DeleteMessage)?;
-            let delete = async {
-                let id = message_id(&input.message_id, "messageId")?;
-                app.message_delete(actor, id).await
-            };
-            DeleteMessagePayload::new(ctx, delete.await)
-        })
-        .await
-    }
-
-    /// Undoes the deletion of a message: for whoever deleted it, and for an admin or owner of a group.
-    async fn restore_message(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "Which message to restore.")] input: RestoreMessageInput,
-    ) -> Option<Result<RestoreMessagePayload>> {
-        nullable(async {
-            let (app, actor) = ctx.fresh(Operation::RestoreMessage)?;
-            let restore = async {
-                let id = message_id(&input.message_id, "messageId")?;
-                app.message_restore(actor, id).await
-            };
-            RestoreMessagePayload::new(ctx, restore.await)
-        })
-        .await
-    }
-
-    /// Moves the viewer's read mark of a chat forward to a message, never back.
-    async fn mark_chat_read(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "Up to where a chat is read.")] input: MarkChatReadInput,
-    ) -> Option<Result<MarkChatReadPayload>> {
-        nullable(async {
-            let (app, actor) = ctx.fresh(Operation::MarkChatRead)?;
-            let mark = async {
-                let chat = chat_id(&input.chat_id)?;
-                let id = message_id(&input.message_id, "messageId")?;
-                app.message_mark_read(actor, chat, id).await
-            };
-            let (state, user_errors) = outcome(mark.await)?;
-            let chat = Chat::after_write(ctx, state).await?;
-            Ok(Some(MarkChatReadPayload { chat, user_errors }))
-        })
-        .await
-    }
-}
-
-async fn send(app: &App, actor: &Actor, input: SendMessageInput) -> Result<model::Message, Error> {
-    let body = Body::new(input.body).map_err(|refusal| refusal.at("body"))?;
-    let key = input.idempotency_key.map(IdempotencyKey::new).transpose();
-    let send = SendMessage {
-        body,
-        idempotency_key: key.map_err(|refusal| refusal.at("idempotencyKey"))?,
-        chat_id: chat_id(&input.chat_id)?,
-        reply_to: input
-            .reply_to_id
-            .map(|id| message_id(&id, "replyToId"))
-            .transpose()?,
-    };
-    app.message_send(actor, send).await
 }

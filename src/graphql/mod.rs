@@ -19,6 +19,7 @@ mod message;
 mod node;
 mod participant;
 mod payload;
+mod revision;
 mod revocation;
 mod root;
 mod scalar;

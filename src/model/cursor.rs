@@ -17,6 +17,7 @@ const CHATS: u8 = b'c';
 const EVENTS: u8 = b'e';
 const STARS: u8 = b's';
 const REPLIES: u8 = b'r';
+const REVISIONS: u8 = b'v';
 
 /// As many bytes as most places take.
 const PLACE_MAX: usize = 48;
@@ -33,6 +34,8 @@ pub enum ListKey {
     Messages(ChatId),
     /// The replies to the message of a chat at a place of its log.
     Replies(ChatId, i64),
+    /// The earlier texts of the message of a chat at a place of its log.
+    Revisions(ChatId, i64),
     /// The participants of a chat.
     Participants(ChatId),
     /// The chats of a viewer (by fingerprint), filtered.
@@ -44,7 +47,7 @@ pub enum ListKey {
 /// The place of an element in its list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListCursor {
-    /// A message, by its seq.
+    /// A message, or an edit of one, by its seq.
     Message(i64),
     /// A participant, by when they joined and who they are.
     Participant(DateTime<Utc>, UserId),
@@ -96,10 +99,12 @@ impl ListCursor {
         }
         let time = || DateTime::from_timestamp_micros(number).ok_or(CursorError);
         match list {
-            ListKey::Messages(_) | ListKey::Replies(..) if rest.is_empty() => {
-                Ok(Self::Message(number))
+            ListKey::Messages(_) | ListKey::Replies(..) | ListKey::Revisions(..) => {
+                // Nothing follows the number.
+                rest.is_empty()
+                    .then_some(Self::Message(number))
+                    .ok_or(CursorError)
             }
-            ListKey::Messages(_) | ListKey::Replies(..) => Err(CursorError),
             ListKey::Participants(_) => {
                 let user_id = std::str::from_utf8(rest).or(Err(CursorError))?;
                 let user_id = UserId::new(user_id).or(Err(CursorError))?;
@@ -139,6 +144,11 @@ impl ListKey {
                 bytes.push(REPLIES);
                 bytes.extend(chat_id.0.as_bytes());
                 bytes.extend(root.to_be_bytes());
+            }
+            Self::Revisions(chat_id, message) => {
+                bytes.push(REVISIONS);
+                bytes.extend(chat_id.0.as_bytes());
+                bytes.extend(message.to_be_bytes());
             }
             Self::Participants(chat_id) => {
                 bytes.push(PARTICIPANTS);

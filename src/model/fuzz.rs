@@ -122,6 +122,7 @@ fn list() -> impl Strategy<Value = ListKey> {
     prop_oneof![
         chat().prop_map(ListKey::Messages),
         (chat(), 0..=i64::MAX).prop_map(|(chat, root)| ListKey::Replies(chat, root)),
+        (chat(), 0..=i64::MAX).prop_map(|(chat, root)| ListKey::Revisions(chat, root)),
         chat().prop_map(ListKey::Participants),
         (any::<u64>(), filter).prop_map(|(viewer, filter)| ListKey::Chats(viewer, filter)),
         any::<u64>().prop_map(ListKey::Stars),
@@ -137,7 +138,9 @@ fn time() -> impl Strategy<Value = DateTime<Utc>> {
 fn place() -> impl Strategy<Value = (ListKey, ListCursor)> {
     (list(), 0..=i64::MAX, time(), user(), chat()).prop_map(|(list, seq, time, user, chat)| {
         let cursor = match list {
-            ListKey::Messages(_) | ListKey::Replies(..) => ListCursor::Message(seq),
+            ListKey::Messages(_) | ListKey::Replies(..) | ListKey::Revisions(..) => {
+                ListCursor::Message(seq)
+            }
             ListKey::Participants(_) => ListCursor::Participant(time, user),
             ListKey::Chats(..) => ListCursor::Chat(time, chat),
             ListKey::Stars(_) => ListCursor::Star(StarPlace {

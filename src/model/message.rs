@@ -57,6 +57,24 @@ pub struct UnreadRange {
     pub head: i64,
 }
 
+/// An earlier text of a message.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable)]
+#[diesel(check_for_backend(diesel::pg::Pg))]
+pub struct Revision {
+    /// The chat.
+    pub chat_id: ChatId,
+    /// The message.
+    pub message_seq: i64,
+    /// The log entry of the edit that replaced it.
+    pub seq: i64,
+    /// The text.
+    pub body: String,
+    /// When it was replaced.
+    pub replaced_at: DateTime<Utc>,
+    /// Who replaced it.
+    pub replaced_by: Option<UserId>,
+}
+
 /// What answers a message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Thread {

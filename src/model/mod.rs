@@ -31,7 +31,8 @@ pub use event::{Change, Event, EventData, EventKind, NewEvent};
 pub use grant::{Grants, Operation, Permission};
 pub use id::{ChatId, IdError, MessageId, NodeId, ParticipantId};
 pub use message::{
-    BODY_MAX_CHARS, Body, IDEMPOTENCY_KEY_MAX_CHARS, IdempotencyKey, Message, Thread, UnreadRange,
+    BODY_MAX_CHARS, Body, IDEMPOTENCY_KEY_MAX_CHARS, IdempotencyKey, Message, Revision, Thread,
+    UnreadRange,
 };
 pub use page::{PAGE_DEFAULT, PAGE_MAX, Page, PageArgs, PageError, Slice};
 pub use participant::{Participant, Role};

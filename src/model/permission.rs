@@ -33,6 +33,10 @@ pub enum Action {
     Star,
     /// Send a message.
     Send,
+    /// See the earlier texts of one's own message.
+    ReadOwnRevisions,
+    /// See the earlier texts of another's message.
+    ReadOthersRevisions,
     /// Edit one's own message.
     EditOwnMessage,
     /// Edit another's message.
@@ -74,6 +78,8 @@ impl Action {
         Self::MarkRead,
         Self::Star,
         Self::Send,
+        Self::ReadOwnRevisions,
+        Self::ReadOthersRevisions,
         Self::EditOwnMessage,
         Self::EditOthersMessage,
         Self::DeleteOwnMessage,
@@ -129,7 +135,11 @@ fn decide_in_deleted(action: Action, standing: Standing) -> Decision {
         Decision::NotFound
     } else if matches!(
         action,
-        Action::Read | Action::RestoreChat | Action::DeleteChat
+        Action::Read
+            | Action::ReadOwnRevisions
+            | Action::ReadOthersRevisions
+            | Action::RestoreChat
+            | Action::DeleteChat
     ) {
         Decision::Allowed
     } else {
@@ -142,6 +152,8 @@ fn decide_as_administrator(action: Action, kind: ChatKind) -> Decision {
     match (action, kind) {
         (
             Action::Read
+            | Action::ReadOwnRevisions
+            | Action::ReadOthersRevisions
             | Action::DeleteOwnMessage
             | Action::DeleteOthersMessage
             | Action::RestoreOwnDeletion
@@ -180,14 +192,16 @@ fn decide_in_direct(action: Action) -> Decision {
         | Action::MarkRead
         | Action::Star
         | Action::Send
+        | Action::ReadOwnRevisions
         | Action::EditOwnMessage
         | Action::DeleteOwnMessage
         | Action::RestoreOwnDeletion
         | Action::DeleteChat
         | Action::RestoreChat => Decision::Allowed,
-        Action::EditOthersMessage | Action::DeleteOthersMessage | Action::RestoreOthersDeletion => {
-            Decision::Forbidden
-        }
+        Action::ReadOthersRevisions
+        | Action::EditOthersMessage
+        | Action::DeleteOthersMessage
+        | Action::RestoreOthersDeletion => Decision::Forbidden,
         Action::Rename
         | Action::AddMember
         | Action::AddAboveMember
@@ -205,6 +219,7 @@ fn decide_in_group(action: Action, role: Role) -> Decision {
         | Action::MarkRead
         | Action::Star
         | Action::Send
+        | Action::ReadOwnRevisions
         | Action::EditOwnMessage
         | Action::DeleteOwnMessage
         | Action::RestoreOwnDeletion
@@ -212,6 +227,7 @@ fn decide_in_group(action: Action, role: Role) -> Decision {
         Action::Rename
         | Action::AddMember
         | Action::RemoveMember
+        | Action::ReadOthersRevisions
         | Action::DeleteOthersMessage
         | Action::RestoreOthersDeletion => matches!(role, Role::Admin | Role::Owner),
         Action::AddAboveMember

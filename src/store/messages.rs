@@ -1,8 +1,10 @@
-//! Messages: look-ups and amendments. Pages of a chat's history are in `page.rs`, replies in `replies.rs`, the send is in
-//! `send.rs`.
+//! Messages: look-ups and amendments. Pages of a chat's history are in `page.rs`, those of lists that hang on messages in
+//! `lists.rs`, `replies.rs` and `revisions.rs`, the send is in `send.rs`.
 
+mod lists;
 mod page;
 mod replies;
+mod revisions;
 mod send;
 
 use chrono::{DateTime, Utc};
@@ -13,8 +15,10 @@ use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 
+pub use self::lists::{List, around};
 pub use self::page::{any_between, page};
-pub use self::replies::{any_reply_between, replies, threads};
+pub use self::replies::{replies, threads};
+pub use self::revisions::revisions;
 pub use self::send::{
     Locked, NewMessage, Sent, Together, Written, is_key_taken, send, send_together,
 };

@@ -1,11 +1,16 @@
 //! The embedded migrations.
 
 use std::error::Error;
+use std::time::Duration;
 
+use diesel::QueryResult;
+use diesel::dsl::sql;
 use diesel::migration::MigrationSource;
 use diesel::pg::Pg;
-use diesel_async::{AsyncMigrationHarness, SimpleAsyncConnection as _};
+use diesel::sql_types::Bool;
+use diesel_async::{AsyncMigrationHarness, RunQueryDsl as _, SimpleAsyncConnection as _};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
+use tokio::time::sleep;
 
 use super::Connection;
 
@@ -13,6 +18,9 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
 /// The advisory lock under which migrations run, so that servers starting together take turns.
 const LOCK: i64 = 0x636f_6c6c_6f71_7579;
+
+/// How often a server looks whether it is its turn.
+const TURN: Duration = Duration::from_millis(100);
 
 /// What the migration library fails with.
 pub type MigrationError = Box<dyn Error + Send + Sync>;
@@ -26,12 +34,7 @@ pub type MigrationError = Box<dyn Error + Send + Sync>;
 ///
 /// Whatever Postgres or a migration says; each migration is a transaction of its own.
 pub async fn run(mut lock: Connection, conn: Connection) -> Result<Vec<String>, MigrationError> {
-    // It idles while the migrations run, however long a role's settings let a transaction do so.
-    lock.batch_execute(&format!(
-        "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0; \
-         SELECT pg_advisory_xact_lock({LOCK})"
-    ))
-    .await?;
+    take_turn(&mut lock).await?;
     let ran = tokio::task::spawn_blocking(move || {
         let mut harness = AsyncMigrationHarness::new(conn);
         let names = names(&mut harness)?;
@@ -41,6 +44,24 @@ pub async fn run(mut lock: Connection, conn: Connection) -> Result<Vec<String>, 
     .await?;
     lock.batch_execute("COMMIT").await?;
     ran
+}
+
+/// Begins a transaction that holds the lock. Who waits for it does so without a transaction: an index that is built
+/// concurrently waits for every older statement, and a statement that waited for the lock would wait for it in turn.
+async fn take_turn(lock: &mut Connection) -> QueryResult<()> {
+    let is_free = format!("pg_try_advisory_xact_lock({LOCK})");
+    loop {
+        lock.batch_execute("BEGIN").await?;
+        let is_free = diesel::select(sql::<Bool>(&is_free));
+        if is_free.get_result(lock).await? {
+            // It idles while the migrations run, however long a role's settings let a transaction do so. And what was
+            // just read is put away, whose snapshot an index would wait for too.
+            let idles = "SET LOCAL idle_in_transaction_session_timeout = 0";
+            return lock.batch_execute(idles).await;
+        }
+        lock.batch_execute("ROLLBACK").await?;
+        sleep(TURN).await;
+    }
 }
 
 fn names(harness: &mut AsyncMigrationHarness<Connection>) -> Result<Vec<String>, MigrationError> {

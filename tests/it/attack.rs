@@ -170,7 +170,7 @@ async fn rows(conn: &mut Connection, query: &str, attacker: &Attacker) -> BTreeS
 }
 
 /// The kinds that are handed in, at every place: also those that do not belong there.
-const KINDS: [Kind; 13] = [
+const KINDS: [Kind; 14] = [
     Kind::Chat,
     Kind::Direct,
     Kind::Deleted,
@@ -183,6 +183,7 @@ const KINDS: [Kind; 13] = [
     Kind::ChatCursor,
     Kind::StarCursor,
     Kind::ReplyCursor,
+    Kind::RevisionCursor,
     Kind::EventCursor,
 ];
 

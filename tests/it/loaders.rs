@@ -247,10 +247,8 @@ fn fifty_threads_cost_what_five_do() {
             roots.push(people[n % 4].sends(&chat, &format!("{n}")).await);
         }
         for (n, root) in roots.iter().enumerate() {
-            for reply in 0..=n % 3 {
-                people[reply]
-                    .replies(&chat, root, &format!("{n}.{reply}"))
-                    .await;
+            for (reply, person) in people.iter().take(1 + n % 3).enumerate() {
+                person.replies(&chat, root, &format!("{n}.{reply}")).await;
             }
         }
         let query = "query ($chat: ID!, $first: Int!) { chat(id: $chat) { messages(first: $first) { nodes {
@@ -267,5 +265,34 @@ fn fifty_threads_cost_what_five_do() {
         assert_eq!(nodes[49]["replies"]["nodes"][1]["body"], "49.1");
         assert!(fifty <= five + 1, "{five} and {fifty} statements");
         assert!(fifty <= 9, "{fifty} statements");
+    });
+}
+
+#[test]
+fn the_revisions_of_fifty_messages_cost_what_those_of_five_do() {
+    run(async {
+        let scene = Scene::set().await;
+        let alice = scene.writer.user("alice");
+        let chat = alice.group("chat", &[]).await;
+        for n in 0..50 {
+            let message = alice.sends(&chat, &format!("{n}")).await;
+            for edit in 0..2 {
+                let input = json!({ "messageId": message, "body": format!("{n}.{edit}") });
+                alice.does("editMessage", "", input).await;
+            }
+        }
+        let query =
+            "query ($chat: ID!, $first: Int!) { chat(id: $chat) { messages(first: $first) { nodes {
+            revisions(last: 1) { nodes { body replacedBy { displayName } } } } } } }";
+        let ask = async |first: usize| {
+            let variables = json!({ "chat": chat, "first": first });
+            scene.cost(&alice, query, variables).await
+        };
+        let ((five, _), (fifty, data)) = (ask(5).await, ask(50).await);
+        println!("revisions: {fifty} statements");
+        let last = &data["chat"]["messages"]["nodes"][49]["revisions"]["nodes"][0];
+        assert_eq!(last["body"], "49.0");
+        assert!(fifty <= five + 1, "{five} and {fifty} statements");
+        assert!(fifty <= 6, "{fifty} statements");
     });
 }

@@ -54,6 +54,7 @@ mod rates;
 mod reading;
 mod reconnection;
 mod replies;
+mod revisions;
 mod revocation;
 mod row_security;
 mod schema;

@@ -29,6 +29,7 @@ pub(super) enum Kind {
     ChatCursor,
     StarCursor,
     ReplyCursor,
+    RevisionCursor,
     EventCursor,
 }
 
@@ -95,6 +96,11 @@ impl World {
         alice.does("sendMessage", "", reply).await;
         let replies = "query ($id: ID!) { node(id: $id) { ... on Message { replies { edges { cursor } } } } }";
         let replies = alice.ask(replies, json!({ "id": message })).await["node"]["replies"].clone();
+        let edit = json!({ "messageId": message, "body": "s3cret, edited" });
+        alice.does("editMessage", "", edit).await;
+        let revisions = "query ($id: ID!) { node(id: $id) { ... on Message { revisions { edges { cursor } } } } }";
+        let revisions =
+            alice.ask(revisions, json!({ "id": message })).await["node"]["revisions"].clone();
         let star = json!({ "messageId": message });
         alice.does("starMessage", "", star).await;
         let starred = "{ viewer { starredMessages { edges { cursor } } } }";
@@ -115,6 +121,7 @@ impl World {
                 text(&inbox["chats"]["edges"][0]["cursor"]),
             ),
             (Kind::ReplyCursor, text(&replies["edges"][0]["cursor"])),
+            (Kind::RevisionCursor, text(&revisions["edges"][0]["cursor"])),
             (Kind::StarCursor, text(&starred["edges"][0]["cursor"])),
             (Kind::Participant, text(&person["node"]["id"])),
             (Kind::Chat, chat),
@@ -182,6 +189,10 @@ pub(super) fn nowhere() -> Ids {
         (
             Kind::ReplyCursor,
             ListCursor::Message(6).encode(&ListKey::Replies(of, 3)),
+        ),
+        (
+            Kind::RevisionCursor,
+            ListCursor::Message(8).encode(&ListKey::Revisions(of, 3)),
         ),
         (
             Kind::StarCursor,

@@ -91,7 +91,13 @@ pub(crate) async fn does_everything(server: &Server) {
     join_all((0..24).map(|_| alice.sends(&chat, "together"))).await;
     let message = json!({ "messageId": first });
     let edit = json!({ "messageId": first, "body": "edited" });
-    alice.does("editMessage", "message { body }", edit).await;
+    let revisions = "message { body revisions(first: 1) { nodes { body } pageInfo { endCursor } } newest: revisions(last: 1) { nodes { body } } }";
+    let edited = alice.does("editMessage", revisions, edit).await;
+    let cursor = &edited["message"]["revisions"]["pageInfo"]["endCursor"];
+    let query = "query ($id: ID!, $after: String) { node(id: $id) { ... on Message { revisions(after: $after) { nodes { body } } } } }";
+    alice
+        .ask(query, json!({ "id": first, "after": cursor }))
+        .await;
     alice.does("deleteMessage", "", message.clone()).await;
     alice.does("restoreMessage", "", message).await;
     for mutation in ["starMessage", "unstarMessage", "starMessage"] {

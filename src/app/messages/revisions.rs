@@ -1,0 +1,65 @@
+//! The earlier texts of a message.
+
+use std::collections::{HashMap, HashSet};
+
+use super::lists::slices;
+use crate::app::access::{permit, visible};
+use crate::app::{Actor, App, Error};
+use crate::model::{Action, ChatId, Message, MessageId, Page, Revision, Slice};
+use crate::store;
+use crate::store::messages::List;
+
+impl App {
+    /// For each of these messages whose earlier texts the actor may see, the same page of them, oldest first. Nobody sees
+    /// those of a deleted message.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] and [`Error::Internal`].
+    pub async fn revisions(
+        &self,
+        actor: &Actor,
+        ids: &[MessageId],
+        page: &Page<i64>,
+    ) -> Result<HashMap<MessageId, Slice<Revision>>, Error> {
+        let tenant = &actor.tenant;
+        let mut conn = self.connection_for(actor).await?;
+        let messages = store::messages::by_ids(&mut conn, tenant, ids).await?;
+        let chats: HashSet<ChatId> = messages.iter().map(|message| message.chat_id).collect();
+        let chats: Vec<ChatId> = chats.into_iter().collect();
+        let states = visible(&mut conn, actor, &chats).await?;
+        let may_see = |message: &&Message| {
+            let action = if message.sender_id == actor.user {
+                Action::ReadOwnRevisions
+            } else {
+                Action::ReadOthersRevisions
+            };
+            let mut states = states.iter();
+            message.deleted_at.is_none()
+                && states.any(|state| {
+                    state.chat.id == message.chat_id
+                        && state.sees(message.seq)
+                        && permit(actor, action, state).is_ok()
+                })
+        };
+        let seen = messages.iter().filter(may_see);
+        let seen: HashMap<(ChatId, i64), MessageId> = seen
+            .map(|message| ((message.chat_id, message.seq), message.id))
+            .collect();
+        let roots: Vec<(ChatId, i64)> = seen.keys().copied().collect();
+        let read = store::messages::revisions(&mut conn, tenant, &roots, page).await?;
+        let revisions = read.into_iter();
+        let revisions = revisions
+            .map(|revision| {
+                (
+                    (revision.chat_id, revision.message_seq),
+                    revision.seq,
+                    revision,
+                )
+            })
+            .collect();
+        let slices = slices(&mut conn, actor, List::Revisions, &roots, page, revisions).await?;
+        let of_id = |(root, slice)| Some((*seen.get(&root)?, slice));
+        Ok(slices.into_iter().filter_map(of_id).collect())
+    }
+}

@@ -1,0 +1,219 @@
+//! The mutations of messages.
+
+use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
+
+use super::Message;
+use crate::app::{Actor, App, Error, SendMessage};
+use crate::graphql::chat::Chat;
+use crate::graphql::context::{ContextExt as _, nullable};
+use crate::graphql::error::UserError;
+use crate::graphql::payload::{chat_id, message_id, outcome};
+use crate::model::{self, Body, IdempotencyKey, Operation};
+
+/// What to send, and where.
+#[derive(Debug, InputObject)]
+struct SendMessageInput {
+    /// The chat to send to.
+    chat_id: ID,
+    /// The text: 1 to 10000 characters, not blank, kept byte for byte.
+    body: String,
+    /// The message of the same chat to answer.
+    reply_to_id: Option<ID>,
+    /// A key of 1 to 128 characters that is new for each message: a retry with it returns the message of
+    /// the first try, whenever it comes.
+    idempotency_key: Option<String>,
+}
+
+/// Which message to change, and to what.
+#[derive(Debug, InputObject)]
+struct EditMessageInput {
+    /// The message, one of the viewer's own.
+    message_id: ID,
+    /// The new text: 1 to 10000 characters, not blank.
+    body: String,
+}
+
+/// Which message to delete.
+#[derive(Debug, InputObject)]
+struct DeleteMessageInput {
+    /// The message.
+    message_id: ID,
+}
+
+/// Which message to restore.
+#[derive(Debug, InputObject)]
+struct RestoreMessageInput {
+    /// The message.
+    message_id: ID,
+}
+
+/// Up to where a chat is read.
+#[derive(Debug, InputObject)]
+struct MarkChatReadInput {
+    /// The chat.
+    chat_id: ID,
+    /// The newest message that is read.
+    message_id: ID,
+}
+
+/// Declares a payload that carries a message.
+macro_rules! message_payload {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, SimpleObject)]
+        struct $name {
+            /// The message as it is now. Null where `userErrors` says why.
+            message: Option<Result<Message>>,
+            /// What the caller can mend. Empty on success.
+            user_errors: Vec<UserError>,
+        }
+
+        impl $name {
+            fn new(
+                ctx: &Context<'_>,
+                result: Result<model::Message, Error>,
+            ) -> Result<Option<Self>> {
+                let (message, user_errors) = outcome(result)?;
+                let message = ctx.shown(Operation::Message, message.map(Message::from));
+                Ok(Some(Self { message, user_errors }))
+            }
+        }
+    };
+}
+
+pub(in crate::graphql) use message_payload;
+
+message_payload!(
+    /// What came of sending a message.
+    SendMessagePayload
+);
+message_payload!(
+    /// What came of editing a message.
+    EditMessagePayload
+);
+message_payload!(
+    /// What came of deleting a message.
+    DeleteMessagePayload
+);
+message_payload!(
+    /// What came of restoring a message.
+    RestoreMessagePayload
+);
+
+/// What came of marking a chat read.
+#[derive(Debug, SimpleObject)]
+struct MarkChatReadPayload {
+    /// The chat as it is now. Null where `userErrors` says why.
+    chat: Option<Result<Chat>>,
+    /// What the caller can mend. Empty on success.
+    user_errors: Vec<UserError>,
+}
+
+/// The mutations of messages.
+#[derive(Debug, Default)]
+pub(in crate::graphql) struct MessageMutation;
+
+#[Object]
+impl MessageMutation {
+    /// Sends a message to a chat the viewer is in. With an `idempotencyKey`, a retry returns the message
+    /// of the first try. An answer means that the message is stored for good.
+    async fn send_message(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What to send, and where.")] input: SendMessageInput,
+    ) -> Option<Result<SendMessagePayload>> {
+        nullable(async {
+            let (app, actor) = ctx.fresh(Operation::SendMessage)?;
+            SendMessagePayload::new(ctx, send(app, actor, input).await)
+        })
+        .await
+    }
+
+    /// Changes the text of a message of the viewer's own. What it was before stays in the chat's log.
+    async fn edit_message(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which message to change, and to what.")] input: EditMessageInput,
+    ) -> Option<Result<EditMessagePayload>> {
+        nullable(async {
+            let (app, actor) = ctx.fresh(Operation::EditMessage)?;
+            let edit = async {
+                let body = Body::new(input.body).map_err(|refusal| refusal.at("body"))?;
+                let id = message_id(&input.message_id, "messageId")?;
+                app.message_edit(actor, id, &body).await
+            };
+            EditMessagePayload::new(ctx, edit.await)
+        })
+        .await
+    }
+
+    /// Deletes a message: the viewer's own, or anybody's for an admin or owner of a group. It keeps its
+    /// place, and its text is kept for compliance.
+    async fn delete_message(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which message to delete.")] input: DeleteMessageInput,
+    ) -> Option<Result<DeleteMessagePayload>> {
+        nullable(async {
+            let (app, actor) = ctx.fresh(Operation::DeleteMessage)?;
+            let delete = async {
+                let id = message_id(&input.message_id, "messageId")?;
+                app.message_delete(actor, id).await
+            };
+            DeleteMessagePayload::new(ctx, delete.await)
+        })
+        .await
+    }
+
+    /// Undoes the deletion of a message: for whoever deleted it, and for an admin or owner of a group.
+    async fn restore_message(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which message to restore.")] input: RestoreMessageInput,
+    ) -> Option<Result<RestoreMessagePayload>> {
+        nullable(async {
+            let (app, actor) = ctx.fresh(Operation::RestoreMessage)?;
+            let restore = async {
+                let id = message_id(&input.message_id, "messageId")?;
+                app.message_restore(actor, id).await
+            };
+            RestoreMessagePayload::new(ctx, restore.await)
+        })
+        .await
+    }
+
+    /// Moves the viewer's read mark of a chat forward to a message, never back.
+    async fn mark_chat_read(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Up to where a chat is read.")] input: MarkChatReadInput,
+    ) -> Option<Result<MarkChatReadPayload>> {
+        nullable(async {
+            let (app, actor) = ctx.fresh(Operation::MarkChatRead)?;
+            let mark = async {
+                let chat = chat_id(&input.chat_id)?;
+                let id = message_id(&input.message_id, "messageId")?;
+                app.message_mark_read(actor, chat, id).await
+            };
+            let (state, user_errors) = outcome(mark.await)?;
+            let chat = Chat::after_write(ctx, state).await?;
+            Ok(Some(MarkChatReadPayload { chat, user_errors }))
+        })
+        .await
+    }
+}
+
+async fn send(app: &App, actor: &Actor, input: SendMessageInput) -> Result<model::Message, Error> {
+    let body = Body::new(input.body).map_err(|refusal| refusal.at("body"))?;
+    let key = input.idempotency_key.map(IdempotencyKey::new).transpose();
+    let send = SendMessage {
+        body,
+        idempotency_key: key.map_err(|refusal| refusal.at("idempotencyKey"))?,
+        chat_id: chat_id(&input.chat_id)?,
+        reply_to: input
+            .reply_to_id
+            .map(|id| message_id(&id, "replyToId"))
+            .transpose()?,
+    };
+    app.message_send(actor, send).await
+}
