@@ -19,7 +19,7 @@ use super::revision::MessageRevision;
 use super::scalar::DateTime;
 use super::user::User;
 use crate::app::Error;
-use crate::model::{self, ListCursor, ListKey, Page, PageArgs, Thread};
+use crate::model::{self, ListCursor, ListKey, Page, PageArgs, Slice, Thread};
 
 /// A message of a chat. A deleted message keeps its place and loses its body.
 #[derive(Debug, Clone)]
@@ -123,11 +123,12 @@ impl Message {
         self.row.deleted_at.map(DateTime::from)
     }
 
+    // What follows is boxed, because a field's future has room for the largest of its type.
+
     /// Whether the viewer has starred the message. Nobody else sees that.
     async fn viewer_has_starred(&self, ctx: &Context<'_>) -> Result<bool> {
-        ctx.loaders()?
-            .has_starred(self.row.chat_id, self.row.seq)
-            .await
+        let (chat, seq) = (self.row.chat_id, self.row.seq);
+        Box::pin(ctx.loaders()?.has_starred(chat, seq)).await
     }
 
     /// The message of the same chat that this one answers. Null where it answers none, and where that one
@@ -149,25 +150,26 @@ impl Message {
         .await
     }
 
-    /// How many messages answer this one. Deleted ones do not count, and it counts to 1000.
+    /// How many messages answer this one. Deleted ones do not count. It is exact up to 1000, and 1000 means "1000 or
+    /// more". 0 where the viewer no longer sees the message.
     async fn reply_count(&self, ctx: &Context<'_>) -> Result<i64> {
-        Ok(self.thread(ctx).await?.count)
+        Ok(Box::pin(self.thread(ctx)).await?.count)
     }
 
     /// The newest message that answers this one and is not deleted. Null where there is none.
     async fn last_reply(&self, ctx: &Context<'_>) -> Option<Result<Message>> {
-        nullable(async {
+        Box::pin(nullable(async {
             let Some(seq) = self.thread(ctx).await?.last_seq else {
                 return Ok(None);
             };
             let message = ctx.loaders()?.message_up_to(self.row.chat_id, seq).await?;
             Ok(message.map(Self::from))
-        })
+        }))
         .await
     }
 
     /// The messages that answer this one, oldest first, deleted ones among them. Answers to those are theirs. Without
-    /// `first` and `last` it is `first: 50`; more than 100 is refused.
+    /// `first` and `last` it is `first: 50`; more than 100 is refused. Empty where the viewer no longer sees the message.
     async fn replies(
         &self,
         ctx: &Context<'_>,
@@ -181,14 +183,14 @@ impl Message {
         let (chat, seq) = (self.row.chat_id, self.row.seq);
         let key = ListKey::Replies(chat, seq);
         let page = page_of(&key, &page_args(first, after, last, before))?;
-        let slice = ctx.loaders()?.replies(chat, seq, page).await?;
-        let slice = slice.ok_or_else(|| to_graphql(Error::NotFound("The chat")))?;
+        let slice = Box::pin(ctx.loaders()?.replies(chat, seq, page)).await?;
+        let slice = slice.unwrap_or_else(Slice::empty);
         Ok(MessageConnection::new(key, slice.map(Self::from)))
     }
 
     /// The texts that the message had before it was edited, oldest first. Without `first` and `last` it is `first: 50`; more
-    /// than 100 is refused. Null for everyone but its author and the admins and owners of the group, and for everyone once
-    /// the message is deleted.
+    /// than 100 is refused. Null for everyone but its author, the admins and owners of the group, and administrators of the
+    /// tenant, and for everyone once the message is deleted.
     async fn revisions(
         &self,
         ctx: &Context<'_>,
@@ -197,13 +199,13 @@ impl Message {
         #[graphql(desc = "At most so many from the end, 0 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only texts in front of this cursor of the list.")] before: Option<String>,
     ) -> Option<Result<MessageRevisionConnection>> {
-        nullable(async {
+        Box::pin(nullable(async {
             let key = ListKey::Revisions(self.row.chat_id, self.row.seq);
             let page = page_of(&key, &page_args(first, after, last, before))?;
             let slice = ctx.loaders()?.revisions(self.row.id, page).await?;
             let slice = slice.map(|slice| slice.map(MessageRevision::from));
             Ok(slice.map(|slice| MessageRevisionConnection::new(key, slice)))
-        })
+        }))
         .await
     }
 }
@@ -218,12 +220,12 @@ fn page_of(list: &ListKey, args: &PageArgs) -> Result<Page<i64>> {
 }
 
 impl Message {
-    /// What answers it.
+    /// What answers it; nothing where the viewer no longer sees it. An error would end the stream of events that shows it.
     async fn thread(&self, ctx: &Context<'_>) -> Result<Thread> {
         let thread = ctx
             .loaders()?
             .thread(self.row.chat_id, self.row.seq)
             .await?;
-        thread.ok_or_else(|| to_graphql(Error::NotFound("The chat")))
+        Ok(thread.unwrap_or_default())
     }
 }

@@ -43,7 +43,7 @@ impl AtOnce for MessageRevision {
 /// An earlier text of an edited message.
 #[Object]
 impl MessageRevision {
-    /// The text. Null never, but where the answer has no room for it.
+    /// The text. Null only where the answer has no room for it, with an error then.
     async fn body(&self, ctx: &Context<'_>) -> Option<Result<&str>> {
         ctx.text(Some(self.0.body.as_str()))
     }

@@ -126,7 +126,7 @@ impl StarMutation {
         .await
     }
 
-    /// Takes the viewer's star off a message. Nothing happens where there is none.
+    /// Takes the viewer's star off a message of a live chat that they are in. Nothing happens where there is none.
     async fn unstar_message(
         &self,
         ctx: &Context<'_>,

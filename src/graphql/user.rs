@@ -100,7 +100,8 @@ impl User {
             String,
         >,
     ) -> Option<Result<StarredMessageConnection>> {
-        nullable(async {
+        // Boxed, because a field's future has room for the largest of its type.
+        Box::pin(nullable(async {
             let actor = ctx.actor()?;
             if actor.user != self.id {
                 return Ok(None);
@@ -111,7 +112,7 @@ impl User {
             let list = ListKey::Stars(fingerprint(&actor.tenant, &actor.user));
             let page = page.map_err(to_graphql)?;
             Ok(Some(StarredMessageConnection::new(list, page)))
-        })
+        }))
         .await
     }
 

@@ -132,16 +132,18 @@ fn decide_in_deleted(action: Action, standing: Standing) -> Decision {
         ..standing
     };
     if decide(Action::RestoreChat, live) != Decision::Allowed {
-        Decision::NotFound
-    } else if matches!(
+        return Decision::NotFound;
+    }
+    if matches!(
         action,
-        Action::Read
-            | Action::ReadOwnRevisions
-            | Action::ReadOthersRevisions
-            | Action::RestoreChat
-            | Action::DeleteChat
+        Action::Read | Action::RestoreChat | Action::DeleteChat
     ) {
         Decision::Allowed
+    } else if matches!(
+        action,
+        Action::ReadOwnRevisions | Action::ReadOthersRevisions
+    ) {
+        decide(action, live)
     } else {
         Decision::Conflict
     }

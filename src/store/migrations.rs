@@ -32,7 +32,7 @@ pub type MigrationError = Box<dyn Error + Send + Sync>;
 ///
 /// # Errors
 ///
-/// Whatever Postgres or a migration says; each migration is a transaction of its own.
+/// Whatever Postgres or a migration says; each migration is a transaction of its own, but for those of indexes.
 pub async fn run(mut lock: Connection, conn: Connection) -> Result<Vec<String>, MigrationError> {
     take_turn(&mut lock).await?;
     let ran = tokio::task::spawn_blocking(move || {

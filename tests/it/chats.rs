@@ -355,6 +355,8 @@ async fn writes(chat: &str, message: &str, person: &User) -> Vec<(&'static str, 
         ),
         ("deleteMessage", json!({ "messageId": message })),
         ("restoreMessage", json!({ "messageId": message })),
+        ("starMessage", json!({ "messageId": message })),
+        ("unstarMessage", json!({ "messageId": message })),
         (
             "markChatRead",
             json!({ "chatId": chat, "messageId": message }),

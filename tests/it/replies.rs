@@ -1,8 +1,12 @@
 //! What answers a message: how many, the newest, and all of them.
 
+use std::time::Duration;
+
+use colloquy::realtime::{Carrier, RealtimeOptions};
 use serde_json::{Value, json};
 
-use crate::support::{Server, User, run};
+use crate::support::server::Setup;
+use crate::support::{Server, User, postgres, run};
 
 const THREAD: &str = "query ($id: ID!, $first: Int, $after: String, $last: Int, $before: String) {
     node(id: $id) { ... on Message { body replyCount lastReply { body sender { id } }
@@ -146,5 +150,48 @@ fn an_event_shows_the_thread_as_it_is() {
         let message = &heard["payload"]["data"]["chatEvents"]["message"];
         let root = json!({ "replyCount": 1, "lastReply": { "body": "one" } });
         assert_eq!(message["replyTo"], root, "{heard}");
+    });
+}
+
+/// A server that looks rarely reads the message and the removal together: the message is told of when the chat is lost.
+#[test]
+fn a_thread_of_a_chat_that_was_lost_does_not_end_the_stream() {
+    run(async {
+        let database = postgres::database().await;
+        let rarely = Setup {
+            realtime: RealtimeOptions {
+                carrier: Carrier::Sweep,
+                sweep: Duration::from_secs(2),
+                ..RealtimeOptions::default()
+            },
+            ..Setup::default()
+        };
+        let here = Server::with(database.clone(), rarely).await;
+        let there = Server::on(database).await;
+        let (alice, bob) = (there.user("alice"), here.user("bob"));
+        let chat = alice.group("Team", &[&bob]).await;
+        let query = "subscription ($chat: ID!, $after: String) { chatEvents(chatId: $chat, after: $after) { __typename
+            ... on MessageSent { message { body replyCount replies { nodes { body } } lastReply { body } } } } }";
+        let variables = json!({ "chat": chat, "after": bob.event_cursor(&chat).await });
+        let mut socket = bob.socket().await;
+        socket.subscribe("s", query, variables).await;
+        let message = alice.sends(&chat, "root").await;
+        alice.replies(&chat, &message, "reply").await;
+        let input = json!({ "chatId": chat, "userId": "bob" });
+        alice.does("removeParticipant", "", input).await;
+        let mut heard = Vec::new();
+        while heard
+            .last()
+            .is_none_or(|event: &Value| event["__typename"] != "ParticipantRemoved")
+        {
+            let said = socket.hear().await;
+            assert_eq!(said["type"], "next", "{said}");
+            heard.push(said["payload"]["data"]["chatEvents"].clone());
+        }
+        let bodies: Vec<_> = heard
+            .iter()
+            .map(|event| event["message"]["body"].as_str())
+            .collect();
+        assert_eq!(bodies, [Some("root"), Some("reply"), None]);
     });
 }

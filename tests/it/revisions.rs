@@ -79,12 +79,28 @@ fn authors_and_moderators_see_what_a_message_said_before() {
             texts(&author.revisions(&message, json!({})).await),
             ["first"]
         );
+        // Whoever deletes the chat does not see more of it then.
+        other.deletes_chat(&direct).await;
+        assert_eq!(other.revisions(&message, json!({})).await, Value::Null);
+        assert_eq!(
+            texts(&author.revisions(&message, json!({})).await),
+            ["first"]
+        );
+        other.restores_chat(&direct).await;
         // Administrators of the tenant see them, and it is written down that they read.
         let root = server.user("root").permitted(&["colloquy:admin"]);
         assert_eq!(texts(&root.revisions(&message, json!({})).await), ["first"]);
         let trail =
             "SELECT count(*) AS number FROM audit_entries WHERE actor_id = 'root' AND act = 0";
         assert_eq!(server.number(trail).await, 1);
+        // So it is where they are in the chat, and their role there does not allow it.
+        let member = other.permitted(&["colloquy:admin"]);
+        assert_eq!(
+            texts(&member.revisions(&message, json!({})).await),
+            ["first"]
+        );
+        let trail = trail.replace("root", "other");
+        assert_eq!(server.number(&trail).await, 1);
     });
 }
 

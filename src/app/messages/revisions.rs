@@ -3,9 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use super::lists::slices;
-use crate::app::access::{permit, visible};
+use crate::app::access::{by_role, permit, visible};
+use crate::app::audit_entries::record_reading;
 use crate::app::{Actor, App, Error};
-use crate::model::{Action, ChatId, Message, MessageId, Page, Revision, Slice};
+use crate::model::{Action, ChatId, ChatState, MessageId, Page, Revision, Slice};
 use crate::store;
 use crate::store::messages::List;
 
@@ -28,24 +29,32 @@ impl App {
         let chats: HashSet<ChatId> = messages.iter().map(|message| message.chat_id).collect();
         let chats: Vec<ChatId> = chats.into_iter().collect();
         let states = visible(&mut conn, actor, &chats).await?;
-        let may_see = |message: &&Message| {
+        let states = states.iter().map(|state| (state.chat.id, state));
+        let states: HashMap<ChatId, &ChatState> = states.collect();
+        let mut seen = HashMap::new();
+        let mut as_administrator = Vec::new();
+        for message in messages
+            .iter()
+            .filter(|message| message.deleted_at.is_none())
+        {
+            let state = states.get(&message.chat_id);
+            let Some(state) = state.filter(|state| state.sees(message.seq)) else {
+                continue;
+            };
             let action = if message.sender_id == actor.user {
                 Action::ReadOwnRevisions
             } else {
                 Action::ReadOthersRevisions
             };
-            let mut states = states.iter();
-            message.deleted_at.is_none()
-                && states.any(|state| {
-                    state.chat.id == message.chat_id
-                        && state.sees(message.seq)
-                        && permit(actor, action, state).is_ok()
-                })
-        };
-        let seen = messages.iter().filter(may_see);
-        let seen: HashMap<(ChatId, i64), MessageId> = seen
-            .map(|message| ((message.chat_id, message.seq), message.id))
-            .collect();
+            if permit(actor, action, state).is_err() {
+                continue;
+            }
+            if !by_role(action, state) {
+                as_administrator.push(message.chat_id);
+            }
+            seen.insert((message.chat_id, message.seq), message.id);
+        }
+        record_reading(&mut conn, actor, &as_administrator).await?;
         let roots: Vec<(ChatId, i64)> = seen.keys().copied().collect();
         let read = store::messages::revisions(&mut conn, tenant, &roots, page).await?;
         let revisions = read.into_iter();

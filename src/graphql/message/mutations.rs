@@ -129,7 +129,8 @@ impl MessageMutation {
         .await
     }
 
-    /// Changes the text of a message of the viewer's own. What it was before stays in the chat's log.
+    /// Changes the text of a message of the viewer's own, for as long as the installation allows after it was sent:
+    /// `CONFLICT` after that. What it was before are its `revisions`.
     async fn edit_message(
         &self,
         ctx: &Context<'_>,
