@@ -201,6 +201,8 @@ impl Loaders {
 fn shared(error: SharedError) -> async_graphql::Error {
     let own = if matches!(error.as_ref(), Error::Unavailable(_)) {
         Error::Unavailable(error.into())
+    } else if let Error::BadInput(why) = error.as_ref() {
+        Error::BadInput(why.clone())
     } else {
         Error::Internal(error.into())
     };

@@ -28,6 +28,11 @@ pub enum PageError {
     /// `first` or `last` is outside 0 to 100.
     #[error("`first` and `last` take 0 to 100.")]
     OutOfRange,
+    /// The same list is asked of more things than may be read together.
+    #[error(
+        "Lists of {0} elements for each of {1} messages are too many at once: ask for shorter ones."
+    )]
+    TooManyLists(usize, usize),
     /// A cursor is none of this list.
     #[error("This is not a cursor of this list.")]
     Cursor,

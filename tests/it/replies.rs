@@ -195,3 +195,27 @@ fn a_thread_of_a_chat_that_was_lost_does_not_end_the_stream() {
         assert_eq!(bodies, [Some("root"), Some("reply"), None]);
     });
 }
+
+#[test]
+fn so_much_is_not_read_at_once() {
+    run(async {
+        let server = Server::start().await;
+        let alice = server.user("alice");
+        let chat = alice.group("Team", &[]).await;
+        for n in 0..21 {
+            alice.sends(&chat, &n.to_string()).await;
+        }
+        for list in ["replies", "revisions"] {
+            let query = format!(
+                "query ($chat: ID!, $first: Int!) {{ chat(id: $chat) {{ messages {{ nodes {{ {list}(first: $first) {{ nodes {{ body }} }} }} }} }} }}"
+            );
+            let ask = |first: i32| json!({ "chat": chat, "first": first });
+            alice.ask(&query, ask(95)).await;
+            let codes = alice.codes(&query, ask(100)).await;
+            assert!(
+                !codes.is_empty() && codes.iter().all(|code| code == "BAD_USER_INPUT"),
+                "{codes:?}"
+            );
+        }
+    });
+}

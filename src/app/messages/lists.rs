@@ -3,12 +3,23 @@
 use std::collections::HashMap;
 
 use crate::app::{Actor, Error};
-use crate::model::{ChatId, Page, Slice};
+use crate::model::{ChatId, Page, PageError, Slice};
 use crate::store::messages::List;
 use crate::store::{self, Connection};
 
 /// The place of a message in its chat's log.
 type Place = (ChatId, i64);
+
+/// The most elements that are read for one answer. Each may have a text of 40 kB, whether or not it is shown.
+const ELEMENTS_MAX: usize = 2000;
+
+/// Refuses to read such a page of so many lists.
+pub(super) fn bounded(lists: usize, page: &Page<i64>) -> Result<(), Error> {
+    if lists.saturating_mul(page.limit) > ELEMENTS_MAX {
+        return Err(PageError::TooManyLists(page.limit, lists).into());
+    }
+    Ok(())
+}
 
 /// Makes pages of what was read of the lists of all of these messages: the elements in any order, each with whose it is and
 /// its own place. Lists without an element in the page have an empty one.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::lists::slices;
+use super::lists::{bounded, slices};
 use crate::app::{Actor, App, Error, access};
 use crate::model::{ChatId, Message, Page, Slice, Thread};
 use crate::store::messages::List;
@@ -33,13 +33,14 @@ impl App {
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] and [`Error::Internal`].
+    /// [`Error::BadInput`] where that is more than 2000 messages; [`Error::Unavailable`] and [`Error::Internal`].
     pub async fn replies(
         &self,
         actor: &Actor,
         roots: &[(ChatId, i64)],
         page: &Page<i64>,
     ) -> Result<HashMap<(ChatId, i64), Slice<Message>>, Error> {
+        bounded(roots.len(), page)?;
         let tenant = &actor.tenant;
         let mut conn = self.connection_for(actor).await?;
         let roots = seen(&mut conn, actor, roots).await?;

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::lists::slices;
+use super::lists::{bounded, slices};
 use crate::app::access::{by_role, permit, visible};
 use crate::app::audit_entries::record_reading;
 use crate::app::{Actor, App, Error};
@@ -16,13 +16,14 @@ impl App {
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] and [`Error::Internal`].
+    /// [`Error::BadInput`] where that is more than 2000 texts; [`Error::Unavailable`] and [`Error::Internal`].
     pub async fn revisions(
         &self,
         actor: &Actor,
         ids: &[MessageId],
         page: &Page<i64>,
     ) -> Result<HashMap<MessageId, Slice<Revision>>, Error> {
+        bounded(ids.len(), page)?;
         let tenant = &actor.tenant;
         let mut conn = self.connection_for(actor).await?;
         let messages = store::messages::by_ids(&mut conn, tenant, ids).await?;
