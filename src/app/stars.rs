@@ -72,7 +72,7 @@ impl App {
         args: &PageArgs,
     ) -> Result<Slice<StarredMessage>, Error> {
         let Actor { tenant, user, .. } = actor;
-        let list = ListKey::Stars(fingerprint(tenant, user));
+        let list = Self::stars_key(actor);
         let page = Page::new(args, |text| match ListCursor::decode(text, &list) {
             Ok(ListCursor::Star(place)) => Some(place),
             _ => None,
@@ -108,6 +108,12 @@ impl App {
             }
         };
         Ok(Slice::new(&page, items, before_it, behind_it))
+    }
+
+    /// The list that the cursors of the actor's stars belong to.
+    #[must_use]
+    pub fn stars_key(actor: &Actor) -> ListKey {
+        ListKey::Stars(fingerprint(&actor.tenant, &actor.user))
     }
 }
 

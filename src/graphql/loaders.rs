@@ -285,17 +285,11 @@ impl Loader<RepliesTo> for Batch {
         &self,
         keys: &[RepliesTo],
     ) -> Result<HashMap<RepliesTo, Self::Value>, Self::Error> {
-        let mut by_page: HashMap<Page<i64>, Vec<(ChatId, i64)>> = HashMap::new();
-        for key in keys {
-            by_page.entry(key.2).or_default().push((key.0, key.1));
-        }
-        let mut pages = HashMap::with_capacity(keys.len());
-        for (page, roots) in by_page {
-            let found = self.app.replies(&self.actor, &roots, &page).await?;
-            let found = found.into_iter();
-            pages.extend(found.map(|((chat, root), slice)| (RepliesTo(chat, root, page), slice)));
-        }
-        Ok(pages)
+        let wanted: Vec<_> = keys.iter().map(|key| ((key.0, key.1), key.2)).collect();
+        let found = self.app.replies(&self.actor, &wanted).await?.into_iter();
+        Ok(found
+            .map(|(((chat, root), page), slice)| (RepliesTo(chat, root, page), slice))
+            .collect())
     }
 }
 
@@ -307,17 +301,11 @@ impl Loader<RevisionsOf> for Batch {
         &self,
         keys: &[RevisionsOf],
     ) -> Result<HashMap<RevisionsOf, Self::Value>, Self::Error> {
-        let mut by_page: HashMap<Page<i64>, Vec<MessageId>> = HashMap::new();
-        for key in keys {
-            by_page.entry(key.1).or_default().push(key.0);
-        }
-        let mut pages = HashMap::with_capacity(keys.len());
-        for (page, ids) in by_page {
-            let found = self.app.revisions(&self.actor, &ids, &page).await?;
-            let found = found.into_iter();
-            pages.extend(found.map(|(id, slice)| (RevisionsOf(id, page), slice)));
-        }
-        Ok(pages)
+        let wanted: Vec<_> = keys.iter().map(|key| (key.0, key.1)).collect();
+        let found = self.app.revisions(&self.actor, &wanted).await?.into_iter();
+        Ok(found
+            .map(|((id, page), slice)| (RevisionsOf(id, page), slice))
+            .collect())
     }
 }
 

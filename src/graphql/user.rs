@@ -10,7 +10,8 @@ use super::connection::page_args;
 use super::context::{ContextExt as _, nullable};
 use super::error::to_graphql;
 use super::star::StarredMessageConnection;
-use crate::model::{self, ListKey, Operation, UserId, fingerprint};
+use crate::app::App;
+use crate::model::{self, Operation, UserId};
 
 /// A person, known by the id that the application's own identity provider gave them.
 #[derive(Debug, Clone)]
@@ -109,7 +110,7 @@ impl User {
             ctx.permit(Operation::Message)?;
             let args = page_args(first, after, last, before);
             let page = ctx.app()?.stars_page(actor, &args).await;
-            let list = ListKey::Stars(fingerprint(&actor.tenant, &actor.user));
+            let list = App::stars_key(actor);
             let page = page.map_err(to_graphql)?;
             Ok(Some(StarredMessageConnection::new(list, page)))
         }))

@@ -28,11 +28,9 @@ pub enum PageError {
     /// `first` or `last` is outside 0 to 100.
     #[error("`first` and `last` take 0 to 100.")]
     OutOfRange,
-    /// The same list is asked of more things than may be read together.
-    #[error(
-        "Lists of {0} elements for each of {1} messages are too many at once: ask for shorter ones."
-    )]
-    TooManyLists(usize, usize),
+    /// Lists are asked of so many things that they are too long together.
+    #[error("The lists have up to {0} elements together, and may have {1}: ask for shorter ones.")]
+    TooLong(usize, usize),
     /// A cursor is none of this list.
     #[error("This is not a cursor of this list.")]
     Cursor,

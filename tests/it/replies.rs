@@ -211,6 +211,16 @@ fn so_much_is_not_read_at_once() {
             );
             let ask = |first: i32| json!({ "chat": chat, "first": first });
             alice.ask(&query, ask(95)).await;
+            // Nor in several lists beside each other.
+            let twice = format!(
+                "query ($chat: ID!, $first: Int!) {{ chat(id: $chat) {{ messages {{ nodes {{ {list}(first: $first) {{ nodes {{ body }} }} \
+                 more: {list}(first: 49) {{ nodes {{ body }} }} }} }} }} }}"
+            );
+            let codes = alice.codes(&twice, ask(48)).await;
+            assert!(
+                !codes.is_empty() && codes.iter().all(|code| code == "BAD_USER_INPUT"),
+                "{codes:?}"
+            );
             let codes = alice.codes(&query, ask(100)).await;
             assert!(
                 !codes.is_empty() && codes.iter().all(|code| code == "BAD_USER_INPUT"),

@@ -8,17 +8,24 @@ use crate::store::messages::List;
 use crate::store::{self, Connection};
 
 /// The place of a message in its chat's log.
-type Place = (ChatId, i64);
+pub(super) type Place = (ChatId, i64);
 
 /// The most elements that are read for one answer. Each may have a text of 40 kB, whether or not it is shown.
 const ELEMENTS_MAX: usize = 2000;
 
-/// Refuses to read such a page of so many lists.
-pub(super) fn bounded(lists: usize, page: &Page<i64>) -> Result<(), Error> {
-    if lists.saturating_mul(page.limit) > ELEMENTS_MAX {
-        return Err(PageError::TooManyLists(page.limit, lists).into());
+/// The lists of which the same page is wanted, which one statement reads.
+pub(super) fn by_page<K: Copy>(
+    wanted: &[(K, Page<i64>)],
+) -> Result<HashMap<Page<i64>, Vec<K>>, Error> {
+    let elements = wanted.iter().map(|(_, page)| page.limit).sum();
+    if elements > ELEMENTS_MAX {
+        return Err(PageError::TooLong(elements, ELEMENTS_MAX).into());
     }
-    Ok(())
+    let mut by_page: HashMap<_, Vec<K>> = HashMap::new();
+    for (list, page) in wanted {
+        by_page.entry(*page).or_default().push(*list);
+    }
+    Ok(by_page)
 }
 
 /// Makes pages of what was read of the lists of all of these messages: the elements in any order, each with whose it is and

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::lists::{bounded, slices};
+use super::lists::{Place, by_page, slices};
 use crate::app::{Actor, App, Error, access};
 use crate::model::{ChatId, Message, Page, Slice, Thread};
 use crate::store::messages::List;
@@ -28,8 +28,8 @@ impl App {
         Ok(store::messages::threads(&mut conn, &actor.tenant, &roots, REPLIES_MAX).await?)
     }
 
-    /// For each of the messages at these places, those in chats that the actor sees, the same page of what answers it,
-    /// oldest first.
+    /// For each of the messages at these places, those in chats that the actor sees, the page that is wanted of what answers
+    /// it, oldest first.
     ///
     /// # Errors
     ///
@@ -37,20 +37,24 @@ impl App {
     pub async fn replies(
         &self,
         actor: &Actor,
-        roots: &[(ChatId, i64)],
-        page: &Page<i64>,
-    ) -> Result<HashMap<(ChatId, i64), Slice<Message>>, Error> {
-        bounded(roots.len(), page)?;
+        wanted: &[(Place, Page<i64>)],
+    ) -> Result<HashMap<(Place, Page<i64>), Slice<Message>>, Error> {
+        let by_page = by_page(wanted)?;
         let tenant = &actor.tenant;
         let mut conn = self.connection_for(actor).await?;
-        let roots = seen(&mut conn, actor, roots).await?;
-        let read = store::messages::replies(&mut conn, tenant, &roots, page).await?;
-        let replies = read.into_iter().filter_map(|reply| {
-            let root = (reply.chat_id, reply.reply_to_seq?);
-            Some((root, reply.seq, reply))
-        });
-        let replies = replies.collect();
-        slices(&mut conn, actor, List::Replies, &roots, page, replies).await
+        let mut pages = HashMap::with_capacity(wanted.len());
+        for (page, roots) in by_page {
+            let roots = seen(&mut conn, actor, &roots).await?;
+            let read = store::messages::replies(&mut conn, tenant, &roots, &page).await?;
+            let replies = read.into_iter().filter_map(|reply| {
+                let root = (reply.chat_id, reply.reply_to_seq?);
+                Some((root, reply.seq, reply))
+            });
+            let replies = replies.collect();
+            let found = slices(&mut conn, actor, List::Replies, &roots, &page, replies).await?;
+            pages.extend(found.into_iter().map(|(root, slice)| ((root, page), slice)));
+        }
+        Ok(pages)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::lists::{bounded, slices};
+use super::lists::{by_page, slices};
 use crate::app::access::{by_role, permit, visible};
 use crate::app::audit_entries::record_reading;
 use crate::app::{Actor, App, Error};
@@ -11,8 +11,8 @@ use crate::store;
 use crate::store::messages::List;
 
 impl App {
-    /// For each of these messages whose earlier texts the actor may see, the same page of them, oldest first. Nobody sees
-    /// those of a deleted message.
+    /// For each of these messages whose earlier texts the actor may see, the page that is wanted of them, oldest first.
+    /// Nobody sees those of a deleted message.
     ///
     /// # Errors
     ///
@@ -20,10 +20,23 @@ impl App {
     pub async fn revisions(
         &self,
         actor: &Actor,
+        wanted: &[(MessageId, Page<i64>)],
+    ) -> Result<HashMap<(MessageId, Page<i64>), Slice<Revision>>, Error> {
+        let mut pages = HashMap::with_capacity(wanted.len());
+        for (page, ids) in by_page(wanted)? {
+            let found = self.revisions_page(actor, &ids, &page).await?;
+            pages.extend(found.into_iter().map(|(id, slice)| ((id, page), slice)));
+        }
+        Ok(pages)
+    }
+
+    /// The same page of all of them.
+    async fn revisions_page(
+        &self,
+        actor: &Actor,
         ids: &[MessageId],
         page: &Page<i64>,
     ) -> Result<HashMap<MessageId, Slice<Revision>>, Error> {
-        bounded(ids.len(), page)?;
         let tenant = &actor.tenant;
         let mut conn = self.connection_for(actor).await?;
         let messages = store::messages::by_ids(&mut conn, tenant, ids).await?;
