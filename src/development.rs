@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::SecretString;
 
-use crate::app::{Actor, App, Claims, Error, SendMessage};
+use crate::app::{Actor, App, Claims, Error, NewGroup, SendMessage};
 use crate::embedded::{self, Postgres, create_data_dir};
 use crate::model::{
     Body, ChatFilter, ChatHistory, InboxFields, PageArgs, Profile, TenantId, Title, UserId,
@@ -216,10 +216,15 @@ pub async fn fill_demo(app: &App) -> Result<(), Error> {
     if !chats.await?.items.is_empty() {
         return Ok(());
     }
-    let title = Title::new("Spring release")?;
+    let spring = NewGroup {
+        title: Title::new("Spring release")?,
+        history: ChatHistory::Whole,
+        metadata: None,
+        channel: None,
+    };
     let others = vec![bob.user.clone(), carol.user.clone()];
     let group = app
-        .chat_create_group(&alice, &title, ChatHistory::Whole, others)
+        .chat_create_group(&alice, &spring, others)
         .await?
         .chat
         .id;
@@ -241,8 +246,11 @@ pub async fn fill_demo(app: &App) -> Result<(), Error> {
         let send = SendMessage {
             chat_id,
             body: Body::new((*text).to_owned())?,
+            subject: None,
+            metadata: None,
             reply_to: None,
             idempotency_key: None,
+            forwarded_from: None,
         };
         app.message_send(actor, send).await?;
     }

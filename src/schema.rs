@@ -37,7 +37,7 @@ diesel::table! {
         seq -> Int8,
         /// The tenant of the chat.
         tenant_id -> Text,
-        /// 1 message edited, 2 message deleted, 3 message restored, 4 participant added, 5 participant removed, 6 role changed, 7 chat renamed, 8 chat deleted, 9 chat restored, 10 history changed.
+        /// 1 message edited, 2 message deleted, 3 message restored, 4 participant added, 5 participant removed, 6 role changed, 7 chat renamed, 8 chat deleted, 9 chat restored, 10 history changed, 11 metadata changed, 12 external reference changed.
         kind -> Int2,
         /// Who did it.
         actor_id -> Nullable<Text>,
@@ -77,6 +77,12 @@ diesel::table! {
         deleted_by -> Nullable<Text>,
         /// How much of the log its participants see: 0 the whole, 1 from their joined_seq on.
         history -> Int2,
+        /// What the application keeps with the chat, an object; null where it keeps nothing.
+        metadata -> Nullable<Jsonb>,
+        /// What sort of thing of the application the chat belongs to; null where it belongs to none.
+        channel_type -> Nullable<Text>,
+        /// Which of them; null where channel_type is.
+        channel_id -> Nullable<Text>,
     }
 }
 
@@ -133,6 +139,12 @@ diesel::table! {
         deleted_at -> Nullable<Timestamptz>,
         /// Who deleted it: decides who may restore it.
         deleted_by -> Nullable<Text>,
+        /// A line above the text; null where the message has none.
+        subject -> Nullable<Text>,
+        /// What the application keeps with the message, an object; null where it keeps nothing.
+        metadata -> Nullable<Jsonb>,
+        /// Of a forwarded message, the first original: its chat, place, id, author and time. It never changes.
+        forwarded_from -> Nullable<Jsonb>,
     }
 }
 

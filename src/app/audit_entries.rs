@@ -176,6 +176,8 @@ fn act_of(action: Action) -> Option<Act> {
         | Action::AddMember
         | Action::AddAboveMember
         | Action::Leave
-        | Action::ChangeHistory => None,
+        | Action::ChangeHistory
+        | Action::ChangeMetadata
+        | Action::ChangeChannel => None,
     }
 }

@@ -6,11 +6,12 @@ use diesel_async::AsyncConnection as _;
 use super::access::{self, lock_for, no_such_chat, reread};
 use super::audit_entries::{Target, record};
 use super::messages::UNREAD_MAX;
+use super::references::belongs_already;
 use super::{Actor, App, Error, IDS_MAX};
 use crate::model::{
-    Action, Chat, ChatFilter, ChatHistory, ChatId, ChatKind, ChatState, InboxChat, InboxFields,
-    ListCursor, ListKey, NewEvent, Page, PageArgs, Refusal, Role, Slice, Title, UserId,
-    fingerprint,
+    Action, Channel, Chat, ChatFilter, ChatHistory, ChatId, ChatKind, ChatState, InboxChat,
+    InboxFields, ListCursor, ListKey, Metadata, NewEvent, Page, PageArgs, Refusal, Role, Slice,
+    Title, UserId, fingerprint,
 };
 use crate::realtime::Hint;
 use crate::store::chats::NewChat;
@@ -146,12 +147,12 @@ impl App {
     ///
     /// # Errors
     ///
-    /// `TOO_MANY` for more than 100 others or than a group holds; [`Error::Unavailable`], [`Error::Internal`].
+    /// `TOO_MANY` for more than 100 others or than a group holds, `CONFLICT` where another chat belongs to the same thing
+    /// of the application; [`Error::Unavailable`], [`Error::Internal`].
     pub async fn chat_create_group(
         &self,
         actor: &Actor,
-        title: &Title,
-        history: ChatHistory,
+        group: &NewGroup,
         others: Vec<UserId>,
     ) -> Result<ChatState, Error> {
         let others = distinct(others, "participantIds")?;
@@ -165,7 +166,7 @@ impl App {
         let mut conn = self.connection_for(actor).await?;
         let state = conn
             .transaction(async |conn| {
-                write_chat(conn, actor, id, Some((title, history)), &people, at).await?;
+                write_chat(conn, actor, id, Some(group), &people, at).await?;
                 Ok::<_, Error>(reread(conn, actor, id).await?)
             })
             .await?;
@@ -310,6 +311,19 @@ impl App {
     }
 }
 
+/// A group to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewGroup {
+    /// Its title.
+    pub title: Title,
+    /// How much of its log its participants see.
+    pub history: ChatHistory,
+    /// What the application keeps with it.
+    pub metadata: Option<Metadata>,
+    /// The thing of the application that it belongs to.
+    pub channel: Option<Channel>,
+}
+
 /// Drops repeated ids.
 ///
 /// # Errors
@@ -344,13 +358,12 @@ pub(super) async fn append(
     Ok(last)
 }
 
-/// Writes a new chat with its participants and the beginning of its log: a group with a title and a setting
-/// of history, or a direct chat.
+/// Writes a new chat with its participants and the beginning of its log: a group, or a direct chat.
 async fn write_chat(
     conn: &mut Connection,
     actor: &Actor,
     id: ChatId,
-    group: Option<(&Title, ChatHistory)>,
+    group: Option<&NewGroup>,
     people: &[(&UserId, Role)],
     at: DateTime<Utc>,
 ) -> Result<(), Error> {
@@ -358,18 +371,24 @@ async fn write_chat(
     let last_seq = i64::try_from(people.len()).map_err(|error| Error::Internal(error.into()))?;
     let users: Vec<UserId> = people.iter().map(|(user, _)| (*user).clone()).collect();
     store::users::ensure(conn, tenant, &users, at).await?;
+    let channel = group.and_then(|group| group.channel.as_ref());
     let chat = NewChat {
         id,
         tenant_id: tenant,
         kind: group.map_or(ChatKind::Direct, |_| ChatKind::Group),
-        title: group.map(|(title, _)| title.as_str()),
+        title: group.map(|group| group.title.as_str()),
         created_by: user,
         created_at: at,
         last_seq,
         last_activity_at: at,
-        history: group.map_or(ChatHistory::Whole, |(_, history)| history),
+        history: group.map_or(ChatHistory::Whole, |group| group.history),
+        metadata: group.and_then(|group| group.metadata.as_ref()),
+        channel_type: channel.map(|it| it.channel_type.as_str()),
+        channel_id: channel.map(|it| it.channel_id.as_str()),
     };
-    store::chats::insert(conn, &chat).await?;
+    if !store::chats::insert(conn, &chat).await? {
+        return Err(belongs_already().into());
+    }
     let rows: Vec<_> = people
         .iter()
         .map(|(user_id, role)| NewParticipant {

@@ -236,6 +236,8 @@ impl Viewer {
             | Change::MessageDeleted(_)
             | Change::MessageRestored(_)
             | Change::ChatRenamed { .. }
+            | Change::ChatMetadataChanged { .. }
+            | Change::ChatChannelChanged { .. }
             | Change::ChatRestored => true,
         }
     }

@@ -1,5 +1,6 @@
 //! Messages: amending, reading. Replies and revisions are in files of their own, the send is in `send.rs`.
 
+mod edit;
 mod lists;
 mod replies;
 mod revisions;
@@ -9,14 +10,15 @@ use std::collections::HashSet;
 
 use diesel_async::AsyncConnection as _;
 
+pub use self::edit::{EditMessage, Patch};
 pub use self::send::SendMessage;
 use super::access::{self, lock_for, permit, read_for};
 use super::audit_entries::{Target, record};
 use super::chats::append;
 use super::{Actor, App, Error};
 use crate::model::{
-    Action, Body, ChatId, ChatState, ListCursor, ListKey, Message, MessageId, NewEvent, Page,
-    PageArgs, Refusal, Slice, UnreadRange,
+    Action, ChatId, ChatState, ListCursor, ListKey, Message, MessageId, NewEvent, Page, PageArgs,
+    Refusal, Slice, UnreadRange,
 };
 use crate::store;
 use crate::store::messages::Amendment;
@@ -131,44 +133,6 @@ impl App {
         let mut conn = self.connection_for(actor).await?;
         let limit = UNREAD_MAX;
         Ok(store::messages::unread_counts(&mut conn, tenant, user, ranges, limit).await?)
-    }
-
-    /// Changes the body of the actor's own message. The same body again changes nothing.
-    ///
-    /// # Errors
-    ///
-    /// `CONFLICT` for a deleted message, and for one that is older than may be edited; [`Error::Refused`] as the
-    /// permission table says; [`Error::Unavailable`], [`Error::Internal`].
-    pub async fn message_edit(
-        &self,
-        actor: &Actor,
-        id: MessageId,
-        body: &Body,
-    ) -> Result<Message, Error> {
-        self.amend(actor, id, |message| {
-            let action = if message.sender_id == actor.user {
-                Action::EditOwnMessage
-            } else {
-                Action::EditOthersMessage
-            };
-            let edit = || {
-                if message.deleted_at.is_some() {
-                    return Err(Refusal::conflict("The message is deleted.").at("messageId"));
-                }
-                if message.body == body.as_str() {
-                    return Ok(None);
-                }
-                let now = self.clock.now();
-                self.limits.refuse_late_edit(message, now)?;
-                let event = NewEvent::MessageEdited {
-                    message: message.seq,
-                    previous: message.body.clone(),
-                };
-                Ok(Some((Amendment::Edit(body.as_str(), now), event)))
-            };
-            (action, edit())
-        })
-        .await
     }
 
     /// Deletes a message, softly: it keeps its place.

@@ -229,6 +229,9 @@ pub(super) fn stored(new: &NewMessage, written: &Written) -> Message {
         edited_at: None,
         deleted_at: None,
         deleted_by: None,
+        subject: new.subject.clone(),
+        metadata: new.metadata.clone(),
+        forwarded_from: new.forwarded_from.clone(),
     }
 }
 

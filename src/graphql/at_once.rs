@@ -16,7 +16,8 @@ use async_graphql::registry::Registry;
 use async_graphql::{ContextSelectionSet, Name, OutputType, Positioned, ServerResult, Value};
 
 use super::context::RequestContext;
-use crate::model::{User, UserId};
+use super::scalar::object_value;
+use crate::model::{Metadata, User, UserId};
 
 /// A thing some of whose fields are at hand.
 pub(super) trait AtOnce: OutputType {
@@ -42,6 +43,16 @@ impl Look<'_> {
         };
         self.texts.set(self.texts.get().saturating_add(text.len()));
         text.into()
+    }
+
+    /// What the application keeps, as a field's value. It counts as a text.
+    pub(super) fn metadata(&self, metadata: Option<&Metadata>) -> Value {
+        let Some(metadata) = metadata else {
+            return Value::Null;
+        };
+        let told = self.texts.get().saturating_add(metadata.length());
+        self.texts.set(told);
+        object_value(metadata.as_object())
     }
 
     /// What is shown of a person's row, if there is one; `None` where it is to be read first.

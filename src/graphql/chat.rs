@@ -9,14 +9,15 @@ use async_graphql::resolver_utils::enum_value;
 use async_graphql::{Context, Enum, ID, Object, Result, ScalarType as _, Value};
 use chrono::Utc;
 
-pub(super) use self::mutations::ChatMutation;
+pub(super) use self::mutations::{ChatMutation, chat_payload};
 use super::at_once::{AtOnce, Look};
 use super::connection::{Listed, MessageConnection, ParticipantConnection, page_args};
 use super::context::{ContextExt as _, nullable};
 use super::error::to_graphql;
 use super::message::Message;
 use super::participant::Participant;
-use super::scalar::DateTime;
+use super::reference::ExternalReference;
+use super::scalar::{DateTime, JsonObject};
 use super::user::User;
 use crate::app::Error;
 use crate::model::{
@@ -168,6 +169,8 @@ impl AtOnce for Chat {
             "createdAt" => time(row.created_at),
             "lastActivityAt" => time(row.last_activity_at),
             "deletedAt" => row.deleted_at.map_or(Value::Null, time),
+            "metadata" => look.metadata(row.metadata.as_ref()),
+            "externalReference" if row.channel_type.is_none() => Value::Null,
             "lastMessage" => match &self.inbox.last_message.as_ref()?.0 {
                 Some(message) => {
                     let message = Message::from(Arc::clone(message));
@@ -202,6 +205,16 @@ impl Chat {
     /// The title of a group. Null for a direct chat.
     async fn title(&self, ctx: &Context<'_>) -> Option<Result<&str>> {
         ctx.text(self.row.title.as_deref())
+    }
+
+    /// What the application keeps with the chat. Null where it keeps nothing.
+    async fn metadata(&self, ctx: &Context<'_>) -> Option<Result<JsonObject>> {
+        ctx.metadata(self.row.metadata.as_ref())
+    }
+
+    /// The thing of the application that the chat belongs to. Null where it belongs to none.
+    async fn external_reference(&self) -> Option<ExternalReference> {
+        self.row.channel().map(ExternalReference::from)
     }
 
     /// When the chat was opened.

@@ -11,8 +11,9 @@ use super::error::{code, to_graphql};
 use super::execute::Turns;
 use super::feed::Feed;
 use super::loaders::{Loaders, Reads};
+use super::scalar::JsonObject;
 use crate::app::{Actor, App, Error};
-use crate::model::Operation;
+use crate::model::{Metadata, Operation};
 
 /// The most bytes that the texts of one answer may have: messages, titles, names and pictures. What an operation costs
 /// is counted in fields, and a message has up to 40 kB.
@@ -160,6 +161,9 @@ pub(super) trait ContextExt<'a> {
     /// A text as a field's value, while the answer has room for it. `QUERY_TOO_COMPLEX` where it has none.
     fn text<T: AsRef<str>>(&self, text: Option<T>) -> Option<Result<T>>;
 
+    /// What the application keeps, as a field's value. It counts as a text.
+    fn metadata(&self, metadata: Option<&Metadata>) -> Option<Result<JsonObject>>;
+
     /// The same for a resolver that writes, while there is time: what was read before is forgotten.
     /// `OPERATION_TIMED_OUT` where there is none left.
     fn fresh(&self, operation: Operation) -> Result<(&'a Arc<App>, &'a Actor)>;
@@ -206,12 +210,12 @@ impl<'a> ContextExt<'a> for Context<'a> {
 
     fn text<T: AsRef<str>>(&self, text: Option<T>) -> Option<Result<T>> {
         let text = text?;
-        let length = text.as_ref().len();
-        let told = request(self).map(|request| request.texts.fetch_add(length, Ordering::Relaxed));
-        Some(told.and_then(|told| match told.checked_add(length) {
-            Some(..=TEXTS_MAX) => Ok(text),
-            _ => Err(too_many_texts()),
-        }))
+        Some(told(self, text.as_ref().len()).map(|()| text))
+    }
+
+    fn metadata(&self, metadata: Option<&Metadata>) -> Option<Result<JsonObject>> {
+        let metadata = metadata?;
+        Some(told(self, metadata.length()).map(|()| metadata.into()))
     }
 
     fn fresh(&self, operation: Operation) -> Result<(&'a Arc<App>, &'a Actor)> {
@@ -224,6 +228,15 @@ impl<'a> ContextExt<'a> for Context<'a> {
         }
         self.loaders()?.forget();
         Ok((self.app()?, actor))
+    }
+}
+
+/// Counts a text of the answer, while it has room for it.
+fn told(ctx: &Context<'_>, length: usize) -> Result<()> {
+    let told = request(ctx)?.texts.fetch_add(length, Ordering::Relaxed);
+    match told.checked_add(length) {
+        Some(..=TEXTS_MAX) => Ok(()),
+        _ => Err(too_many_texts()),
     }
 }
 

@@ -11,7 +11,8 @@ use super::error::to_graphql;
 use super::feed::{Item, Wanted, follow, followed_chat};
 use super::message::Message;
 use super::participant::ParticipantRole;
-use super::scalar::DateTime;
+use super::reference::ExternalReference;
+use super::scalar::{DateTime, JsonObject};
 use super::user::User;
 use crate::model::{Change, Event, EventCursor, Operation};
 
@@ -90,6 +91,10 @@ pub(super) enum ChatEvent {
     ChatRestored(ChatRestored),
     /// How much of the chat its participants see changed.
     ChatHistoryChanged(ChatHistoryChanged),
+    /// What the application keeps with the chat changed.
+    ChatMetadataChanged(ChatMetadataChanged),
+    /// The thing of the application that the chat belongs to changed.
+    ChatExternalReferenceChanged(ChatExternalReferenceChanged),
 }
 
 /// Declares an event type: the fields that all share, and its own.
@@ -211,6 +216,20 @@ event_type!(
         history: ChatHistory,
     }
 );
+event_type!(
+    /// What the application keeps with the chat changed.
+    ChatMetadataChanged {
+        /// What it keeps now. Null where it keeps nothing.
+        metadata: Option<JsonObject>,
+    }
+);
+event_type!(
+    /// The thing of the application that the chat belongs to changed.
+    ChatExternalReferenceChanged {
+        /// The thing that it belongs to now. Null where it belongs to none.
+        external_reference: Option<ExternalReference>,
+    }
+);
 
 impl From<Entry> for ChatEvent {
     fn from(entry: Entry) -> Self {
@@ -258,6 +277,18 @@ impl From<Entry> for ChatEvent {
             Change::ChatHistoryChanged { history } => {
                 Self::ChatHistoryChanged(ChatHistoryChanged {
                     history: (*history).into(),
+                    entry,
+                })
+            }
+            Change::ChatMetadataChanged { metadata } => {
+                Self::ChatMetadataChanged(ChatMetadataChanged {
+                    metadata: metadata.as_ref().map(JsonObject::from),
+                    entry,
+                })
+            }
+            Change::ChatChannelChanged { channel } => {
+                Self::ChatExternalReferenceChanged(ChatExternalReferenceChanged {
+                    external_reference: channel.clone().map(ExternalReference::from),
                     entry,
                 })
             }

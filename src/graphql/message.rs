@@ -15,8 +15,9 @@ use super::connection::{Listed, MessageConnection, MessageRevisionConnection, pa
 use super::context::{ContextExt as _, nullable};
 use super::error::to_graphql;
 use super::event::Entry;
+use super::forward::ForwardedFrom;
 use super::revision::MessageRevision;
-use super::scalar::DateTime;
+use super::scalar::{DateTime, JsonObject};
 use super::user::User;
 use crate::app::Error;
 use crate::model::{self, ListCursor, ListKey, Page, PageArgs, Slice, Thread};
@@ -77,6 +78,15 @@ impl AtOnce for Message {
                 return look.object(&sender, &field.selection_set.node);
             }
             "replyTo" if row.reply_to_seq.is_none() => Value::Null,
+            "subject" => look.text(row.visible(row.subject.as_ref()).map(String::as_str)),
+            "metadata" => look.metadata(row.visible(row.metadata.as_ref())),
+            "forwardedFrom" => match row.visible(row.forwarded_from.as_ref()) {
+                None => Value::Null,
+                Some(origin) => {
+                    let origin = ForwardedFrom::from(origin.clone());
+                    return look.object(&origin, &field.selection_set.node);
+                }
+            },
             _ => return None,
         })
     }
@@ -108,12 +118,29 @@ impl Message {
         ctx.text(self.row.visible_body())
     }
 
+    /// The line above the text. Null where the message has none, and once it is deleted.
+    async fn subject(&self, ctx: &Context<'_>) -> Option<Result<&str>> {
+        let subject = self.row.visible(self.row.subject.as_ref());
+        ctx.text(subject.map(String::as_str))
+    }
+
+    /// What the application keeps with the message. Null where it keeps nothing, and once the message is deleted.
+    async fn metadata(&self, ctx: &Context<'_>) -> Option<Result<JsonObject>> {
+        ctx.metadata(self.row.visible(self.row.metadata.as_ref()))
+    }
+
+    /// Where the message was forwarded from. Null where it was not, and once it is deleted.
+    async fn forwarded_from(&self) -> Option<ForwardedFrom> {
+        let origin = self.row.visible(self.row.forwarded_from.as_ref());
+        origin.cloned().map(ForwardedFrom::from)
+    }
+
     /// When the message was sent, by the server's clock. It never runs backwards within a chat.
     async fn created_at(&self) -> DateTime {
         self.row.created_at.into()
     }
 
-    /// When the body last changed. Null where it never did.
+    /// When the message was last edited. Null where it never was.
     async fn edited_at(&self) -> Option<DateTime> {
         self.row.edited_at.map(DateTime::from)
     }

@@ -27,6 +27,17 @@ pub(super) fn message_id(id: &ID, field: &'static str) -> Result<MessageId, Refu
     id.parse().ok().ok_or_else(|| missing().at(field))
 }
 
+/// Reads ids of an input field, each of which may be one of nothing. `missing` says so.
+pub(super) fn ids<T: std::str::FromStr>(
+    ids: &[ID],
+    field: &'static str,
+    missing: fn() -> Refusal,
+) -> Result<Vec<T>, Refusal> {
+    let ids = ids.iter().enumerate();
+    ids.map(|(place, id)| id.parse().ok().ok_or_else(|| missing().of(field, place)))
+        .collect()
+}
+
 /// Reads a user's id from an input field.
 pub(super) fn user_id(id: &ID, field: &'static str) -> Result<UserId, Refusal> {
     UserId::new(id.as_str()).map_err(|refusal| refusal.at(field))

@@ -30,6 +30,7 @@ impl AtOnce for MessageRevision {
     fn at_once(&self, field: &Field, look: &Look<'_>) -> Option<Value> {
         Some(match field.name.node.as_str() {
             "body" => look.text(Some(&self.0.body)),
+            "subject" => look.text(self.0.subject.as_deref()),
             "replacedAt" => DateTime::from(self.0.replaced_at).to_value(),
             "replacedBy" => {
                 let by = User::new(self.0.replaced_by.clone()?);
@@ -46,6 +47,11 @@ impl MessageRevision {
     /// The text. Null only where the answer has no room for it, with an error then.
     async fn body(&self, ctx: &Context<'_>) -> Option<Result<&str>> {
         ctx.text(Some(self.0.body.as_str()))
+    }
+
+    /// The line above it. Null where there was none.
+    async fn subject(&self, ctx: &Context<'_>) -> Option<Result<&str>> {
+        ctx.text(self.0.subject.as_deref())
     }
 
     /// When the next text took its place.

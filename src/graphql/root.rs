@@ -14,16 +14,18 @@ use super::context::{ContextExt as _, nullable};
 use super::document::{DocumentLimits, Rules};
 use super::error::to_graphql;
 use super::event::EventSubscription;
+use super::forward::ForwardMutation;
 use super::message::MessageMutation;
 use super::node::{Node, nodes};
 use super::participant::ParticipantMutation;
+use super::reference::ReferenceMutation;
 use super::revocation::RevocationMutation;
 use super::signal::{SignalMutation, SignalSubscription};
 use super::star::StarMutation;
 use super::update::UpdateSubscription;
 use super::user::User;
 use crate::app::App;
-use crate::model::{ChatFilter, ChatId, InboxChat, InboxFields, Operation, UserId};
+use crate::model::{Channel, ChatFilter, ChatId, InboxChat, InboxFields, Operation, UserId};
 
 /// The schema, ready to execute. Requests bring a [`super::RequestContext`] as data.
 pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
@@ -116,6 +118,28 @@ impl Query {
         .await
     }
 
+    /// The chat that belongs to a thing of the application. Null where there is none or the viewer may not see it.
+    async fn chat_by_external_reference(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What sort of thing.")] channel_type: String,
+        #[graphql(desc = "Which of them.")] channel_id: String,
+    ) -> Option<Result<Chat>> {
+        Box::pin(nullable(async {
+            let actor = ctx.permit(Operation::ReadChatByExternalReference)?;
+            // What is no reference is one of nothing.
+            let Ok(channel) = Channel::new(channel_type, channel_id) else {
+                return Ok(None);
+            };
+            let id = ctx.app()?.chat_of_channel(actor, &channel).await;
+            let Some(id) = id.map_err(to_graphql)? else {
+                return Ok(None);
+            };
+            Ok(ctx.loaders()?.chat(id).await?.map(Chat::from))
+        }))
+        .await
+    }
+
     /// The viewer's chats, most recently active first. As chats become active they move, so one can
     /// appear again on a later page or be passed over: key by id, and follow `chatUpdates`.
     async fn chats(
@@ -174,6 +198,8 @@ pub struct Mutation(
     StarMutation,
     SignalMutation,
     RevocationMutation,
+    ReferenceMutation,
+    ForwardMutation,
 );
 
 /// What can be followed as it happens.

@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use diesel::{Queryable, Selectable};
 
 use super::closed_set::closed_set;
-use super::{Capacity, ChatId, Message, Participant, Refusal, Standing, TenantId, UserId};
+use super::{
+    Capacity, ChatId, Message, Metadata, Participant, Refusal, Standing, TenantId, UserId,
+};
 use crate::schema::chats;
 
 /// The most characters (Unicode scalar values) a title may have.
@@ -56,9 +58,24 @@ pub struct Chat {
     pub deleted_at: Option<DateTime<Utc>>,
     /// How much of its log its participants see.
     pub history: ChatHistory,
+    /// What the application keeps with it.
+    pub metadata: Option<Metadata>,
+    /// What sort of thing of the application it belongs to.
+    pub channel_type: Option<String>,
+    /// Which of them.
+    pub channel_id: Option<String>,
 }
 
 impl Chat {
+    /// The thing of the application that it belongs to.
+    #[must_use]
+    pub fn channel(&self) -> Option<Channel> {
+        Some(Channel {
+            channel_type: self.channel_type.clone()?,
+            channel_id: self.channel_id.clone()?,
+        })
+    }
+
     /// The first entry of the log that a participant sees. What stands before it does not exist for them.
     /// `store::messages::VISIBLE_FROM` says the same in SQL.
     #[must_use]
@@ -164,24 +181,74 @@ impl Title {
     /// `INVALID` for a blank title or one with a control character or line break, `TOO_LONG` beyond 200
     /// characters.
     pub fn new(text: &str) -> Result<Self, Refusal> {
-        let text = text.trim();
-        if super::message::is_blank(text) {
-            return Err(Refusal::invalid("A title cannot be blank."));
-        }
-        if text.contains(|c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) {
-            return Err(Refusal::invalid(
-                "A title is one line, without control characters.",
-            ));
-        }
-        if text.chars().count() > TITLE_MAX_CHARS {
-            return Err(Refusal::too_long("A title has at most 200 characters."));
-        }
-        Ok(Self(text.to_owned()))
+        one_line(text, "A title").map(Self)
     }
 
     /// The title as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// Trims and checks what is one line of 1 to 200 characters. `what` begins the sentence that says why it is not.
+pub(super) fn one_line(text: &str, what: &str) -> Result<String, Refusal> {
+    let text = text.trim();
+    if super::message::is_blank(text) {
+        return Err(Refusal::invalid(format!("{what} cannot be blank.")));
+    }
+    if text.contains(|c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) {
+        let why = format!("{what} is one line, without control characters.");
+        return Err(Refusal::invalid(why));
+    }
+    if text.chars().count() > TITLE_MAX_CHARS {
+        let why = format!("{what} has at most 200 characters.");
+        return Err(Refusal::too_long(why));
+    }
+    Ok(text.to_owned())
+}
+
+/// The most characters (Unicode scalar values) that a channel's type may have.
+pub const CHANNEL_TYPE_MAX_CHARS: usize = 64;
+
+/// The most characters (Unicode scalar values) that a channel's id may have.
+pub const CHANNEL_ID_MAX_CHARS: usize = 255;
+
+/// A thing of the application that a chat belongs to, such as a task or an order. At most one chat of a tenant belongs
+/// to it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Channel {
+    /// What sort of thing.
+    pub channel_type: String,
+    /// Which of them.
+    pub channel_id: String,
+}
+
+impl Channel {
+    /// Checks a reference.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID` for an empty text or one with a control character, `TOO_LONG` beyond 64 characters for the type and 255
+    /// for the id.
+    pub fn new(channel_type: String, channel_id: String) -> Result<Self, Refusal> {
+        for (text, field, most) in [
+            (&channel_type, "channelType", CHANNEL_TYPE_MAX_CHARS),
+            (&channel_id, "channelId", CHANNEL_ID_MAX_CHARS),
+        ] {
+            if text.chars().count() > most {
+                let why = format!("`{field}` has at most {most} characters.");
+                return Err(Refusal::too_long(why));
+            }
+            if text.is_empty() || text.contains(char::is_control) {
+                let why =
+                    format!("`{field}` has at least one character, and no control characters.");
+                return Err(Refusal::invalid(why));
+            }
+        }
+        Ok(Self {
+            channel_type,
+            channel_id,
+        })
     }
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::closed_set::closed_set;
-use super::{ChatHistory, ChatId, Message, Role, UserId};
+use super::{Channel, ChatHistory, ChatId, Message, Metadata, Role, UserId};
 
 closed_set! {
     /// What happened, as `chat_events.kind` and the readers of the log number it. 0 is a send, whose row
@@ -32,6 +32,10 @@ closed_set! {
         ChatRestored = 9,
         /// How much of the log participants see changed.
         ChatHistoryChanged = 10,
+        /// What the application keeps with the chat changed.
+        ChatMetadataChanged = 11,
+        /// The thing of the application that the chat belongs to changed.
+        ChatChannelChanged = 12,
     }
 }
 
@@ -94,6 +98,16 @@ pub enum Change {
         /// How much they see now.
         history: ChatHistory,
     },
+    /// What the application keeps with the chat changed.
+    ChatMetadataChanged {
+        /// What it keeps now.
+        metadata: Option<Metadata>,
+    },
+    /// The thing of the application that the chat belongs to changed.
+    ChatChannelChanged {
+        /// Which it is now.
+        channel: Option<Channel>,
+    },
 }
 
 /// `chat_events.data`: what an entry needs besides its columns. Fields are only ever added.
@@ -121,6 +135,21 @@ pub struct EventData {
     /// How much of it they saw before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub previous_history: Option<ChatHistory>,
+    /// The subject that stood before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous_subject: Option<String>,
+    /// What the application keeps with the chat now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
+    /// What it kept before, with the chat or the message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous_metadata: Option<Metadata>,
+    /// The thing of the application that the chat belongs to now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel: Option<Channel>,
+    /// The one that it belonged to before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous_channel: Option<Channel>,
 }
 
 /// An entry to write, at the next seq. Sends are not among them.
@@ -132,6 +161,10 @@ pub enum NewEvent {
         message: i64,
         /// The body before.
         previous: String,
+        /// The subject before.
+        previous_subject: Option<String>,
+        /// The metadata before.
+        previous_metadata: Option<Metadata>,
     },
     /// A message was deleted.
     MessageDeleted {
@@ -184,6 +217,20 @@ pub enum NewEvent {
         /// How much they saw before.
         previous: ChatHistory,
     },
+    /// What the application keeps with the chat changed.
+    ChatMetadataChanged {
+        /// What it keeps now.
+        metadata: Option<Metadata>,
+        /// What it kept before.
+        previous: Option<Metadata>,
+    },
+    /// The thing of the application that the chat belongs to changed.
+    ChatChannelChanged {
+        /// Which it is now.
+        channel: Option<Channel>,
+        /// Which it was before.
+        previous: Option<Channel>,
+    },
 }
 
 impl NewEvent {
@@ -192,8 +239,15 @@ impl NewEvent {
     pub fn into_columns(self) -> (EventKind, Option<i64>, EventData) {
         let mut data = EventData::default();
         let (kind, message) = match self {
-            Self::MessageEdited { message, previous } => {
+            Self::MessageEdited {
+                message,
+                previous,
+                previous_subject,
+                previous_metadata,
+            } => {
                 data.previous = Some(previous);
+                data.previous_subject = previous_subject;
+                data.previous_metadata = previous_metadata;
                 (EventKind::MessageEdited, Some(message))
             }
             Self::MessageDeleted { message } => (EventKind::MessageDeleted, Some(message)),
@@ -225,6 +279,14 @@ impl NewEvent {
                 (data.history, data.previous_history) = (Some(history), Some(previous));
                 (EventKind::ChatHistoryChanged, None)
             }
+            Self::ChatMetadataChanged { metadata, previous } => {
+                (data.metadata, data.previous_metadata) = (metadata, previous);
+                (EventKind::ChatMetadataChanged, None)
+            }
+            Self::ChatChannelChanged { channel, previous } => {
+                (data.channel, data.previous_channel) = (channel, previous);
+                (EventKind::ChatChannelChanged, None)
+            }
         };
         (kind, message, data)
     }
@@ -245,7 +307,9 @@ impl Change {
             | Self::ChatRenamed { .. }
             | Self::ChatDeleted
             | Self::ChatRestored
-            | Self::ChatHistoryChanged { .. } => None,
+            | Self::ChatHistoryChanged { .. }
+            | Self::ChatMetadataChanged { .. }
+            | Self::ChatChannelChanged { .. } => None,
         }
     }
 
@@ -264,7 +328,9 @@ impl Change {
             | Self::ChatRenamed { .. }
             | Self::ChatDeleted
             | Self::ChatRestored
-            | Self::ChatHistoryChanged { .. } => self.clone(),
+            | Self::ChatHistoryChanged { .. }
+            | Self::ChatMetadataChanged { .. }
+            | Self::ChatChannelChanged { .. } => self.clone(),
         }
     }
 
@@ -281,6 +347,8 @@ impl Change {
             role,
             title,
             history,
+            metadata,
+            channel,
             ..
         } = data;
         Some(match kind {
@@ -301,6 +369,8 @@ impl Change {
             EventKind::ChatDeleted => Self::ChatDeleted,
             EventKind::ChatRestored => Self::ChatRestored,
             EventKind::ChatHistoryChanged => Self::ChatHistoryChanged { history: history? },
+            EventKind::ChatMetadataChanged => Self::ChatMetadataChanged { metadata },
+            EventKind::ChatChannelChanged => Self::ChatChannelChanged { channel },
         })
     }
 }

@@ -34,7 +34,7 @@ permissions! {
     CreateMessage,
     /// Read chats and their messages.
     ViewMessage,
-    /// Change messages, and what a chat is called.
+    /// Change messages, and what a chat is called and carries.
     UpdateMessage,
     /// Delete messages and chats, and restore them.
     DeleteMessage,
@@ -161,12 +161,15 @@ operations! {
     ReadNodes "nodes" [ViewMessage],
     ReadUser "user" [ViewMessageRecipient],
     ReadChat "chat" [ViewMessage],
+    ReadChatByExternalReference "chatByExternalReference" [ViewMessage],
     ListChats "chats" [ViewMessage],
     // Mutations.
     OpenDirectChat "openDirectChat" [CreateMessageRecipient],
     CreateGroupChat "createGroupChat" [CreateMessageRecipient],
     RenameChat "renameChat" [UpdateMessage],
     ChangeChatHistory "changeChatHistory" [UpdateMessage],
+    ChangeChatMetadata "changeChatMetadata" [UpdateMessage],
+    ChangeChatExternalReference "changeChatExternalReference" [UpdateMessage],
     DeleteChat "deleteChat" [DeleteMessage],
     RestoreChat "restoreChat" [DeleteMessage],
     AddParticipants "addParticipants" [CreateMessageRecipient],
@@ -174,6 +177,7 @@ operations! {
     ChangeParticipantRole "changeParticipantRole" [UpdateMessageRecipient],
     LeaveChat "leaveChat" [DeleteMessageRecipient],
     SendMessage "sendMessage" [CreateMessage],
+    ForwardMessages "forwardMessages" [CreateMessage ViewMessage],
     EditMessage "editMessage" [UpdateMessage],
     DeleteMessage "deleteMessage" [DeleteMessage],
     RestoreMessage "restoreMessage" [DeleteMessage],

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::{Queryable, Selectable};
 
-use super::{ChatId, MessageId, Refusal, UserId};
+use super::{ChatId, MessageId, Metadata, Origin, Refusal, UserId};
 use crate::schema::messages;
 
 /// The most characters (Unicode scalar values) a body may have.
@@ -11,6 +11,9 @@ pub const BODY_MAX_CHARS: usize = 10_000;
 
 /// The most characters (Unicode scalar values) an idempotency key may have.
 pub const IDEMPOTENCY_KEY_MAX_CHARS: usize = 128;
+
+/// The most characters (Unicode scalar values) a subject may have.
+pub const SUBJECT_MAX_CHARS: usize = super::TITLE_MAX_CHARS;
 
 /// A message's row.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
@@ -36,9 +39,20 @@ pub struct Message {
     pub deleted_at: Option<DateTime<Utc>>,
     /// Who deleted it; null while it is live.
     pub deleted_by: Option<UserId>,
+    /// The line above the text as it is now, also of a deleted message.
+    pub subject: Option<String>,
+    /// What the application keeps with it, also of a deleted message.
+    pub metadata: Option<Metadata>,
+    /// Where it was forwarded from; null where it was not.
+    pub forwarded_from: Option<Origin>,
 }
 
 impl Message {
+    /// Something in the message for anyone who reads it: null once the message is deleted.
+    pub fn visible<'a, T>(&self, part: Option<&'a T>) -> Option<&'a T> {
+        part.filter(|_| self.deleted_at.is_none())
+    }
+
     /// The body for anyone who reads it: null once the message is deleted.
     #[must_use]
     pub fn visible_body(&self) -> Option<&str> {
@@ -69,6 +83,8 @@ pub struct Revision {
     pub seq: i64,
     /// The text.
     pub body: String,
+    /// The line above it.
+    pub subject: Option<String>,
     /// When it was replaced.
     pub replaced_at: DateTime<Utc>,
     /// Who replaced it.
@@ -108,7 +124,41 @@ impl Body {
         Ok(Self(text))
     }
 
+    /// That of a message, which was checked when it was sent.
+    #[must_use]
+    pub fn of(message: &Message) -> Self {
+        Self(message.body.clone())
+    }
+
     /// The body as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The line above a message's text: trimmed, one line, 1 to 200 characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject(String);
+
+impl Subject {
+    /// Trims and checks a subject.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID` for a blank subject or one with a control character or line break, `TOO_LONG` beyond 200
+    /// characters.
+    pub fn new(text: &str) -> Result<Self, Refusal> {
+        super::chat::one_line(text, "A subject").map(Self)
+    }
+
+    /// That of a message, which was checked when it was sent.
+    #[must_use]
+    pub fn of(message: &Message) -> Option<Self> {
+        message.subject.clone().map(Self)
+    }
+
+    /// The subject as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

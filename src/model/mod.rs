@@ -12,6 +12,8 @@ mod fuzz;
 mod grant;
 mod id;
 mod message;
+mod metadata;
+mod origin;
 mod page;
 mod participant;
 mod permission;
@@ -23,17 +25,19 @@ mod user;
 
 pub use audit_entry::{Act, AuditEntry};
 pub use chat::{
-    Chat, ChatFilter, ChatHistory, ChatKind, ChatState, InboxChat, InboxFields, TITLE_MAX_CHARS,
-    Title, visible_from,
+    CHANNEL_ID_MAX_CHARS, CHANNEL_TYPE_MAX_CHARS, Channel, Chat, ChatFilter, ChatHistory, ChatKind,
+    ChatState, InboxChat, InboxFields, TITLE_MAX_CHARS, Title, visible_from,
 };
 pub use cursor::{CursorError, EventCursor, ListCursor, ListKey};
 pub use event::{Change, Event, EventData, EventKind, NewEvent};
 pub use grant::{Grants, Operation, Permission};
 pub use id::{ChatId, IdError, MessageId, NodeId, ParticipantId};
 pub use message::{
-    BODY_MAX_CHARS, Body, IDEMPOTENCY_KEY_MAX_CHARS, IdempotencyKey, Message, Revision, Thread,
-    UnreadRange,
+    BODY_MAX_CHARS, Body, IDEMPOTENCY_KEY_MAX_CHARS, IdempotencyKey, Message, Revision,
+    SUBJECT_MAX_CHARS, Subject, Thread, UnreadRange,
 };
+pub use metadata::{METADATA_MAX_BYTES, METADATA_MAX_DEPTH, Metadata};
+pub use origin::Origin;
 pub use page::{PAGE_DEFAULT, PAGE_MAX, Page, PageArgs, PageError, Slice};
 pub use participant::{Participant, Role};
 pub use permission::{Action, Capacity, Decision, Standing, decide};

@@ -69,6 +69,10 @@ pub enum Action {
     RestoreChat,
     /// Change how much of the log participants see.
     ChangeHistory,
+    /// Change what the application keeps with the chat.
+    ChangeMetadata,
+    /// Change the thing of the application that the chat belongs to.
+    ChangeChannel,
 }
 
 impl Action {
@@ -96,6 +100,8 @@ impl Action {
         Self::DeleteChat,
         Self::RestoreChat,
         Self::ChangeHistory,
+        Self::ChangeMetadata,
+        Self::ChangeChannel,
     ];
 }
 
@@ -182,7 +188,9 @@ fn decide_as_administrator(action: Action, kind: ChatKind) -> Decision {
             | Action::AddMember
             | Action::AddAboveMember
             | Action::Leave
-            | Action::ChangeHistory,
+            | Action::ChangeHistory
+            | Action::ChangeMetadata
+            | Action::ChangeChannel,
             _,
         ) => Decision::Forbidden,
     }
@@ -199,7 +207,9 @@ fn decide_in_direct(action: Action) -> Decision {
         | Action::DeleteOwnMessage
         | Action::RestoreOwnDeletion
         | Action::DeleteChat
-        | Action::RestoreChat => Decision::Allowed,
+        | Action::RestoreChat
+        | Action::ChangeMetadata
+        | Action::ChangeChannel => Decision::Allowed,
         Action::ReadOthersRevisions
         | Action::EditOthersMessage
         | Action::DeleteOthersMessage
@@ -231,7 +241,9 @@ fn decide_in_group(action: Action, role: Role) -> Decision {
         | Action::RemoveMember
         | Action::ReadOthersRevisions
         | Action::DeleteOthersMessage
-        | Action::RestoreOthersDeletion => matches!(role, Role::Admin | Role::Owner),
+        | Action::RestoreOthersDeletion
+        | Action::ChangeMetadata
+        | Action::ChangeChannel => matches!(role, Role::Admin | Role::Owner),
         Action::AddAboveMember
         | Action::RemoveAboveMember
         | Action::ChangeRole

@@ -14,7 +14,10 @@ use uuid::Uuid;
 
 pub use self::inbox::{InboxKey, Restorers, any_from, any_up_to, page};
 use super::Connection;
-use crate::model::{Chat, ChatHistory, ChatId, ChatKind, ChatState, TenantId, UserId};
+use super::constraint::OnConstraint as _;
+use crate::model::{
+    Channel, Chat, ChatHistory, ChatId, ChatKind, ChatState, Metadata, TenantId, UserId,
+};
 use crate::schema::{chats, direct_chats, epoch, participants};
 
 /// A chat to write.
@@ -39,15 +42,25 @@ pub struct NewChat<'a> {
     pub last_activity_at: DateTime<Utc>,
     /// How much of its log its participants see.
     pub history: ChatHistory,
+    /// What the application keeps with it.
+    pub metadata: Option<&'a Metadata>,
+    /// What sort of thing of the application it belongs to.
+    pub channel_type: Option<&'a str>,
+    /// Which of them.
+    pub channel_id: Option<&'a str>,
 }
 
-/// Writes a chat.
-pub async fn insert(conn: &mut Connection, chat: &NewChat<'_>) -> QueryResult<()> {
+/// The unique index of the things of an application that chats belong to.
+const CHANNELS: &str = "chats_channel_key";
+
+/// Writes a chat. False where another belongs to the same thing of the application already.
+pub async fn insert(conn: &mut Connection, chat: &NewChat<'_>) -> QueryResult<bool> {
     diesel::insert_into(chats::table)
         .values(chat)
         .execute(conn)
-        .await?;
-    Ok(())
+        .await
+        .map(|_| true)
+        .on_unique(CHANNELS, || false)
 }
 
 /// Claims the pair of users for a new direct chat. `None` where this claim made it; otherwise the chat the
@@ -356,6 +369,67 @@ pub async fn set_history(
         .execute(conn)
         .await?;
     Ok(())
+}
+
+/// Changes what the application keeps with a chat.
+pub async fn set_metadata(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    id: ChatId,
+    metadata: Option<&Metadata>,
+) -> QueryResult<()> {
+    diesel::update(chats::table)
+        .filter(chats::id.eq(id))
+        .filter(chats::tenant_id.eq(tenant))
+        .set(chats::metadata.eq(metadata))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Changes the thing of the application that a chat belongs to. False where another belongs to it already.
+pub async fn set_channel(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    id: ChatId,
+    channel: Option<&Channel>,
+) -> QueryResult<bool> {
+    diesel::update(chats::table)
+        .filter(chats::id.eq(id))
+        .filter(chats::tenant_id.eq(tenant))
+        .set((
+            chats::channel_type.eq(channel.map(|it| &it.channel_type)),
+            chats::channel_id.eq(channel.map(|it| &it.channel_id)),
+        ))
+        .execute(conn)
+        .await
+        .map(|_| true)
+        .on_unique(CHANNELS, || false)
+}
+
+/// The chat that belongs to a thing of the application, deleted or not, where `viewer` is in it, or any where there is no
+/// viewer. For anybody else it is as if there were none, so that nothing further is asked of the database for the one
+/// and not for the other.
+pub async fn of_channel(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    viewer: Option<&UserId>,
+    channel: &Channel,
+) -> QueryResult<Option<ChatId>> {
+    let mut query = chats::table
+        .filter(chats::tenant_id.eq(tenant))
+        .filter(chats::channel_type.eq(&channel.channel_type))
+        .filter(chats::channel_id.eq(&channel.channel_id))
+        .select(chats::id)
+        .into_boxed();
+    if let Some(viewer) = viewer {
+        let member = participants::table
+            .filter(participants::chat_id.eq(chats::id))
+            .filter(participants::tenant_id.eq(tenant))
+            .filter(participants::user_id.eq(viewer));
+        query = query.filter(exists(member));
+    }
+    query.first(conn).await.optional()
 }
 
 /// Marks a chat deleted by someone at some time, or live again.

@@ -12,7 +12,7 @@ use diesel::dsl::exists;
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment};
-use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 
 pub use self::lists::{List, around};
@@ -24,7 +24,7 @@ pub use self::send::{
 };
 use super::Connection;
 use super::statement::hot;
-use crate::model::{ChatId, Message, MessageId, TenantId, UnreadRange, UserId};
+use crate::model::{ChatId, Message, MessageId, Metadata, TenantId, UnreadRange, UserId};
 use crate::schema::{messages, participants};
 
 /// The SQL types of [`COLUMNS`].
@@ -39,11 +39,14 @@ pub(super) type MessageSql = (
     Nullable<Timestamptz>,
     Nullable<Timestamptz>,
     Nullable<Text>,
+    Nullable<Text>,
+    Nullable<Jsonb>,
+    Nullable<Jsonb>,
 );
 
 /// The columns of [`Message`], of a table named `m`.
 pub(super) const COLUMNS: &str = "m.chat_id, m.seq, m.id, m.sender_id, m.body, m.reply_to_seq, \
-     m.created_at, m.edited_at, m.deleted_at, m.deleted_by";
+     m.created_at, m.edited_at, m.deleted_at, m.deleted_by, m.subject, m.metadata, m.forwarded_from";
 
 /// The first entry of a chat's log that a participant sees, of tables named `c` and `p`, as
 /// `model::visible_from` says.
@@ -283,11 +286,35 @@ impl QueryFragment<Pg> for UnreadCounts<'_> {
     }
 }
 
+/// What can be edited of a message.
+#[derive(Debug, Clone, PartialEq, Eq, AsChangeset)]
+#[diesel(table_name = messages, treat_none_as_null = true)]
+pub struct Contents {
+    /// The text.
+    pub body: String,
+    /// The line above it.
+    pub subject: Option<String>,
+    /// What the application keeps with it.
+    pub metadata: Option<Metadata>,
+}
+
+impl Contents {
+    /// What a message has now.
+    #[must_use]
+    pub fn of(message: &Message) -> Self {
+        Self {
+            body: message.body.clone(),
+            subject: message.subject.clone(),
+            metadata: message.metadata.clone(),
+        }
+    }
+}
+
 /// What an operation changes of a message.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub enum Amendment<'a> {
-    /// A new body, at some time.
-    Edit(&'a str, DateTime<Utc>),
+    /// New contents, at some time.
+    Edit(Contents, DateTime<Utc>),
     /// Deletion by someone, at some time.
     Delete(&'a UserId, DateTime<Utc>),
     /// Its end.
@@ -307,9 +334,9 @@ pub async fn amend(
         .filter(messages::seq.eq(seq))
         .filter(messages::tenant_id.eq(tenant));
     match amendment {
-        Amendment::Edit(body, at) => {
+        Amendment::Edit(contents, at) => {
             diesel::update(row)
-                .set((messages::body.eq(body), messages::edited_at.eq(at)))
+                .set((contents, messages::edited_at.eq(at)))
                 .returning(Message::as_select())
                 .get_result(conn)
                 .await

@@ -170,7 +170,7 @@ async fn rows(conn: &mut Connection, query: &str, attacker: &Attacker) -> BTreeS
 }
 
 /// The kinds that are handed in, at every place: also those that do not belong there.
-const KINDS: [Kind; 14] = [
+const KINDS: [Kind; 16] = [
     Kind::Chat,
     Kind::Direct,
     Kind::Deleted,
@@ -185,6 +185,8 @@ const KINDS: [Kind; 14] = [
     Kind::ReplyCursor,
     Kind::RevisionCursor,
     Kind::EventCursor,
+    Kind::ChannelType,
+    Kind::ChannelId,
 ];
 
 /// Runs an operation, and returns its answer without the ids and the SQL that it took.

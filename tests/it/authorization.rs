@@ -51,6 +51,8 @@ pub(crate) const QUERIES: &[Case] = &[
     case("chat", "{ chat(id: \"DELETED\") { id } }", Null),
     case("chats", "{ chats { nodes { id } } }", NoNodes),
     case("chats", "{ chats(filter: { includeDeleted: true }) { nodes { id } } }", NoNodes),
+    case("chatByExternalReference", "{ chatByExternalReference(channelType: \"order\", channelId: \"private\") { id } }", Null),
+    case("chatByExternalReference", "{ chatByExternalReference(channelType: \"\", channelId: \"\") { id } }", Null),
     case("node", "{ node(id: \"CHAT\") { id } }", Null),
     case("node", "{ node(id: \"MESSAGE\") { id } }", Null),
     case("node", "{ node(id: \"PARTICIPANT\") { id } }", Null),
@@ -70,6 +72,10 @@ pub(crate) const MUTATIONS: &[Case] = &[
     case("createGroupChat", "{ title: \"Mine\" }", Theirs),
     case("renameChat", "{ chatId: \"CHAT\", title: \"New\" }", NotFound),
     case("changeChatHistory", "{ chatId: \"CHAT\", history: SINCE_JOINING }", NotFound),
+    case("changeChatMetadata", "{ chatId: \"CHAT\", metadata: { a: 1 } }", NotFound),
+    case("changeChatMetadata", "{ chatId: \"DELETED\" }", NotFound),
+    case("changeChatExternalReference", "{ chatId: \"CHAT\" }", NotFound),
+    case("changeChatExternalReference", "{ chatId: \"CHAT\", externalReference: { channelType: \"order\", channelId: \"mine\" } }", NotFound),
     case("deleteChat", "{ chatId: \"CHAT\" }", NotFound),
     case("deleteChat", "{ chatId: \"DELETED\" }", NotFound),
     case("restoreChat", "{ chatId: \"CHAT\" }", NotFound),
@@ -83,6 +89,8 @@ pub(crate) const MUTATIONS: &[Case] = &[
     case("sendMessage", "{ chatId: \"CHAT\", body: \"hi\" }", NotFound),
     case("sendMessage", "{ chatId: \"CHAT\", body: \"hi\", idempotencyKey: \"key\" }", NotFound),
     case("sendMessage", "{ chatId: \"CHAT\", body: \"hi\", replyToId: \"MESSAGE\" }", NotFound),
+    case("forwardMessages", "{ messageIds: [\"MESSAGE\"], chatIds: [\"CHAT\"] }", NotFound),
+    case("forwardMessages", "{ messageIds: [\"GONE\"], chatIds: [\"DELETED\"] }", NotFound),
     case("editMessage", "{ messageId: \"MESSAGE\", body: \"new\" }", NotFound),
     case("deleteMessage", "{ messageId: \"MESSAGE\" }", NotFound),
     case("restoreMessage", "{ messageId: \"GONE\" }", NotFound),
@@ -129,6 +137,9 @@ impl Private {
         let message = payload["message"]["id"].as_str().unwrap().to_owned();
         let gone = alice.sends(&chat, "gone").await;
         alice.deletes(&gone).await;
+        let reference = json!({ "channelType": "order", "channelId": "private" });
+        let input = json!({ "chatId": chat, "externalReference": reference });
+        alice.does("changeChatExternalReference", "", input).await;
         let me = alice.chat(&chat, "viewerParticipant { id }").await;
         let participant = me["viewerParticipant"]["id"].as_str().unwrap().to_owned();
         let deleted = alice.group("Deleted", &[]).await;
@@ -161,7 +172,7 @@ impl Private {
         let [chat, deleted] = &self.chats;
         let mut log = server.log(chat).await;
         log.extend(server.log(deleted).await);
-        let fields = "title deletedAt messages { nodes { body editedAt deletedAt } } \
+        let fields = "title deletedAt metadata externalReference { channelId } messages { nodes { body editedAt deletedAt } } \
              participants { nodes { user { id } role joinedAt lastReadMessage { id } lastDeliveredMessage { id } } }";
         let seen = [
             self.alice.chat(chat, fields).await,

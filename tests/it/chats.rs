@@ -336,6 +336,18 @@ async fn writes(chat: &str, message: &str, person: &User) -> Vec<(&'static str, 
             json!({ "chatId": chat, "history": "SINCE_JOINING" }),
         ),
         (
+            "changeChatMetadata",
+            json!({ "chatId": chat, "metadata": { "a": 1 } }),
+        ),
+        (
+            "changeChatExternalReference",
+            json!({ "chatId": chat, "externalReference": { "channelType": "order", "channelId": "9" } }),
+        ),
+        (
+            "forwardMessages",
+            json!({ "messageIds": [message], "chatIds": [chat] }),
+        ),
+        (
             "addParticipants",
             json!({ "chatId": chat, "userIds": ["dora"] }),
         ),

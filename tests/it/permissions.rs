@@ -47,6 +47,8 @@ const TABLE: &[Row] = &[
     row!("unstar", "unstarMessage", r#"{"messageId":"OTHERS"}"#, [OK, OK, OK, OK], READ_ONLY),
     row!("type", "setTyping", r#"{"chatId":"CHAT","typing":true}"#, [OK, OK, OK, OK], READ_ONLY),
     row!("mark delivered", "markChatDelivered", r#"{"marks":[{"chatId":"CHAT","messageId":"OTHERS"}]}"#, [OK, OK, OK, OK], READ_ONLY),
+    row!("forward", "forwardMessages", r#"{"messageIds":["OTHERS"],"chatIds":["CHAT"]}"#, [OK, OK, OK, OK], [CONFLICT, NOT_FOUND, NOT_FOUND, CONFLICT]),
+    row!("forward the deleted", "forwardMessages", r#"{"messageIds":["GONE"],"chatIds":["CHAT"]}"#, [CONFLICT; 4], [CONFLICT, NOT_FOUND, NOT_FOUND, CONFLICT]),
     row!("edit own", "editMessage", r#"{"messageId":"OWN","body":"new"}"#, [OK, OK, OK, OK], READ_ONLY),
     row!("edit another's", "editMessage", r#"{"messageId":"OTHERS","body":"new"}"#, [FORBIDDEN; 4], READ_ONLY),
     row!("delete own", "deleteMessage", r#"{"messageId":"OWN"}"#, [OK, OK, OK, OK], READ_ONLY),
@@ -66,6 +68,8 @@ const TABLE: &[Row] = &[
     row!("demote an owner", "changeParticipantRole", r#"{"chatId":"CHAT","userId":"OWNER","role":"MEMBER"}"#, [OK, FORBIDDEN, FORBIDDEN, CONFLICT], READ_ONLY),
     row!("step down", "changeParticipantRole", r#"{"chatId":"CHAT","userId":"SELF","role":"MEMBER"}"#, [OK, FORBIDDEN, FORBIDDEN, CONFLICT], READ_ONLY),
     row!("change history", "changeChatHistory", r#"{"chatId":"CHAT","history":"SINCE_JOINING"}"#, [OK, FORBIDDEN, FORBIDDEN, CONFLICT], READ_ONLY),
+    row!("change metadata", "changeChatMetadata", r#"{"chatId":"CHAT","metadata":{"a":1}}"#, [OK, OK, FORBIDDEN, OK], READ_ONLY),
+    row!("change reference", "changeChatExternalReference", r#"{"chatId":"CHAT"}"#, [OK, OK, FORBIDDEN, OK], READ_ONLY),
     row!("delete", "deleteChat", r#"{"chatId":"CHAT"}"#, [OK, FORBIDDEN, FORBIDDEN, OK], RESTORERS),
     row!("restore", "restoreChat", r#"{"chatId":"CHAT"}"#, [OK, FORBIDDEN, FORBIDDEN, OK], RESTORERS),
 ];

@@ -9,7 +9,10 @@ use super::no_such_message;
 use crate::app::access::{self, no_such_chat, permit, read_for};
 use crate::app::sends::{Membership, stored};
 use crate::app::{Actor, App, Error};
-use crate::model::{Action, Body, ChatId, Decision, IdempotencyKey, Message, MessageId, decide};
+use crate::model::{
+    Action, Body, ChatId, Decision, IdempotencyKey, Message, MessageId, Metadata, Origin, Subject,
+    decide,
+};
 use crate::sabotage::{self, Sabotage};
 use crate::store::messages::{NewMessage, Sent};
 use crate::store::{self, Connection};
@@ -24,10 +27,16 @@ pub struct SendMessage {
     pub chat_id: ChatId,
     /// The text.
     pub body: Body,
+    /// The line above it.
+    pub subject: Option<Subject>,
+    /// What the application keeps with it.
+    pub metadata: Option<Metadata>,
     /// The message it answers.
     pub reply_to: Option<MessageId>,
     /// The sender's key: a retry with it finds the first message.
     pub idempotency_key: Option<IdempotencyKey>,
+    /// Where it is forwarded from.
+    pub forwarded_from: Option<Origin>,
 }
 
 impl App {
@@ -40,8 +49,17 @@ impl App {
     /// [`Error::Unavailable`], [`Error::Internal`].
     pub async fn message_send(&self, actor: &Actor, send: SendMessage) -> Result<Message, Error> {
         self.rates.send(actor)?;
+        self.send_counted(actor, &send).await
+    }
+
+    /// Sends a message for which the rates were asked.
+    pub(in crate::app) async fn send_counted(
+        &self,
+        actor: &Actor,
+        send: &SendMessage,
+    ) -> Result<Message, Error> {
         for _ in 0..SEND_ATTEMPTS {
-            let new = match self.decide_send(actor, &send).await? {
+            let new = match self.decide_send(actor, send).await? {
                 Decided::Send(new) => Arc::new(new),
                 Decided::Done(message) => return Ok(message),
             };
@@ -55,7 +73,7 @@ impl App {
                 Sent::Stale => self.sends.memberships().forget(actor, send.chat_id),
                 Sent::Duplicate => {
                     let mut conn = self.connection_for(actor).await?;
-                    if let Some(message) = sent_before(&mut conn, actor, &send).await? {
+                    if let Some(message) = sent_before(&mut conn, actor, send).await? {
                         return Ok(message);
                     }
                 }
@@ -148,6 +166,9 @@ impl App {
             body: send.body.as_str().to_owned(),
             reply_to_seq,
             idempotency_key: key.map(str::to_owned),
+            subject: send.subject.as_ref().map(|it| it.as_str().to_owned()),
+            metadata: send.metadata.clone(),
+            forwarded_from: send.forwarded_from.clone(),
             is_awaited: self.realtime.is_watched(send.chat_id),
         }
     }

@@ -231,6 +231,9 @@ mod tests {
             body: "hello".to_owned(),
             reply_to_seq: None,
             idempotency_key: key.map(str::to_owned),
+            subject: None,
+            metadata: None,
+            forwarded_from: None,
             is_awaited: false,
         };
         let one = Waiting {

@@ -3,10 +3,12 @@
 use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
 
 use super::{Chat, ChatHistory};
-use crate::app::Error;
+use crate::app::{Error, NewGroup};
 use crate::graphql::context::{ContextExt as _, nullable};
 use crate::graphql::error::UserError;
 use crate::graphql::payload::{chat_id, outcome, user_id, user_ids};
+use crate::graphql::reference::ExternalReferenceInput;
+use crate::graphql::scalar::JsonObject;
 use crate::model::{ChatState, Operation, Title};
 
 /// With whom to open a direct chat.
@@ -27,6 +29,10 @@ struct CreateGroupChatInput {
     /// How much of its messages and events its participants see.
     #[graphql(default_with = "Some(ChatHistory::Whole)")]
     history: Option<ChatHistory>,
+    /// What the application keeps with the group.
+    metadata: Option<JsonObject>,
+    /// The thing of the application that the group belongs to. `CONFLICT` where another chat belongs to it.
+    external_reference: Option<ExternalReferenceInput>,
 }
 
 /// What title to give to which group.
@@ -86,6 +92,8 @@ macro_rules! chat_payload {
     };
 }
 
+pub(in crate::graphql) use chat_payload;
+
 chat_payload!(
     /// What came of opening a direct chat.
     OpenDirectChatPayload
@@ -144,10 +152,15 @@ impl ChatMutation {
         nullable(async {
             let (app, actor) = ctx.fresh(Operation::CreateGroupChat)?;
             let create = async {
-                let title = Title::new(&input.title).map_err(|refusal| refusal.at("title"))?;
                 let others = user_ids(&input.participant_ids, "participantIds")?;
-                let history = input.history.unwrap_or(ChatHistory::Whole).into();
-                app.chat_create_group(actor, &title, history, others).await
+                let channel = input.external_reference;
+                let group = NewGroup {
+                    title: Title::new(&input.title).map_err(|refusal| refusal.at("title"))?,
+                    history: input.history.unwrap_or(ChatHistory::Whole).into(),
+                    metadata: input.metadata.map(JsonObject::checked).transpose()?,
+                    channel: channel.map(ExternalReferenceInput::checked).transpose()?,
+                };
+                app.chat_create_group(actor, &group, others).await
             };
             CreateGroupChatPayload::new(ctx, create.await).await
         })

@@ -1,14 +1,15 @@
 //! The mutations of messages.
 
-use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
+use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject};
 
 use super::Message;
-use crate::app::{Actor, App, Error, SendMessage};
+use crate::app::{Actor, App, EditMessage, Error, Patch, SendMessage};
 use crate::graphql::chat::Chat;
 use crate::graphql::context::{ContextExt as _, nullable};
 use crate::graphql::error::UserError;
 use crate::graphql::payload::{chat_id, message_id, outcome};
-use crate::model::{self, Body, IdempotencyKey, Operation};
+use crate::graphql::scalar::JsonObject;
+use crate::model::{self, Body, IdempotencyKey, Operation, Refusal, Subject};
 
 /// What to send, and where.
 #[derive(Debug, InputObject)]
@@ -22,6 +23,10 @@ struct SendMessageInput {
     /// A key of 1 to 128 characters that is new for each message: a retry with it returns the message of
     /// the first try, whenever it comes.
     idempotency_key: Option<String>,
+    /// A line above the text: 1 to 200 characters, trimmed.
+    subject: Option<String>,
+    /// What the application keeps with the message.
+    metadata: Option<JsonObject>,
 }
 
 /// Which message to change, and to what.
@@ -31,6 +36,10 @@ struct EditMessageInput {
     message_id: ID,
     /// The new text: 1 to 10000 characters, not blank.
     body: String,
+    /// The new line above the text: 1 to 200 characters, trimmed. Null takes it off; absent, it stays.
+    subject: MaybeUndefined<String>,
+    /// What the application keeps with the message from now on. Null takes it off; absent, it stays.
+    metadata: MaybeUndefined<JsonObject>,
 }
 
 /// Which message to delete.
@@ -129,8 +138,8 @@ impl MessageMutation {
         .await
     }
 
-    /// Changes the text of a message of the viewer's own, for as long as the installation allows after it was sent:
-    /// `CONFLICT` after that. What it was before are its `revisions`.
+    /// Changes a message of the viewer's own, for as long as the installation allows after it was sent: `CONFLICT` after
+    /// that. What it was before are its `revisions`.
     async fn edit_message(
         &self,
         ctx: &Context<'_>,
@@ -139,9 +148,13 @@ impl MessageMutation {
         nullable(async {
             let (app, actor) = ctx.fresh(Operation::EditMessage)?;
             let edit = async {
-                let body = Body::new(input.body).map_err(|refusal| refusal.at("body"))?;
+                let edit = EditMessage {
+                    body: Body::new(input.body).map_err(|refusal| refusal.at("body"))?,
+                    subject: patch(input.subject, subject)?,
+                    metadata: patch(input.metadata, JsonObject::checked)?,
+                };
                 let id = message_id(&input.message_id, "messageId")?;
-                app.message_edit(actor, id, &body).await
+                app.message_edit(actor, id, &edit).await
             };
             EditMessagePayload::new(ctx, edit.await)
         })
@@ -209,12 +222,31 @@ async fn send(app: &App, actor: &Actor, input: SendMessageInput) -> Result<model
     let key = input.idempotency_key.map(IdempotencyKey::new).transpose();
     let send = SendMessage {
         body,
+        subject: input.subject.map(subject).transpose()?,
+        metadata: input.metadata.map(JsonObject::checked).transpose()?,
         idempotency_key: key.map_err(|refusal| refusal.at("idempotencyKey"))?,
         chat_id: chat_id(&input.chat_id)?,
+        forwarded_from: None,
         reply_to: input
             .reply_to_id
             .map(|id| message_id(&id, "replyToId"))
             .transpose()?,
     };
     app.message_send(actor, send).await
+}
+
+fn subject(text: impl AsRef<str>) -> Result<Subject, Refusal> {
+    Subject::new(text.as_ref()).map_err(|refusal| refusal.at("subject"))
+}
+
+/// Reads what to do to a part of a thing.
+fn patch<T, U>(
+    field: MaybeUndefined<T>,
+    read: impl FnOnce(T) -> Result<U, Refusal>,
+) -> Result<Patch<U>, Refusal> {
+    Ok(match field {
+        MaybeUndefined::Undefined => Patch::Keep,
+        MaybeUndefined::Null => Patch::Remove,
+        MaybeUndefined::Value(value) => Patch::Set(read(value)?),
+    })
 }

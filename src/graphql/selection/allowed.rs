@@ -39,6 +39,30 @@ pub(super) const SAME_FOR_ALL: &[(&str, Fields)] = &[
             ("history", None),
         ],
     ),
+    (
+        "ChatMetadataChanged",
+        &[
+            ("cursor", None),
+            ("occurredAt", None),
+            ("chat", Some("Chat")),
+            ("actor", Some("User")),
+            ("metadata", None),
+        ],
+    ),
+    (
+        "ChatExternalReferenceChanged",
+        &[
+            ("cursor", None),
+            ("occurredAt", None),
+            ("chat", Some("Chat")),
+            ("actor", Some("User")),
+            ("externalReference", Some("ExternalReference")),
+        ],
+    ),
+    (
+        "ExternalReference",
+        &[("channelType", None), ("channelId", None)],
+    ),
     ("ChatDeleted", EVENT),
     ("ChatRestored", EVENT),
     (
@@ -52,6 +76,8 @@ pub(super) const SAME_FOR_ALL: &[(&str, Fields)] = &[
             ("createdBy", Some("User")),
             ("lastActivityAt", None),
             ("deletedAt", None),
+            ("metadata", None),
+            ("externalReference", Some("ExternalReference")),
         ],
     ),
     (
@@ -65,7 +91,15 @@ pub(super) const SAME_FOR_ALL: &[(&str, Fields)] = &[
             ("editedAt", None),
             ("deletedAt", None),
             ("replyTo", Some("Message")),
+            ("subject", None),
+            ("metadata", None),
+            ("forwardedFrom", Some("ForwardedFrom")),
         ],
+    ),
+    // Its `message` is only for who sees the original.
+    (
+        "ForwardedFrom",
+        &[("sender", Some("User")), ("sentAt", None)],
     ),
     (
         "User",

@@ -6,7 +6,7 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::{
-    Array, BigInt, Bool, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+    Array, BigInt, Bool, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
 };
 use diesel_async::RunQueryDsl;
 
@@ -146,11 +146,14 @@ type ChatSql = (
     BigInt,
     Nullable<Timestamptz>,
     SmallInt,
+    Nullable<Jsonb>,
+    Nullable<Text>,
+    Nullable<Text>,
 );
 
 /// The columns of `model::Chat`, of a table named `c`.
 const CHAT: &str = "c.id, c.tenant_id, c.kind, c.title, c.created_by, c.created_at, c.last_seq, c.last_activity_at, \
-     c.acl_version, c.deleted_at, c.history";
+     c.acl_version, c.deleted_at, c.history, c.metadata, c.channel_type, c.channel_id";
 
 /// The SQL types of [`PARTICIPANT`].
 type ParticipantSql = (SqlUuid, Text, SmallInt, Timestamptz, BigInt, BigInt, BigInt);

@@ -29,11 +29,12 @@ pub async fn revisions(
 #[derive(Debug)]
 struct RevisionPage<'a, const FROM_END: bool>(Window<'a>);
 
-hot!(RevisionPage<'a, const FROM_END: bool> -> (SqlUuid, BigInt, BigInt, Text, Timestamptz, Nullable<Text>));
+hot!(RevisionPage<'a, const FROM_END: bool> -> (SqlUuid, BigInt, BigInt, Text, Nullable<Text>, Timestamptz, Nullable<Text>));
 
 impl<const FROM_END: bool> QueryFragment<Pg> for RevisionPage<'_, FROM_END> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        let columns = "m.chat_id, m.message_seq, m.seq, coalesce(m.data->>'previous', ''), m.occurred_at, m.actor_id";
+        let columns = "m.chat_id, m.message_seq, m.seq, coalesce(m.data->>'previous', ''), \
+             m.data->>'previous_subject', m.occurred_at, m.actor_id";
         self.0.push(&mut out, columns, REVISIONS, FROM_END)
     }
 }

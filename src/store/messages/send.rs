@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::result::{DatabaseErrorKind, Error};
 use diesel::sql_types::{
-    Array, BigInt, Bool, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+    Array, BigInt, Bool, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
 };
 use diesel_async::RunQueryDsl;
 
@@ -14,7 +14,7 @@ use super::super::Connection;
 use super::super::constraint::OnConstraint as _;
 use super::super::statement::hot;
 use super::super::users::{self, UserSql, UserValue};
-use crate::model::{ChatId, MessageId, TenantId, User, UserId};
+use crate::model::{ChatId, MessageId, Metadata, Origin, TenantId, User, UserId};
 
 /// The unique index of idempotency keys.
 const KEYS: &str = "messages_idempotency_key";
@@ -38,6 +38,12 @@ pub struct NewMessage {
     pub reply_to_seq: Option<i64>,
     /// The sender's key.
     pub idempotency_key: Option<String>,
+    /// The line above the text.
+    pub subject: Option<String>,
+    /// What the application keeps with it.
+    pub metadata: Option<Metadata>,
+    /// Where it is forwarded from.
+    pub forwarded_from: Option<Origin>,
     /// Whether somebody waits to be shown it: the sender is read along then.
     pub is_awaited: bool,
 }
@@ -129,7 +135,7 @@ impl QueryFragment<Pg> for Send<'_> {
         out.push_bind_param::<Text, _>(&message.sender)?; // $5
         out.push_sql(
             ") INSERT INTO messages (chat_id, seq, tenant_id, created_at, sender_id, id, body, \
-             reply_to_seq, idempotency_key) \
+             reply_to_seq, idempotency_key, subject, metadata, forwarded_from) \
              SELECT chat.id, chat.last_seq, chat.tenant_id, chat.last_activity_at, $5, ",
         );
         out.push_bind_param::<SqlUuid, _>(&message.id)?;
@@ -139,6 +145,12 @@ impl QueryFragment<Pg> for Send<'_> {
         out.push_bind_param::<Nullable<BigInt>, _>(&message.reply_to_seq)?;
         out.push_sql(", ");
         out.push_bind_param::<Nullable<Text>, _>(&message.idempotency_key)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Nullable<Text>, _>(&message.subject)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Nullable<Jsonb>, _>(&message.metadata)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Nullable<Jsonb>, _>(&message.forwarded_from)?;
         // Where nobody waits for the message, the planner's one-time filter keeps the table from being looked at.
         out.push_sql(" FROM chat RETURNING seq, created_at, (SELECT ");
         out.push_sql(users::VALUE);
@@ -236,6 +248,9 @@ struct SendTogether<'a, const WAIT: bool> {
     bodies: Vec<&'a str>,
     replies: Vec<Option<i64>>,
     keys: Vec<Option<&'a str>>,
+    subjects: Vec<Option<&'a str>>,
+    metadata: Vec<Option<&'a Metadata>>,
+    origins: Vec<Option<&'a Origin>>,
     awaited: Vec<bool>,
     at: DateTime<Utc>,
 }
@@ -262,6 +277,11 @@ impl<'a, const WAIT: bool> SendTogether<'a, WAIT> {
             keys: all()
                 .map(|message| message.idempotency_key.as_deref())
                 .collect(),
+            subjects: all().map(|message| message.subject.as_deref()).collect(),
+            metadata: all().map(|message| message.metadata.as_ref()).collect(),
+            origins: all()
+                .map(|message| message.forwarded_from.as_ref())
+                .collect(),
             awaited: all().map(|message| message.is_awaited).collect(),
             at,
         }
@@ -285,6 +305,12 @@ impl<'a, const WAIT: bool> SendTogether<'a, WAIT> {
         out.push_sql(", ");
         out.push_bind_param::<Array<Nullable<Text>>, _>(&self.keys)?;
         out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.subjects)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Jsonb>>, _>(&self.metadata)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Jsonb>>, _>(&self.origins)?;
+        out.push_sql(", ");
         out.push_bind_param::<Array<Bool>, _>(&self.awaited)?;
         Ok(())
     }
@@ -296,7 +322,7 @@ impl<const WAIT: bool> QueryFragment<Pg> for SendTogether<'_, WAIT> {
         self.push_columns(&mut out)?;
         out.push_sql(
             ") WITH ORDINALITY AS s (chat_id, tenant_id, acl_version, id, sender_id, body, \
-             reply_to_seq, idempotency_key, is_awaited, place)), ",
+             reply_to_seq, idempotency_key, subject, metadata, forwarded_from, is_awaited, place)), ",
         );
         // Locked first and in one order, and held to commit. A row that changed since the statement began is taken as it
         // is now.
@@ -331,8 +357,9 @@ impl<const WAIT: bool> QueryFragment<Pg> for SendTogether<'_, WAIT> {
              mark AS (UPDATE participants AS p SET read_seq = greatest(p.read_seq, reader.seq) FROM reader \
              WHERE p.chat_id = reader.chat_id AND p.user_id = reader.user_id AND p.tenant_id = reader.tenant_id), \
              written AS (INSERT INTO messages (chat_id, seq, tenant_id, created_at, sender_id, id, body, \
-             reply_to_seq, idempotency_key) SELECT chat_id, seq, tenant_id, at, sender_id, id, body, \
-             reply_to_seq, idempotency_key FROM new) \
+             reply_to_seq, idempotency_key, subject, metadata, forwarded_from) \
+             SELECT chat_id, seq, tenant_id, at, sender_id, id, body, \
+             reply_to_seq, idempotency_key, subject, metadata, forwarded_from FROM new) \
              SELECT s.place, new.seq, new.at, CASE WHEN chat.id IS NULL THEN 0 \
              WHEN chat.acl_version <> s.acl_version OR chat.tenant_id <> s.tenant_id THEN 1 ELSE 2 END::smallint, \
              (SELECT ",

@@ -6,7 +6,7 @@ pub(super) struct Case {
     /// The place: the type, the field, the argument, the fields of its inputs. Without an argument, a root
     /// field that takes neither ids nor cursors.
     pub(super) at: &'static str,
-    /// The operation. `@` stands for what is handed in, `@CHAT`, `@MESSAGE`, `@USER` and `@EVENT` for what
+    /// The operation. `@` stands for what is handed in, `@CHAT`, `@MESSAGE`, `@USER`, `@EVENT`, `@TYPE` and `@ITEM` for what
     /// belongs to the same owner, `OWN` and `OWN_MESSAGE` for the attacker's own.
     pub(super) document: &'static str,
 }
@@ -22,7 +22,16 @@ pub(super) const TEXTS: &[&str] = &[
     "Mutation.sendMessage.input.body",
     // A key is its sender's own within a chat: the attacks on the chat use one that its owner used.
     "Mutation.sendMessage.input.idempotencyKey",
+    "Mutation.sendMessage.input.subject",
     "Mutation.editMessage.input.body",
+    "Mutation.editMessage.input.subject",
+    // A key is its sender's own within a chat.
+    "Mutation.forwardMessages.input.idempotencyKey",
+    // A thing of the application has one chat: that it has one is told to whoever wants to take it.
+    "Mutation.createGroupChat.input.externalReference.channelType",
+    "Mutation.createGroupChat.input.externalReference.channelId",
+    "Mutation.changeChatExternalReference.input.externalReference.channelType",
+    "Mutation.changeChatExternalReference.input.externalReference.channelId",
     // A token's name means something together with its bearer alone.
     "Mutation.revokeTokens.input.tokenId",
 ];
@@ -50,6 +59,8 @@ pub(super) const CASES: &[Case] = &[
     case("Query.chats.before", "{ chats(before: \"@\") { nodes { id } pageInfo { hasPreviousPage hasNextPage } } }"),
     case("Query.chat.id", "{ chat(id: \"@\") { id title deletedAt eventCursor unreadCount lastMessage { body }
         messages { nodes { body } } participants { nodes { user { id displayName } } } viewerParticipant { id } } }"),
+    case("Query.chatByExternalReference.channelType", "{ chatByExternalReference(channelType: \"@\", channelId: \"@ITEM\") { id title } }"),
+    case("Query.chatByExternalReference.channelId", "{ chatByExternalReference(channelType: \"@TYPE\", channelId: \"@\") { id title } }"),
     case("Query.node.id", "{ node(id: \"@\") { __typename id ... on Message { body chat { title } }
         ... on Chat { title } ... on Participant { role } } }"),
     case("Query.nodes.ids", "{ nodes(ids: [\"@\"]) { __typename id ... on Message { body chat { title } } } }"),
@@ -86,6 +97,10 @@ pub(super) const CASES: &[Case] = &[
         { chat { id title } userErrors { code message field } } }"),
     case("Mutation.changeChatHistory.input.chatId", "mutation { changeChatHistory(input: { chatId: \"@\", history: SINCE_JOINING })
         { chat { id title } userErrors { code message field } } }"),
+    case("Mutation.changeChatMetadata.input.chatId", "mutation { changeChatMetadata(input: { chatId: \"@\", metadata: { a: 1 } })
+        { chat { id metadata } userErrors { code message field } } }"),
+    case("Mutation.changeChatExternalReference.input.chatId", "mutation { changeChatExternalReference(input: { chatId: \"@\" })
+        { chat { id externalReference { channelId } } userErrors { code message field } } }"),
     case("Mutation.deleteChat.input.chatId", "mutation { deleteChat(input: { chatId: \"@\" }) { chat { id title } userErrors { code message field } } }"),
     case("Mutation.restoreChat.input.chatId", "mutation { restoreChat(input: { chatId: \"@\" }) { chat { id title } userErrors { code message field } } }"),
     case("Mutation.leaveChat.input.chatId", "mutation { leaveChat(input: { chatId: \"@\" }) { chat { id } userErrors { code message field } } }"),
@@ -113,6 +128,14 @@ pub(super) const CASES: &[Case] = &[
         { message { id replyTo { body } } userErrors { code message field } } }"),
     case("Mutation.sendMessage.input.replyToId", "mutation { sendMessage(input: { chatId: \"@CHAT\", body: \"hi\", replyToId: \"@\" })
         { message { id replyTo { body } } userErrors { code message field } } }"),
+    case("Mutation.forwardMessages.input.messageIds", "mutation { forwardMessages(input: { messageIds: [\"@\"], chatIds: [\"OWN\"] })
+        { messages { id body } userErrors { code message field } } }"),
+    case("Mutation.forwardMessages.input.messageIds", "mutation { forwardMessages(input: { messageIds: [\"OWN_MESSAGE\", \"@\"], chatIds: [\"@CHAT\"] })
+        { messages { id body } userErrors { code message field } } }"),
+    case("Mutation.forwardMessages.input.chatIds", "mutation { forwardMessages(input: { messageIds: [\"OWN_MESSAGE\"], chatIds: [\"@\"] })
+        { messages { id body } userErrors { code message field } } }"),
+    case("Mutation.forwardMessages.input.chatIds", "mutation { forwardMessages(input: { messageIds: [\"OWN_MESSAGE\"], chatIds: [\"OWN\", \"@\"] })
+        { messages { id body } userErrors { code message field } } }"),
     case("Mutation.editMessage.input.messageId", "mutation { editMessage(input: { messageId: \"@\", body: \"new\" })
         { message { id body } userErrors { code message field } } }"),
     case("Mutation.deleteMessage.input.messageId", "mutation { deleteMessage(input: { messageId: \"@\" })

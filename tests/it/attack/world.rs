@@ -31,6 +31,8 @@ pub(super) enum Kind {
     ReplyCursor,
     RevisionCursor,
     EventCursor,
+    ChannelType,
+    ChannelId,
 }
 
 /// One id or cursor of each kind.
@@ -47,6 +49,8 @@ impl Ids {
     pub(super) fn fill(&self, document: &str, kind: Kind) -> String {
         document
             .replace("\"@\"", &format!("\"{}\"", self.of(kind)))
+            .replace("@TYPE", self.of(Kind::ChannelType))
+            .replace("@ITEM", self.of(Kind::ChannelId))
             .replace("@CHAT", self.of(Kind::Chat))
             .replace("@MESSAGE", self.of(Kind::Message))
             .replace("@USER", self.of(Kind::User))
@@ -89,6 +93,10 @@ impl World {
         alice.deletes_chat(&deleted).await;
         let direct = alice.direct(&carol).await;
         carol.sends(&direct, "s3cret for alice").await;
+        let (channel_type, channel_id) = (name('v'), name('v'));
+        let reference = json!({ "channelType": channel_type, "channelId": channel_id });
+        let input = json!({ "chatId": chat, "externalReference": reference });
+        alice.does("changeChatExternalReference", "", input).await;
         let fields = "eventStartCursor messages(first: 1) { edges { cursor } } \
              participants { edges { cursor node { id } } }";
         let seen = alice.chat(&chat, fields).await;
@@ -123,6 +131,8 @@ impl World {
             (Kind::ReplyCursor, text(&replies["edges"][0]["cursor"])),
             (Kind::RevisionCursor, text(&revisions["edges"][0]["cursor"])),
             (Kind::StarCursor, text(&starred["edges"][0]["cursor"])),
+            (Kind::ChannelType, channel_type),
+            (Kind::ChannelId, channel_id),
             (Kind::Participant, text(&person["node"]["id"])),
             (Kind::Chat, chat),
             (Kind::Direct, direct),
@@ -198,6 +208,8 @@ pub(super) fn nowhere() -> Ids {
             Kind::StarCursor,
             ListCursor::Star(star).encode(&ListKey::Stars(7)),
         ),
+        (Kind::ChannelType, name('n')),
+        (Kind::ChannelId, name('n')),
         (Kind::Participant, participant.to_string()),
         (Kind::Chat, of.to_string()),
         (Kind::Direct, chat().to_string()),

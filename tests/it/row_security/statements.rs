@@ -114,9 +114,18 @@ pub(crate) async fn does_everything(server: &Server) {
     bob.does("setTyping", "", typing).await;
     bob.does("setPresenceVisibility", "", json!({ "visible": false }))
         .await;
+    let forward = json!({ "messageIds": [first], "chatIds": [chat, direct] });
+    let fields = "messages { forwardedFrom { sender { id } message { id } } }";
+    alice.does("forwardMessages", fields, forward).await;
+    let reference = json!({ "channelType": "order", "channelId": "42" });
     let of_chat = json!({ "chatId": chat });
     for (mutation, more) in [
         ("renameChat", json!({ "title": "Tea" })),
+        ("changeChatMetadata", json!({ "metadata": { "a": 1 } })),
+        (
+            "changeChatExternalReference",
+            json!({ "externalReference": reference }),
+        ),
         ("changeChatHistory", json!({ "history": "SINCE_JOINING" })),
         ("addParticipants", json!({ "userIds": ["carol", "dave"] })),
         (
@@ -139,6 +148,8 @@ pub(crate) async fn does_everything(server: &Server) {
     alice.sends(&direct, "direct").await;
     updates.next().await;
     reads(&carol, &chat, &first).await;
+    let query = "{ chatByExternalReference(channelType: \"order\", channelId: \"42\") { id } }";
+    alice.ask(query, json!({})).await;
     bob.does("leaveChat", "", of_chat.clone()).await;
     alice.does("deleteChat", "", of_chat.clone()).await;
     alice.does("restoreChat", "", of_chat).await;

@@ -125,7 +125,9 @@ const EVENT: &str = "__typename cursor occurredAt actor { id }
     ... on ParticipantRemoved { user { id } }
     ... on ParticipantRoleChanged { user { id } role }
     ... on ChatRenamed { title }
-    ... on ChatHistoryChanged { history }";
+    ... on ChatHistoryChanged { history }
+    ... on ChatMetadataChanged { metadata }
+    ... on ChatExternalReferenceChanged { externalReference { channelType channelId } }";
 
 /// What tests look at in a signal.
 const SIGNAL: &str = "__typename chat { id } user { id }

@@ -1,0 +1,1 @@
+ALTER TABLE messages DROP COLUMN subject, DROP COLUMN metadata, DROP COLUMN forwarded_from;

@@ -1,0 +1,1 @@
+DROP INDEX CONCURRENTLY chats_channel_key;
