@@ -212,7 +212,7 @@ pub async fn fill_demo(app: &App) -> Result<(), Error> {
     ];
     let page = PageArgs::default();
     let (filter, fields) = (ChatFilter::default(), InboxFields::default());
-    let chats = app.chats_page(&alice, filter, &page, fields);
+    let chats = app.chats_page(&alice, &filter, &page, fields);
     if !chats.await?.items.is_empty() {
         return Ok(());
     }

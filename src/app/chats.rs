@@ -51,7 +51,7 @@ impl App {
     pub async fn chats_page(
         &self,
         actor: &Actor,
-        filter: ChatFilter,
+        filter: &ChatFilter,
         args: &PageArgs,
         fields: InboxFields,
     ) -> Result<Slice<InboxChat>, Error> {
@@ -83,8 +83,8 @@ impl App {
 
     /// The list that the cursors of the actor's inbox belong to.
     #[must_use]
-    pub fn inbox_key(actor: &Actor, filter: ChatFilter) -> ListKey {
-        ListKey::Chats(fingerprint(&actor.tenant, &actor.user), filter)
+    pub fn inbox_key(actor: &Actor, filter: &ChatFilter) -> ListKey {
+        ListKey::Chats(fingerprint(&actor.tenant, &actor.user), filter.clone())
     }
 
     /// Opens the one direct chat of the actor and another user, made on first use, restored if deleted.

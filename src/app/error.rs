@@ -3,7 +3,7 @@
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
 use super::{RateLimited, TokenError};
-use crate::model::{PageError, Permission, Refusal, RefusalCode};
+use crate::model::{FilterError, PageError, Permission, Refusal, RefusalCode};
 use crate::realtime::AdmissionError;
 use crate::store::PoolError;
 
@@ -61,6 +61,12 @@ fn lacks(permission: Permission) -> String {
 
 impl From<PageError> for Error {
     fn from(error: PageError) -> Self {
+        Self::BadInput(error.to_string())
+    }
+}
+
+impl From<FilterError> for Error {
+    fn from(error: FilterError) -> Self {
         Self::BadInput(error.to_string())
     }
 }

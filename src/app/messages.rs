@@ -1,6 +1,7 @@
 //! Messages: amending, reading. Replies and revisions are in files of their own, the send is in `send.rs`.
 
 mod edit;
+mod filtered;
 mod lists;
 mod replies;
 mod revisions;
@@ -11,6 +12,7 @@ use std::collections::HashSet;
 use diesel_async::AsyncConnection as _;
 
 pub use self::edit::{EditMessage, Patch};
+pub use self::filtered::ListedChat;
 pub use self::send::SendMessage;
 use super::access::{self, lock_for, permit, read_for};
 use super::audit_entries::{Target, record};
@@ -30,6 +32,14 @@ pub(super) fn no_such_message(field: &'static str) -> Refusal {
     Refusal::not_found("The message does not exist, or you are not in its chat.").at(field)
 }
 
+/// Reads a cursor of a list whose places are entries of a log.
+fn list_cursor(text: &str, list: &ListKey) -> Option<i64> {
+    match ListCursor::decode(text, list) {
+        Ok(ListCursor::Message(seq)) => Some(seq),
+        _ => None,
+    }
+}
+
 impl App {
     /// A page of the messages of a chat as it was read, oldest first: those from the first entry that the
     /// actor sees up to the head.
@@ -45,10 +55,7 @@ impl App {
         args: &PageArgs,
     ) -> Result<Slice<Message>, Error> {
         let list = ListKey::Messages(chat);
-        let page = Page::new(args, |text| match ListCursor::decode(text, &list) {
-            Ok(ListCursor::Message(seq)) => Some(seq),
-            _ => None,
-        })?;
+        let page = Page::new(args, |text| list_cursor(text, &list))?;
         let tenant = &actor.tenant;
         let mut conn = self.connection_for(actor).await?;
         let rows = store::messages::page(&mut conn, tenant, chat, (from, head), &page).await?;

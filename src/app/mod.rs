@@ -40,7 +40,7 @@ pub use clock::{Clock, IdMaker};
 pub use error::Error;
 pub use events::{ChatEvents, EventBatch};
 pub use forwards::{ForwardMessages, no_such_chat, no_such_message};
-pub use messages::{EditMessage, Patch, SendMessage};
+pub use messages::{EditMessage, ListedChat, Patch, SendMessage};
 pub use permissions::{Coarse, Permissions};
 pub use rates::{Limit, Network, Rate, RateLimited, RateLimits, Rates};
 pub use revocations::RevokeTokens;

@@ -209,6 +209,11 @@ async fn initdb(place: &Place, binaries: &Binaries, locks: &Locks) -> Result<(),
     let mut program: Vec<OsString> = vec![binaries.initdb.clone().into(), "-D".into()];
     program.push(unfinished.clone().into());
     program.extend(["--locale=C", "--encoding=UTF8"].map(OsString::from));
+    // Everything sorts by bytes. That upper and lower case go together beyond ASCII takes a locale that knows them,
+    // which every Linux has under this name.
+    if cfg!(target_os = "linux") {
+        program.push("--lc-ctype=C.UTF-8".into());
+    }
     program.extend(["--auth-local=trust", "--auth-host=reject"].map(OsString::from));
     program.push(format!("--username={USER}").into());
     if place.throw_away {

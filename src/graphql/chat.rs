@@ -14,15 +14,16 @@ use super::at_once::{AtOnce, Look};
 use super::connection::{Listed, MessageConnection, ParticipantConnection, page_args};
 use super::context::{ContextExt as _, nullable};
 use super::error::to_graphql;
+use super::filter::MessageFilterInput;
 use super::message::Message;
 use super::participant::Participant;
 use super::reference::ExternalReference;
 use super::scalar::{DateTime, JsonObject};
 use super::user::User;
-use crate::app::Error;
+use crate::app::{Error, ListedChat};
 use crate::model::{
-    self, ChatId, ChatState, EventCursor, InboxFields, ListCursor, ListKey, Operation, Slice,
-    UnreadRange,
+    self, ChatId, ChatState, EventCursor, InboxFields, ListCursor, ListKey, Operation, PageArgs,
+    Slice, UnreadRange,
 };
 
 /// What sort of chat it is. It never changes.
@@ -146,6 +147,28 @@ impl Chat {
         viewer.map_or(1, |viewer| self.row.visible_from(viewer))
     }
 
+    /// A page of those of its messages that a filter keeps.
+    async fn filtered(
+        &self,
+        ctx: &Context<'_>,
+        filter: MessageFilterInput,
+        args: &PageArgs,
+    ) -> Result<Slice<Message>> {
+        let filter = filter.checked().map_err(to_graphql)?;
+        let chat = ListedChat {
+            id: self.row.id,
+            from: self.visible_from(),
+            head: self.row.last_seq,
+            read_seq: self.viewer.as_ref().map(|viewer| viewer.read_seq),
+        };
+        let (app, actor) = (ctx.app()?, ctx.actor()?);
+        let Some(filter) = filter else {
+            return Ok(Slice::empty());
+        };
+        let page = app.messages_filtered(actor, chat, &filter, args).await;
+        Ok(page.map_err(to_graphql)?.map(Message::from))
+    }
+
     async fn cursor(&self, ctx: &Context<'_>, seq: i64) -> Result<String> {
         let epoch = ctx.app()?.epoch().await.map_err(to_graphql)?;
         let cursor = EventCursor {
@@ -239,6 +262,10 @@ impl Chat {
 
     /// The chat's messages that the viewer sees, oldest first: `last: 50` is the newest page, and `before`
     /// walks back into history. Without `first` and `last` it is `first: 50`; more than 100 is refused.
+    ///
+    /// With a filter, a page looks at 10000 messages at most. Where it finds fewer than it may have, and there are more to
+    /// look at, the flag of that side is true and the cursor of that side says where to go on. The flag of the other side
+    /// may then be true where nothing is left, too.
     async fn messages(
         &self,
         ctx: &Context<'_>,
@@ -248,6 +275,7 @@ impl Chat {
         #[graphql(desc = "Only messages in front of this cursor of the list.")] before: Option<
             String,
         >,
+        #[graphql(desc = "Which messages; absent, all.")] filter: Option<MessageFilterInput>,
     ) -> Result<MessageConnection> {
         let id = self.row.id;
         let key = ListKey::Messages(id);
@@ -255,6 +283,10 @@ impl Chat {
             return Ok(MessageConnection::new(key, Slice::empty()));
         }
         let args = page_args(first, after, last, before);
+        if let Some(filter) = filter {
+            let slice = Box::pin(self.filtered(ctx, filter, &args)).await?;
+            return Ok(MessageConnection::new(key, slice));
+        }
         let visible = (self.visible_from(), self.row.last_seq);
         let page = ctx
             .app()?

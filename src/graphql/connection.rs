@@ -8,7 +8,7 @@ use super::chat::Chat;
 use super::message::Message;
 use super::participant::Participant;
 use super::revision::MessageRevision;
-use crate::model::{ListCursor, ListKey, PageArgs, Slice};
+use crate::model::{ListCursor, ListKey, PageArgs, Slice, Stop};
 
 /// Where a page stands in its list.
 #[derive(Debug, SimpleObject)]
@@ -17,9 +17,11 @@ pub(super) struct PageInfo {
     has_next_page: bool,
     /// Whether the list has elements in front of this page.
     has_previous_page: bool,
-    /// The cursor of the page's first element. Null where the page is empty.
+    /// The cursor of the page's first element. Null where the page is empty. Where a filtered list was not looked through
+    /// to its start, it stands where the looking stopped, also of an empty page.
     start_cursor: Option<String>,
-    /// The cursor of the page's last element. Null where the page is empty.
+    /// The cursor of the page's last element. Null where the page is empty. Where a filtered list was not looked through
+    /// to its end, it stands where the looking stopped, also of an empty page.
     end_cursor: Option<String>,
 }
 
@@ -47,11 +49,20 @@ pub(super) fn page_args(
 /// Where a page stands in its list.
 pub(super) fn page_info<T: Listed>(slice: &Slice<T>, list: &ListKey) -> PageInfo {
     let cursor = |element: &T| element.place().encode(list);
+    let (mut start_cursor, mut end_cursor) = (
+        slice.items.first().map(cursor),
+        slice.items.last().map(cursor),
+    );
+    match &slice.stop {
+        None => {}
+        Some(Stop::Start(place)) => start_cursor = Some(place.encode(list)),
+        Some(Stop::End(place)) => end_cursor = Some(place.encode(list)),
+    }
     PageInfo {
         has_next_page: slice.has_next,
         has_previous_page: slice.has_previous,
-        start_cursor: slice.items.first().map(cursor),
-        end_cursor: slice.items.last().map(cursor),
+        start_cursor,
+        end_cursor,
     }
 }
 

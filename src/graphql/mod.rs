@@ -14,6 +14,7 @@ mod error;
 mod event;
 mod execute;
 mod feed;
+mod filter;
 mod forward;
 mod loaders;
 mod message;

@@ -24,8 +24,10 @@ use super::signal::{SignalMutation, SignalSubscription};
 use super::star::StarMutation;
 use super::update::UpdateSubscription;
 use super::user::User;
-use crate::app::App;
-use crate::model::{Channel, ChatFilter, ChatId, InboxChat, InboxFields, Operation, UserId};
+use crate::app::{App, Error};
+use crate::model::{
+    Channel, ChatFilter, ChatId, InboxChat, InboxFields, Operation, SearchText, UserId,
+};
 
 /// The schema, ready to execute. Requests bring a [`super::RequestContext`] as data.
 pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
@@ -41,6 +43,21 @@ struct ChatFilterInput {
     /// Also deleted chats that the viewer can restore.
     #[graphql(default_with = "Some(false)")]
     include_deleted: Option<bool>,
+    /// Only chats that have unread messages, or only those that have none.
+    unread: Option<bool>,
+    /// Only groups with this text in their title: 1 to 200 characters, in any case.
+    title_contains: Option<String>,
+}
+
+impl ChatFilterInput {
+    fn checked(self) -> Result<ChatFilter, Error> {
+        Ok(ChatFilter {
+            kind: self.kind.map(Into::into),
+            include_deleted: self.include_deleted.unwrap_or(false),
+            unread: self.unread,
+            title: self.title_contains.map(SearchText::new).transpose()?,
+        })
+    }
 }
 
 /// What can be read.
@@ -154,10 +171,8 @@ impl Query {
         >,
     ) -> Result<ChatConnection> {
         let actor = ctx.permit(Operation::ListChats)?;
-        let filter = filter.map_or_else(ChatFilter::default, |filter| ChatFilter {
-            kind: filter.kind.map(Into::into),
-            include_deleted: filter.include_deleted.unwrap_or(false),
-        });
+        let filter = filter.map(ChatFilterInput::checked).transpose();
+        let filter = filter.map_err(to_graphql)?.unwrap_or_default();
         let args = page_args(first, after, last, before);
         let asked = |field: &str| {
             let connection = ctx.look_ahead();
@@ -172,7 +187,7 @@ impl Query {
             last_message: asked("lastMessage"),
             unread_count: asked("unreadCount"),
         };
-        let page = ctx.app()?.chats_page(actor, filter, &args, fields).await;
+        let page = ctx.app()?.chats_page(actor, &filter, &args, fields).await;
         let page = page.map_err(to_graphql)?.map(|chat| {
             let InboxChat {
                 state,
@@ -184,7 +199,7 @@ impl Query {
         let states = page.items.iter().map(|(state, ..)| Arc::clone(state));
         ctx.loaders()?.remember(&states.collect::<Vec<_>>()).await;
         let chat = |(state, last, unread)| Chat::of_inbox(state, last, unread, fields);
-        let key = App::inbox_key(actor, filter);
+        let key = App::inbox_key(actor, &filter);
         Ok(ChatConnection::new(key, page.map(chat)))
     }
 }

@@ -5,7 +5,8 @@ use diesel::{Queryable, Selectable};
 
 use super::closed_set::closed_set;
 use super::{
-    Capacity, ChatId, Message, Metadata, Participant, Refusal, Standing, TenantId, UserId,
+    Capacity, ChatId, Message, Metadata, Participant, Refusal, SearchText, Standing, TenantId,
+    UserId,
 };
 use crate::schema::chats;
 
@@ -161,12 +162,16 @@ pub struct InboxFields {
 }
 
 /// Which of the viewer's chats to list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ChatFilter {
     /// Only chats of this kind.
     pub kind: Option<ChatKind>,
     /// Also deleted chats that the viewer can restore.
     pub include_deleted: bool,
+    /// Only chats that have unread messages, or only those that have none.
+    pub unread: Option<bool>,
+    /// Only groups with this text in their title.
+    pub title: Option<SearchText>,
 }
 
 /// A group's title: trimmed, one line, 1 to 200 characters.

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::user::hash;
 use super::{ChatFilter, ChatId, ChatKind, StarPlace, UserId};
 
 const VERSION: u8 = 1;
@@ -28,7 +29,7 @@ const PLACE_MAX: usize = 48;
 pub struct CursorError;
 
 /// Which list a page's cursor belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListKey {
     /// The messages of a chat.
     Messages(ChatId),
@@ -163,6 +164,12 @@ impl ListKey {
                     Some(ChatKind::Group) => b'g',
                 });
                 bytes.push(u8::from(filter.include_deleted));
+                // Places are all as long, so what follows here is none.
+                bytes.extend(filter.unread.map(|unread| if unread { b'u' } else { b'r' }));
+                if let Some(title) = &filter.title {
+                    bytes.push(b't');
+                    bytes.extend(hash(title.as_str().bytes()).to_be_bytes());
+                }
             }
             Self::Stars(viewer) => {
                 bytes.push(STARS);
@@ -226,6 +233,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::SearchText;
 
     fn chat(n: u128) -> ChatId {
         ChatId(Uuid::from_u128(n))
@@ -249,13 +257,34 @@ mod tests {
         let all = ChatFilter::default();
         let deleted = ChatFilter {
             include_deleted: true,
-            ..all
+            ..all.clone()
         };
         let at = DateTime::from_timestamp_micros(1).unwrap();
-        let cursor = ListCursor::Chat(at, chat(3)).encode(&ListKey::Chats(9, all));
-        assert!(ListCursor::decode(&cursor, &ListKey::Chats(9, all)).is_ok());
-        assert!(ListCursor::decode(&cursor, &ListKey::Chats(9, deleted)).is_err());
-        assert!(ListCursor::decode(&cursor, &ListKey::Chats(8, all)).is_err());
+        let titled = |title: &str| ChatFilter {
+            title: Some(SearchText::new(title.to_owned()).unwrap()),
+            ..ChatFilter::default()
+        };
+        let unread = |unread| ChatFilter {
+            unread: Some(unread),
+            ..ChatFilter::default()
+        };
+        let filters = [
+            all,
+            deleted,
+            titled("a"),
+            titled("b"),
+            unread(true),
+            unread(false),
+        ];
+        for (n, filter) in filters.iter().enumerate() {
+            let list = |viewer, filter: &ChatFilter| ListKey::Chats(viewer, filter.clone());
+            let cursor = ListCursor::Chat(at, chat(3)).encode(&list(9, filter));
+            for (m, other) in filters.iter().enumerate() {
+                let decoded = ListCursor::decode(&cursor, &list(9, other));
+                assert_eq!(decoded.is_ok(), n == m, "{filter:?} {other:?}");
+            }
+            assert!(ListCursor::decode(&cursor, &list(8, filter)).is_err());
+        }
     }
 
     proptest! {

@@ -202,11 +202,12 @@ proptest! {
     #[test]
     fn a_mutated_cursor_is_one_in_its_one_spelling_or_none(
         (list, given) in place().prop_flat_map(|(list, cursor)| {
+            let of = list.clone();
             let written = prop_oneof![
                 Just(cursor.encode(&list)),
                 event().prop_map(|cursor| cursor.encode()),
                 (event(), i64::MIN..0).prop_map(|(cursor, seq)| EventCursor { seq, ..cursor }.encode()),
-                (i64::MIN..0).prop_map(move |seq| ListCursor::Message(seq).encode(&list)),
+                (i64::MIN..0).prop_map(move |seq| ListCursor::Message(seq).encode(&of)),
             ];
             (Just(list), mutated(written))
         }),

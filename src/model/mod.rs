@@ -7,6 +7,7 @@ mod chat;
 mod closed_set;
 mod cursor;
 mod event;
+mod filter;
 #[cfg(test)]
 mod fuzz;
 mod grant;
@@ -30,6 +31,7 @@ pub use chat::{
 };
 pub use cursor::{CursorError, EventCursor, ListCursor, ListKey};
 pub use event::{Change, Event, EventData, EventKind, NewEvent};
+pub use filter::{FilterError, MessageFilter, SEARCH_MAX_CHARS, SENDERS_MAX, SearchText};
 pub use grant::{Grants, Operation, Permission};
 pub use id::{ChatId, IdError, MessageId, NodeId, ParticipantId};
 pub use message::{
@@ -38,7 +40,7 @@ pub use message::{
 };
 pub use metadata::{METADATA_MAX_BYTES, METADATA_MAX_DEPTH, Metadata};
 pub use origin::Origin;
-pub use page::{PAGE_DEFAULT, PAGE_MAX, Page, PageArgs, PageError, Slice};
+pub use page::{PAGE_DEFAULT, PAGE_MAX, Page, PageArgs, PageError, Slice, Stop};
 pub use participant::{Participant, Role};
 pub use permission::{Action, Capacity, Decision, Standing, decide};
 pub use refusal::{Refusal, RefusalCode};

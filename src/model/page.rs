@@ -1,5 +1,7 @@
 //! Pages of a list, by the Relay cursor connections specification, with exact flags.
 
+use super::ListCursor;
+
 /// How many elements a page has where the caller does not say.
 pub const PAGE_DEFAULT: usize = 50;
 
@@ -96,6 +98,17 @@ pub struct Slice<T> {
     pub has_next: bool,
     /// Whether the list has elements in front of the page.
     pub has_previous: bool,
+    /// Where it was not looked any further, before the page was full: the page goes on from there.
+    pub stop: Option<Stop<ListCursor>>,
+}
+
+/// The end of a page at which it was not looked any further.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stop<K> {
+    /// Its start, of a page that is taken from the end.
+    Start(K),
+    /// Its end.
+    End(K),
 }
 
 impl<T> Slice<T> {
@@ -117,12 +130,14 @@ impl<T> Slice<T> {
                 items,
                 has_next: any_from_before,
                 has_previous: more || any_up_to_after,
+                stop: None,
             }
         } else {
             Self {
                 items,
                 has_next: more || any_from_before,
                 has_previous: any_up_to_after,
+                stop: None,
             }
         }
     }
@@ -134,6 +149,7 @@ impl<T> Slice<T> {
             items: Vec::new(),
             has_next: false,
             has_previous: false,
+            stop: None,
         }
     }
 
@@ -143,6 +159,7 @@ impl<T> Slice<T> {
             items: self.items.into_iter().map(f).collect(),
             has_next: self.has_next,
             has_previous: self.has_previous,
+            stop: self.stop,
         }
     }
 }

@@ -158,11 +158,15 @@ pub struct Profile {
 /// Noll and Vo) over tenant and id. Two people with one fingerprint only wake each other for nothing.
 #[must_use]
 pub fn fingerprint(tenant: &TenantId, user: &UserId) -> u64 {
-    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-    const PRIME: u64 = 0x0000_0100_0000_01b3;
     let tenant = tenant.as_str().bytes();
     // No text of UTF-8 holds this byte, so that ("a", "bc") is not ("ab", "c").
-    let bytes = tenant.chain([0xff]).chain(user.as_str().bytes());
+    hash(tenant.chain([0xff]).chain(user.as_str().bytes()))
+}
+
+/// The hash of [`fingerprint`].
+pub(super) fn hash(bytes: impl Iterator<Item = u8>) -> u64 {
+    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
     bytes.fold(OFFSET, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(PRIME)
     })

@@ -1,6 +1,7 @@
 //! Messages: look-ups and amendments. Pages of a chat's history are in `page.rs`, those of lists that hang on messages in
 //! `lists.rs`, `replies.rs` and `revisions.rs`, the send is in `send.rs`.
 
+mod filtered;
 mod lists;
 mod page;
 mod replies;
@@ -15,6 +16,7 @@ use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::{Array, BigInt, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 
+pub use self::filtered::{Kept, Range, filtered, first_since, looked_to};
 pub use self::lists::{List, around};
 pub use self::page::{any_between, page};
 pub use self::replies::{replies, threads};

@@ -25,6 +25,7 @@ mod compression;
 mod contents;
 mod cursors;
 mod event_cursors;
+mod filters;
 mod forwards;
 mod fuzz;
 mod grants;

@@ -41,6 +41,16 @@ impl List {
         }
     }
 
+    pub(crate) fn filtered(viewer: &User, chat: &str, filter: Value) -> Self {
+        Self {
+            viewer: viewer.clone(),
+            query: format!(
+                "query ($id: ID!, $filter: MessageFilterInput, {VARIABLES}) {{ at: chat(id: $id) {{ list: messages({ARGUMENTS}, filter: $filter) {{ {FIELDS} }} }} }}"
+            ),
+            variables: json!({ "id": chat, "filter": filter }),
+        }
+    }
+
     pub(crate) fn chats(viewer: &User, filter: Value) -> Self {
         Self {
             viewer: viewer.clone(),
@@ -166,7 +176,7 @@ fn holds<S: Strategy>(cases: u32, strategy: S, test: impl AsyncFn(S::Value) -> T
 }
 
 /// Every page of a list is the model's, and walking it either way visits everything once.
-async fn is_paged_like(list: &List, ids: &[String], cases: u32) {
+pub(crate) async fn is_paged_like(list: &List, ids: &[String], cases: u32) {
     let whole = list.page(json!({ "first": 100 })).await;
     assert_eq!(whole.ids, ids, "the order of the list");
     assert_eq!((whole.next, whole.previous), (false, false));

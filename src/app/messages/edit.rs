@@ -41,10 +41,12 @@ impl EditMessage {
     fn contents(&self, message: &Message) -> Contents {
         Contents {
             body: self.body.as_str().to_owned(),
-            subject: self
-                .subject
-                .over(message.subject.as_ref(), |subject| subject.as_str().to_owned()),
-            metadata: self.metadata.over(message.metadata.as_ref(), Metadata::clone),
+            subject: self.subject.over(message.subject.as_ref(), |subject| {
+                subject.as_str().to_owned()
+            }),
+            metadata: self
+                .metadata
+                .over(message.metadata.as_ref(), Metadata::clone),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The inbox: the chats that somebody is in, most recently active first.
 
 use chrono::{DateTime, Utc};
-use diesel::dsl::exists;
+use diesel::dsl::{exists, not, sql};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment};
@@ -11,9 +11,9 @@ use diesel::sql_types::{
 use diesel_async::RunQueryDsl;
 
 use crate::model::{
-    ChatFilter, ChatId, ChatKind, InboxChat, InboxFields, Page, Role, TenantId, UserId,
+    ChatFilter, ChatId, ChatKind, InboxChat, InboxFields, Page, Role, SearchText, TenantId, UserId,
 };
-use crate::schema::{chats, participants};
+use crate::schema::{chats, messages, participants};
 use crate::store::Connection;
 use crate::store::messages::{COLUMNS, MessageSql, VISIBLE_FROM};
 use crate::store::statement::hot;
@@ -30,7 +30,7 @@ type InboxQuery<'a> =
 fn inbox<'a>(
     tenant: &'a TenantId,
     viewer: &'a UserId,
-    filter: ChatFilter,
+    filter: &'a ChatFilter,
     restorers: Restorers<'_>,
 ) -> InboxQuery<'a> {
     let mut query = chats::table
@@ -41,6 +41,28 @@ fn inbox<'a>(
         .filter(participants::user_id.eq(viewer));
     if let Some(kind) = filter.kind {
         query = query.filter(chats::kind.eq(kind));
+    }
+    if let Some(unread) = filter.unread {
+        let others = messages::table
+            .filter(messages::chat_id.eq(chats::id))
+            .filter(messages::tenant_id.eq(tenant))
+            .filter(messages::seq.gt(participants::read_seq))
+            .filter(messages::seq.ge(sql::<BigInt>(
+                "CASE chats.history WHEN 1 THEN participants.joined_seq ELSE 1 END",
+            )))
+            .filter(messages::deleted_at.is_null())
+            .filter(messages::sender_id.ne(viewer));
+        query = if unread {
+            query.filter(exists(others))
+        } else {
+            query.filter(not(exists(others)))
+        };
+    }
+    if let Some(title) = &filter.title {
+        let holds = sql::<Bool>("strpos(lower(chats.title), lower(")
+            .bind::<Text, _>(title.as_str())
+            .sql(")) > 0");
+        query = query.filter(holds);
     }
     let live = chats::deleted_at.is_null();
     if !filter.include_deleted {
@@ -60,7 +82,7 @@ pub async fn page(
     conn: &mut Connection,
     tenant: &TenantId,
     viewer: &UserId,
-    filter: ChatFilter,
+    filter: &ChatFilter,
     restorers: Restorers<'_>,
     page: &Page<InboxKey>,
     (fields, unread_max): (InboxFields, i64),
@@ -71,6 +93,10 @@ pub async fn page(
         viewer,
         kind: filter.kind,
         deleted: filter.include_deleted,
+        unread: filter.unread,
+        any_unread: filter.unread.is_none(),
+        title: filter.title.as_ref().map(SearchText::as_str),
+        any_title: filter.title.is_none(),
         kinds,
         roles,
         after: page.after.unzip(),
@@ -92,6 +118,10 @@ struct Window<'a> {
     viewer: &'a UserId,
     kind: Option<ChatKind>,
     deleted: bool,
+    unread: Option<bool>,
+    any_unread: bool,
+    title: Option<&'a str>,
+    any_title: bool,
     kinds: Vec<ChatKind>,
     roles: Vec<Role>,
     after: (Option<DateTime<Utc>>, Option<ChatId>),
@@ -118,6 +148,20 @@ impl Window<'_> {
         out.push_sql(", ");
         out.push_bind_param::<Array<SmallInt>, _>(&window.roles)?;
         out.push_sql("))))");
+        out.push_sql(" AND coalesce(strpos(lower(c.title), lower(");
+        out.push_bind_param::<Nullable<Text>, _>(&window.title)?;
+        out.push_sql(")) > 0, ");
+        out.push_bind_param::<Bool, _>(&window.any_title)?;
+        out.push_sql(") AND CASE WHEN ");
+        out.push_bind_param::<Bool, _>(&window.any_unread)?;
+        out.push_sql(
+            " THEN true ELSE EXISTS (SELECT FROM messages AS o WHERE o.chat_id = c.id AND o.tenant_id = $1 \
+             AND o.seq > p.read_seq AND o.seq >= ",
+        );
+        out.push_sql(VISIBLE_FROM);
+        out.push_sql(" AND o.deleted_at IS NULL AND o.sender_id <> $2) = ");
+        out.push_bind_param::<Nullable<Bool>, _>(&window.unread)?;
+        out.push_sql(" END");
         for (key, operator) in [(&window.after, " < ("), (&window.before, " > (")] {
             out.push_sql(" AND coalesce((c.last_activity_at, c.id)");
             out.push_sql(operator);
@@ -216,7 +260,7 @@ pub async fn any_up_to(
     conn: &mut Connection,
     tenant: &TenantId,
     viewer: &UserId,
-    filter: ChatFilter,
+    filter: &ChatFilter,
     restorers: Restorers<'_>,
     (at, id): InboxKey,
 ) -> QueryResult<bool> {
@@ -232,7 +276,7 @@ pub async fn any_from(
     conn: &mut Connection,
     tenant: &TenantId,
     viewer: &UserId,
-    filter: ChatFilter,
+    filter: &ChatFilter,
     restorers: Restorers<'_>,
     (at, id): InboxKey,
 ) -> QueryResult<bool> {

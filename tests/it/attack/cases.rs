@@ -17,6 +17,8 @@ const fn case(at: &'static str, document: &'static str) -> Case {
 
 /// Texts that name nothing of anybody's.
 pub(super) const TEXTS: &[&str] = &[
+    "Query.chats.filter.titleContains",
+    "Chat.messages.filter.textContains",
     "Mutation.createGroupChat.input.title",
     "Mutation.renameChat.input.title",
     "Mutation.sendMessage.input.body",
@@ -70,6 +72,10 @@ pub(super) const CASES: &[Case] = &[
     case("Chat.messages.after", "{ chat(id: \"@CHAT\") { messages(after: \"@\") { nodes { body } pageInfo { hasPreviousPage } } } }"),
     case("Chat.messages.before", "{ chat(id: \"OWN\") { messages(before: \"@\") { nodes { body } pageInfo { hasNextPage } } } }"),
     case("Chat.messages.before", "{ chat(id: \"@CHAT\") { messages(before: \"@\", last: 2) { nodes { body } } } }"),
+    case("Chat.messages.filter.senderIds", "{ chat(id: \"OWN\") { messages(filter: { senderIds: [\"@\"] }) { nodes { body } } } }"),
+    case("Chat.messages.filter.senderIds", "{ chat(id: \"@CHAT\") { messages(filter: { senderIds: [\"@\"] }) { nodes { body } } } }"),
+    case("Chat.messages.filter.replyToId", "{ chat(id: \"OWN\") { messages(filter: { replyToId: \"@\" }) { nodes { body } } } }"),
+    case("Chat.messages.filter.replyToId", "{ chat(id: \"@CHAT\") { messages(filter: { replyToId: \"@\" }) { nodes { body } } } }"),
     case("Message.replies.after", "{ chat(id: \"OWN\") { messages { nodes { replies(after: \"@\") { nodes { body } } } } } }"),
     case("Message.replies.after", "{ node(id: \"@MESSAGE\") { ... on Message { replies(after: \"@\") { nodes { body } pageInfo { hasPreviousPage } } } } }"),
     case("Message.replies.before", "{ chat(id: \"OWN\") { messages { nodes { replies(before: \"@\") { nodes { body } } } } } }"),

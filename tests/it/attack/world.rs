@@ -144,13 +144,16 @@ impl World {
         Self { alice, ids }
     }
 
-    /// The victims' ids, with a participant whom nobody has named yet.
+    /// The victims' ids, with a participant whom nobody has named yet, and who has said something.
     pub(super) async fn ids(&self, conn: &mut Connection) -> Ids {
         let (user, chat) = (name('v'), uuid(self.ids.of(Kind::Chat)));
         let join = format!(
             "INSERT INTO users (tenant_id, id, display_name, created_at) VALUES ('default', '{user}', 's3cret', now()); \
              INSERT INTO participants (chat_id, user_id, tenant_id, role, joined_at, joined_seq, read_seq) \
-             VALUES ('{chat}', '{user}', 'default', 0, now(), 1, 0)"
+             VALUES ('{chat}', '{user}', 'default', 0, now(), 1, 0); \
+             WITH chat AS (UPDATE chats SET last_seq = last_seq + 1 WHERE id = '{chat}' RETURNING last_seq) \
+             INSERT INTO messages (chat_id, seq, id, tenant_id, sender_id, body, created_at) \
+             SELECT '{chat}', last_seq, gen_random_uuid(), 'default', '{user}', 's3cret', now() FROM chat"
         );
         postgres::sql(conn, &join).await;
         let mut ids = self.ids.clone();

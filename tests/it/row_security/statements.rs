@@ -114,6 +114,26 @@ pub(crate) async fn does_everything(server: &Server) {
     bob.does("setTyping", "", typing).await;
     bob.does("setPresenceVisibility", "", json!({ "visible": false }))
         .await;
+    for filter in [
+        "textContains: \"TOGETHER\", senderIds: [\"alice\"]",
+        "starred: false, unread: true",
+        "starred: true, sentSince: \"2020-01-01T00:00:00Z\"",
+    ] {
+        let page = format!(
+            "messages(first: 3, filter: {{ {filter} }}) {{ nodes {{ id }} pageInfo {{ endCursor }} }}"
+        );
+        bob.chat(&chat, &page).await;
+    }
+    let answers =
+        format!("messages(last: 3, filter: {{ replyToId: \"{first}\" }}) {{ nodes {{ id }} }}");
+    bob.chat(&chat, &answers).await;
+    let query = "{ chats(filter: { unread: true, titleContains: \"tea\" }) { edges { cursor } } }";
+    let found = bob.ask(query, json!({})).await;
+    assert_eq!(
+        found["chats"]["edges"].as_array().unwrap().len(),
+        1,
+        "{found}"
+    );
     let forward = json!({ "messageIds": [first], "chatIds": [chat, direct] });
     let fields = "messages { forwardedFrom { sender { id } message { id } } }";
     alice.does("forwardMessages", fields, forward).await;
