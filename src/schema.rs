@@ -185,6 +185,24 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// When people's marks moved. Rows are removed when they are old.
+    receipts (chat_id, user_id, kind, seq) {
+        /// The chat, and the key by which the table can be distributed.
+        chat_id -> Uuid,
+        /// Whose mark it is.
+        user_id -> Text,
+        /// 0 read, 1 delivered.
+        kind -> Int2,
+        /// To where the mark moved.
+        seq -> Int8,
+        /// The tenant of the chat.
+        tenant_id -> Text,
+        /// When it moved.
+        marked_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     /// Tokens that are not accepted any more although their time is not over.
     revocations (revision) {
         /// Grows with every change: servers read on from the last one they know.
@@ -251,6 +269,8 @@ diesel::table! {
         last_seen_at -> Nullable<Timestamptz>,
         /// Whether the person lets others see whether they are online.
         presence_visible -> Bool,
+        /// Whether the person lets others see what they have read and received.
+        receipts_visible -> Bool,
     }
 }
 
@@ -267,6 +287,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     messages,
     participants,
     presences,
+    receipts,
     revocations,
     servers,
     stars,

@@ -13,6 +13,8 @@ use diesel_async::AsyncConnection as _;
 
 pub use self::edit::{EditMessage, Patch};
 pub use self::filtered::ListedChat;
+pub(super) use self::lists::{Place, by_page};
+pub(super) use self::replies::seen;
 pub use self::send::SendMessage;
 use super::access::{self, lock_for, permit, read_for};
 use super::audit_entries::{Target, record};
@@ -249,9 +251,13 @@ impl App {
         if seq <= state.read_seq() {
             return Ok(state);
         }
-        if store::participants::mark_read(&mut conn, tenant, chat, user, seq).await? {
+        let (place, at) = ((chat, user), self.clock.now());
+        let moved = store::marks::mark_read(&mut conn, tenant, place, seq, at).await?;
+        if let Some(is_shown) = moved {
             self.ring(actor, chat, None, vec![user.clone()]);
-            self.realtime.marked_read(chat, user, seq);
+            if is_shown {
+                self.realtime.marked_read(chat, user, seq);
+            }
         }
         state = read_for(&mut conn, actor, chat, Action::MarkRead).await?;
         Ok(state)

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::access::{is_visible, no_such_chat, permit_by_role, read_for};
 use super::messages::no_such_message;
+use super::receipts::shows;
 use super::{Actor, App, Clock, Error, IDS_MAX};
 use crate::model::{
     Action, ChatId, ChatSignal, ChatState, Decision, MessageId, Presence, Refusal, Signal, UserId,
@@ -27,6 +28,9 @@ pub struct Delivery {
 #[derive(Debug)]
 pub struct ChatSignals {
     chat_id: ChatId,
+    viewer: UserId,
+    /// Whether they show their marks, and so see those of others.
+    sees_marks: bool,
     clock: Clock,
     watch: SignalWatch,
 }
@@ -36,6 +40,8 @@ impl ChatSignals {
     pub async fn next(&mut self) -> Option<ChatSignal> {
         loop {
             match self.watch.next().await.ok()? {
+                Next::Sign(user, Sign::Read(_) | Sign::Delivered(_))
+                    if !self.sees_marks && user != self.viewer => {}
                 Next::Sign(user, sign) => {
                     return Some(ChatSignal {
                         chat_id: self.chat_id,
@@ -82,12 +88,15 @@ impl App {
         let mut watch = self.realtime.watch_signals(tenant, chat, user);
         let mut conn = self.connection_for(actor).await?;
         let state = store::chats::state(&mut conn, tenant, user, chat).await?;
-        drop(conn);
         let state = state.filter(is_visible);
         let state = state.ok_or(Error::NotFound("The chat"))?;
+        let sees_marks = shows(&mut conn, actor).await?;
+        drop(conn);
         watch.accept(state.chat.acl_version);
         Ok(ChatSignals {
             chat_id: chat,
+            viewer: user.clone(),
+            sees_marks,
             clock: self.clock,
             watch,
         })

@@ -7,6 +7,7 @@ use super::at_once::{AtOnce, Look, QuickList};
 use super::chat::Chat;
 use super::message::Message;
 use super::participant::Participant;
+use super::receipt::MessageReceipt;
 use super::revision::MessageRevision;
 use crate::model::{ListCursor, ListKey, PageArgs, Slice, Stop};
 
@@ -147,6 +148,13 @@ connection!(
     /// A text in the list of a message's earlier texts.
     MessageRevisionEdge,
     MessageRevision
+);
+connection!(
+    /// A page of the receipts of a message.
+    MessageReceiptConnection,
+    /// A receipt in the list of a message's receipts.
+    MessageReceiptEdge,
+    MessageReceipt
 );
 connection!(
     /// A page of the participants of a chat.

@@ -9,10 +9,10 @@ use async_graphql::runtime::TokioSpawner;
 
 use super::error::to_graphql;
 use super::execute::Turns;
-use crate::app::{Actor, App, Error};
+use crate::app::{Actor, App, Error, ReceiptPage};
 use crate::model::{
-    ChatId, ChatState, Message, MessageId, Page, Participant, ParticipantId, Presence, Revision,
-    Slice, Thread, UnreadRange, User, UserId,
+    ChatId, ChatState, Message, MessageId, Page, Participant, ParticipantId, Presence, Receipt,
+    ReceiptKind, Revision, Slice, Thread, UnreadRange, User, UserId,
 };
 
 /// A chat that the viewer may see, by its id.
@@ -38,6 +38,10 @@ struct RepliesTo(ChatId, i64, Page<i64>);
 /// A page of the earlier texts of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct RevisionsOf(MessageId, Page<i64>);
+
+/// A page of the receipts of a message.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct ReceiptsOf(ReceiptKind, ReceiptPage);
 
 /// Whether the viewer has starred a message, by its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -95,6 +99,7 @@ impl Loaders {
         self.0.clear::<ThreadOf>();
         self.0.clear::<RepliesTo>();
         self.0.clear::<RevisionsOf>();
+        self.0.clear::<ReceiptsOf>();
         self.0.clear::<StarOn>();
         self.0.clear::<UserById>();
         self.forget_participants();
@@ -160,6 +165,16 @@ impl Loaders {
         page: Page<i64>,
     ) -> Result<Option<Slice<Revision>>> {
         let key = RevisionsOf(id, page);
+        self.0.load_one(key).await.map_err(shared)
+    }
+
+    /// A page of the receipts of a message, unless the viewer does not see them.
+    pub(super) async fn receipts(
+        &self,
+        kind: ReceiptKind,
+        page: ReceiptPage,
+    ) -> Result<Option<Slice<Receipt>>> {
+        let key = ReceiptsOf(kind, page);
         self.0.load_one(key).await.map_err(shared)
     }
 
@@ -306,6 +321,28 @@ impl Loader<RevisionsOf> for Batch {
         Ok(found
             .map(|((id, page), slice)| (RevisionsOf(id, page), slice))
             .collect())
+    }
+}
+
+impl Loader<ReceiptsOf> for Batch {
+    type Value = Slice<Receipt>;
+    type Error = SharedError;
+
+    async fn load(
+        &self,
+        keys: &[ReceiptsOf],
+    ) -> Result<HashMap<ReceiptsOf, Self::Value>, Self::Error> {
+        let mut slices = HashMap::with_capacity(keys.len());
+        for kind in [ReceiptKind::Read, ReceiptKind::Delivered] {
+            let wanted = keys.iter().filter(|key| key.0 == kind);
+            let wanted: Vec<ReceiptPage> = wanted.map(|key| key.1.clone()).collect();
+            if !wanted.is_empty() {
+                let found = self.app.receipts(&self.actor, kind, &wanted).await?;
+                let found = found.into_iter();
+                slices.extend(found.map(|(page, slice)| (ReceiptsOf(kind, page), slice)));
+            }
+        }
+        Ok(slices)
     }
 }
 

@@ -11,16 +11,21 @@ use chrono::Utc;
 pub(super) use self::mutations::{MessageMutation, message_payload};
 use super::at_once::{AtOnce, Look};
 use super::chat::{Chat, chat_of};
-use super::connection::{Listed, MessageConnection, MessageRevisionConnection, page_args};
+use super::connection::{
+    Listed, MessageConnection, MessageReceiptConnection, MessageRevisionConnection, page_args,
+};
 use super::context::{ContextExt as _, nullable};
 use super::error::to_graphql;
 use super::event::Entry;
 use super::forward::ForwardedFrom;
+use super::receipt::MessageReceipt;
 use super::revision::MessageRevision;
 use super::scalar::{DateTime, JsonObject};
 use super::user::User;
 use crate::app::Error;
-use crate::model::{self, ListCursor, ListKey, Page, PageArgs, Slice, Thread};
+use crate::model::{
+    self, ListCursor, ListKey, Operation, Page, PageArgs, ReceiptKind, Slice, Thread,
+};
 
 /// A message of a chat. A deleted message keeps its place and loses its body.
 #[derive(Debug, Clone)]
@@ -215,6 +220,41 @@ impl Message {
         Ok(MessageConnection::new(key, slice.map(Self::from)))
     }
 
+    /// Who has read the message, in the order in which they joined: people of the chat who were in it when it was sent, but
+    /// for its author and those who do not show it. Without `first` and `last` it is `first: 50`; more than 100 is refused.
+    /// Empty where the viewer does not show what they read, or no longer sees the message.
+    async fn read_by(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most so many from the start, 0 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Only people behind this cursor of the list.")] after: Option<String>,
+        #[graphql(desc = "At most so many from the end, 0 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only people in front of this cursor of the list.")] before: Option<
+            String,
+        >,
+    ) -> Result<MessageReceiptConnection> {
+        let args = page_args(first, after, last, before);
+        Box::pin(self.receipts(ctx, ReceiptKind::Read, args)).await
+    }
+
+    /// Whom the message has reached, in the order in which they joined: people of the chat who were in it when it was sent,
+    /// but for its author and those who do not show it. Whoever has read it is among them. Without `first` and `last` it is
+    /// `first: 50`; more than 100 is refused. Empty where the viewer does not show what reaches them, or no longer sees the
+    /// message.
+    async fn delivered_to(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most so many from the start, 0 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Only people behind this cursor of the list.")] after: Option<String>,
+        #[graphql(desc = "At most so many from the end, 0 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only people in front of this cursor of the list.")] before: Option<
+            String,
+        >,
+    ) -> Result<MessageReceiptConnection> {
+        let args = page_args(first, after, last, before);
+        Box::pin(self.receipts(ctx, ReceiptKind::Delivered, args)).await
+    }
+
     /// The texts that the message had before it was edited, oldest first. Without `first` and `last` it is `first: 50`; more
     /// than 100 is refused. Null for everyone but its author, the admins and owners of the group, and administrators of the
     /// tenant, and for everyone once the message is deleted.
@@ -247,6 +287,26 @@ fn page_of(list: &ListKey, args: &PageArgs) -> Result<Page<i64>> {
 }
 
 impl Message {
+    async fn receipts(
+        &self,
+        ctx: &Context<'_>,
+        kind: ReceiptKind,
+        args: PageArgs,
+    ) -> Result<MessageReceiptConnection> {
+        ctx.permit(Operation::Participant)?;
+        let message = (self.row.chat_id, self.row.seq);
+        let key = ListKey::Receipts(kind, message.0, message.1);
+        let page = Page::new(&args, |text| match ListCursor::decode(text, &key) {
+            Ok(ListCursor::Participant(at, user)) => Some((at, user)),
+            _ => None,
+        });
+        let page = page.map_err(|error| to_graphql(error.into()))?;
+        let slice = ctx.loaders()?.receipts(kind, (message, page)).await?;
+        let slice = slice.unwrap_or_else(Slice::empty);
+        let slice = slice.map(MessageReceipt::from);
+        Ok(MessageReceiptConnection::new(key, slice))
+    }
+
     /// What answers it; nothing where the viewer no longer sees it. An error would end the stream of events that shows it.
     async fn thread(&self, ctx: &Context<'_>) -> Result<Thread> {
         let thread = ctx

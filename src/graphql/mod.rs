@@ -21,6 +21,7 @@ mod message;
 mod node;
 mod participant;
 mod payload;
+mod receipt;
 mod reference;
 mod revision;
 mod revocation;

@@ -89,9 +89,13 @@ impl Participant {
         self.0.joined_at.into()
     }
 
-    /// The newest message that this participant has read and the viewer sees. Null where there is none.
+    /// The newest message that this participant has read and the viewer sees. Null where there is none, and where the
+    /// participant or the viewer does not show what they have read.
     async fn last_read_message(&self, ctx: &Context<'_>) -> Option<Result<Message>> {
         nullable(async {
+            if !self.shows_marks(ctx).await? {
+                return Ok(None);
+            }
             let (chat, seq) = (self.0.chat_id, self.0.read_seq);
             let message = ctx.loaders()?.message_up_to(chat, seq).await?;
             Ok(message.map(Message::from))
@@ -100,9 +104,12 @@ impl Participant {
     }
 
     /// The newest message that has arrived on a device of this participant. What they have read or sent has
-    /// arrived. Null where there is none.
+    /// arrived. Null where there is none, and where the participant or the viewer does not show what they have received.
     async fn last_delivered_message(&self, ctx: &Context<'_>) -> Option<Result<Message>> {
         nullable(async {
+            if !self.shows_marks(ctx).await? {
+                return Ok(None);
+            }
             let (chat, seq) = (self.0.chat_id, self.0.delivered());
             let message = ctx.loaders()?.message_up_to(chat, seq).await?;
             Ok(message.map(Message::from))
@@ -117,6 +124,21 @@ impl Participant {
             Ok(presence.map(Presence::from))
         })
         .await
+    }
+}
+
+impl Participant {
+    /// Whether the viewer sees how far the person has read: they themselves, and others where both show it.
+    async fn shows_marks(&self, ctx: &Context<'_>) -> Result<bool> {
+        let (viewer, person) = (&ctx.actor()?.user, &self.0.user_id);
+        if viewer == person {
+            return Ok(true);
+        }
+        let people = [viewer.clone(), person.clone()];
+        let rows = ctx.loaders()?.users(&people).await?;
+        Ok(people
+            .iter()
+            .all(|id| rows.get(id).is_some_and(|row| row.receipts_visible)))
     }
 }
 

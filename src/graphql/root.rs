@@ -18,6 +18,7 @@ use super::forward::ForwardMutation;
 use super::message::MessageMutation;
 use super::node::{Node, nodes};
 use super::participant::ParticipantMutation;
+use super::receipt::ReceiptMutation;
 use super::reference::ReferenceMutation;
 use super::revocation::RevocationMutation;
 use super::signal::{SignalMutation, SignalSubscription};
@@ -215,6 +216,7 @@ pub struct Mutation(
     RevocationMutation,
     ReferenceMutation,
     ForwardMutation,
+    ReceiptMutation,
 );
 
 /// What can be followed as it happens.

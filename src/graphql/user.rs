@@ -117,6 +117,19 @@ impl User {
         .await
     }
 
+    /// Whether the person shows others what they have read and received, and sees it of them. Null for everyone but the
+    /// viewer.
+    async fn receipts_visible(&self, ctx: &Context<'_>) -> Option<Result<bool>> {
+        nullable(async {
+            if ctx.actor()?.user != self.id {
+                return Ok(None);
+            }
+            let row = self.row(ctx).await?;
+            Ok(row.map(|row| row.receipts_visible))
+        })
+        .await
+    }
+
     /// Whether the person shows others whether they are online. Null for everyone but the viewer.
     async fn presence_visible(&self, ctx: &Context<'_>) -> Option<Result<bool>> {
         nullable(async {

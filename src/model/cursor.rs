@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::user::hash;
-use super::{ChatFilter, ChatId, ChatKind, StarPlace, UserId};
+use super::{ChatFilter, ChatId, ChatKind, ReceiptKind, StarPlace, UserId};
 
 const VERSION: u8 = 1;
 const MESSAGES: u8 = b'm';
@@ -19,6 +19,8 @@ const EVENTS: u8 = b'e';
 const STARS: u8 = b's';
 const REPLIES: u8 = b'r';
 const REVISIONS: u8 = b'v';
+const READ_BY: u8 = b'b';
+const DELIVERED_TO: u8 = b'd';
 
 /// As many bytes as most places take.
 const PLACE_MAX: usize = 48;
@@ -37,6 +39,8 @@ pub enum ListKey {
     Replies(ChatId, i64),
     /// The earlier texts of the message of a chat at a place of its log.
     Revisions(ChatId, i64),
+    /// Who has the message of a chat at a place of its log.
+    Receipts(ReceiptKind, ChatId, i64),
     /// The participants of a chat.
     Participants(ChatId),
     /// The chats of a viewer (by fingerprint), filtered.
@@ -106,7 +110,7 @@ impl ListCursor {
                     .then_some(Self::Message(number))
                     .ok_or(CursorError)
             }
-            ListKey::Participants(_) => {
+            ListKey::Participants(_) | ListKey::Receipts(..) => {
                 let user_id = std::str::from_utf8(rest).or(Err(CursorError))?;
                 let user_id = UserId::new(user_id).or(Err(CursorError))?;
                 Ok(Self::Participant(time()?, user_id))
@@ -148,6 +152,14 @@ impl ListKey {
             }
             Self::Revisions(chat_id, message) => {
                 bytes.push(REVISIONS);
+                bytes.extend(chat_id.0.as_bytes());
+                bytes.extend(message.to_be_bytes());
+            }
+            Self::Receipts(kind, chat_id, message) => {
+                bytes.push(match kind {
+                    ReceiptKind::Read => READ_BY,
+                    ReceiptKind::Delivered => DELIVERED_TO,
+                });
                 bytes.extend(chat_id.0.as_bytes());
                 bytes.extend(message.to_be_bytes());
             }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     Body, ChatFilter, ChatId, EventCursor, IdempotencyKey, ListCursor, ListKey, MessageId, NodeId,
-    ParticipantId, StarPlace, TenantId, Title, UserId,
+    ParticipantId, ReceiptKind, SearchText, StarPlace, TenantId, Title, UserId,
 };
 use crate::fuzz::{mutated, padded, text, texts, within};
 
@@ -115,15 +115,29 @@ proptest! {
 
 /// The lists of one viewer and of others.
 fn list() -> impl Strategy<Value = ListKey> {
-    let filter = any::<bool>().prop_map(|include_deleted| ChatFilter {
-        include_deleted,
-        ..ChatFilter::default()
-    });
+    let title = proptest::option::of("[a-z]{1,9}")
+        .prop_map(|title| title.map(|title| SearchText::new(title).unwrap()));
+    let filter = (any::<bool>(), any::<Option<bool>>(), title).prop_map(
+        |(include_deleted, unread, title)| ChatFilter {
+            include_deleted,
+            unread,
+            title,
+            ..ChatFilter::default()
+        },
+    );
     prop_oneof![
         chat().prop_map(ListKey::Messages),
         (chat(), 0..=i64::MAX).prop_map(|(chat, root)| ListKey::Replies(chat, root)),
         (chat(), 0..=i64::MAX).prop_map(|(chat, root)| ListKey::Revisions(chat, root)),
         chat().prop_map(ListKey::Participants),
+        (any::<bool>(), chat(), 0..=i64::MAX).prop_map(|(read, chat, seq)| {
+            let kind = if read {
+                ReceiptKind::Read
+            } else {
+                ReceiptKind::Delivered
+            };
+            ListKey::Receipts(kind, chat, seq)
+        }),
         (any::<u64>(), filter).prop_map(|(viewer, filter)| ListKey::Chats(viewer, filter)),
         any::<u64>().prop_map(ListKey::Stars),
     ]
@@ -141,7 +155,7 @@ fn place() -> impl Strategy<Value = (ListKey, ListCursor)> {
             ListKey::Messages(_) | ListKey::Replies(..) | ListKey::Revisions(..) => {
                 ListCursor::Message(seq)
             }
-            ListKey::Participants(_) => ListCursor::Participant(time, user),
+            ListKey::Participants(_) | ListKey::Receipts(..) => ListCursor::Participant(time, user),
             ListKey::Chats(..) => ListCursor::Chat(time, chat),
             ListKey::Stars(_) => ListCursor::Star(StarPlace {
                 starred_at: time,

@@ -187,6 +187,7 @@ operations! {
     MarkChatDelivered "markChatDelivered" [UpdateMessageRecipient],
     SetTyping "setTyping" [CreateMessage],
     SetPresenceVisibility "setPresenceVisibility" [UpdateMessageRecipient],
+    SetReceiptVisibility "setReceiptVisibility" [UpdateMessageRecipient],
     RevokeTokens "revokeTokens" [Administer],
     // Subscriptions.
     FollowChatEvents "chatEvents" [ViewMessage],

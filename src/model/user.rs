@@ -141,6 +141,8 @@ pub struct User {
     pub avatar_url: Option<String>,
     /// Whether they let others see whether they are online.
     pub presence_visible: bool,
+    /// Whether they let others see what they have read and received.
+    pub receipts_visible: bool,
 }
 
 /// What a token says of the person it stands for.

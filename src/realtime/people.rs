@@ -100,6 +100,7 @@ mod tests {
             display_name: Some("Alice".to_owned()),
             avatar_url: None,
             presence_visible: true,
+            receipts_visible: true,
         });
         let before = Instant::now();
         people.learn(&tenant, Arc::clone(&user), before);

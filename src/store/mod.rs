@@ -24,6 +24,7 @@ pub mod participants;
 mod pool;
 pub mod presences;
 mod queue;
+pub mod receipts;
 pub mod revocations;
 pub mod row_security;
 pub mod signals;

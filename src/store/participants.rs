@@ -1,4 +1,4 @@
-//! Participants: membership, roles, read marks.
+//! Participants: membership, roles.
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::exists;
@@ -67,23 +67,6 @@ pub async fn set_role(
         .execute(conn)
         .await?;
     Ok(())
-}
-
-/// Moves someone's read mark forward to `seq`; says whether it moved.
-pub async fn mark_read(
-    conn: &mut Connection,
-    tenant: &TenantId,
-    chat: ChatId,
-    user: &UserId,
-    seq: i64,
-) -> QueryResult<bool> {
-    let moved = diesel::update(participants::table.find((chat, user)))
-        .filter(participants::tenant_id.eq(tenant))
-        .filter(participants::read_seq.lt(seq))
-        .set(participants::read_seq.eq(seq))
-        .execute(conn)
-        .await?;
-    Ok(moved == 1)
 }
 
 /// The participants of a chat among `users`.

@@ -82,9 +82,9 @@ pub struct Signalled {
     pub chat_id: ChatId,
     /// The person.
     pub user_id: UserId,
-    /// Their read mark.
+    /// Their read mark; 0 where they do not show it.
     pub read_seq: i64,
-    /// Their delivery mark.
+    /// Their delivery mark; 0 where they do not show it.
     pub delivered_seq: i64,
     /// Their presence; `None` where they do not show it.
     pub presence: Option<Presence>,
@@ -122,7 +122,10 @@ hot!(People<'a> -> (SqlUuid, Text, BigInt, BigInt, PresenceSql));
 
 impl QueryFragment<Pg> for People<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("SELECT p.chat_id, p.user_id, p.read_seq, p.delivered_seq, ");
+        out.push_sql(
+            "SELECT p.chat_id, p.user_id, CASE WHEN u.receipts_visible THEN p.read_seq ELSE 0 END, \
+             CASE WHEN u.receipts_visible THEN p.delivered_seq ELSE 0 END, ",
+        );
         out.push_sql(PRESENCE);
         out.push_sql(" FROM unnest(");
         out.push_bind_param::<Array<SqlUuid>, _>(&self.ids)?;

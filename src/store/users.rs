@@ -13,21 +13,24 @@ use crate::model::{Profile, TenantId, User, UserId};
 use crate::schema::users;
 
 /// The columns of [`UserSql`], of `users AS u`.
-pub(super) const VALUE: &str = "ROW(u.id, u.display_name, u.avatar_url, u.presence_visible)";
+pub(super) const VALUE: &str =
+    "ROW(u.id, u.display_name, u.avatar_url, u.presence_visible, u.receipts_visible)";
 
 /// A person, as a value in a row of something else.
-pub(super) type UserSql = Nullable<Record<(Text, Nullable<Text>, Nullable<Text>, Bool)>>;
+pub(super) type UserSql = Nullable<Record<(Text, Nullable<Text>, Nullable<Text>, Bool, Bool)>>;
 
 /// The same as it is loaded.
-pub(super) type UserValue = (UserId, Option<String>, Option<String>, bool);
+pub(super) type UserValue = (UserId, Option<String>, Option<String>, bool, bool);
 
 /// The person of a value.
-pub(super) fn of_value((id, display_name, avatar_url, presence_visible): UserValue) -> User {
+pub(super) fn of_value(value: UserValue) -> User {
+    let (id, display_name, avatar_url, presence_visible, receipts_visible) = value;
     User {
         id,
         display_name,
         avatar_url,
         presence_visible,
+        receipts_visible,
     }
 }
 

@@ -170,7 +170,7 @@ async fn rows(conn: &mut Connection, query: &str, attacker: &Attacker) -> BTreeS
 }
 
 /// The kinds that are handed in, at every place: also those that do not belong there.
-const KINDS: [Kind; 16] = [
+const KINDS: [Kind; 18] = [
     Kind::Chat,
     Kind::Direct,
     Kind::Deleted,
@@ -184,6 +184,8 @@ const KINDS: [Kind; 16] = [
     Kind::StarCursor,
     Kind::ReplyCursor,
     Kind::RevisionCursor,
+    Kind::ReadCursor,
+    Kind::DeliveredCursor,
     Kind::EventCursor,
     Kind::ChannelType,
     Kind::ChannelId,

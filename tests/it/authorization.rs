@@ -107,6 +107,7 @@ pub(crate) const MUTATIONS: &[Case] = &[
     case("revokeTokens", "{ userId: \"alice\" }", Forbidden),
     case("revokeTokens", "{ userId: \"alice\", tokenId: \"t\" }", Forbidden),
     case("setPresenceVisibility", "{ visible: false }", Theirs),
+    case("setReceiptVisibility", "{ visible: true }", Theirs),
 ];
 
 #[rustfmt::skip]

@@ -296,3 +296,27 @@ fn the_revisions_of_fifty_messages_cost_what_those_of_five_do() {
         assert!(fifty <= 6, "{fifty} statements");
     });
 }
+
+#[test]
+fn the_receipts_of_fifty_messages_cost_what_those_of_five_do() {
+    run(async {
+        let scene = Scene::set().await;
+        let people = people(&scene.writer, 20);
+        let (chat, messages) = conversation(&people, 50).await;
+        for person in &people[..15] {
+            marks_read(person, &chat, &messages[49]).await;
+        }
+        let query = "query ($chat: ID!, $first: Int!) { chat(id: $chat) { messages(first: $first) { nodes {
+            readBy(first: 10) { nodes { at user { displayName } } } deliveredTo(first: 10) { nodes { at } } forwardedFrom { message { id } } } } } }";
+        let ask = async |first: usize| {
+            let variables = json!({ "chat": chat, "first": first });
+            scene.cost(&people[0], query, variables).await
+        };
+        let ((five, _), (fifty, data)) = (ask(5).await, ask(50).await);
+        println!("receipts: {fifty} statements");
+        let nodes = &data["chat"]["messages"]["nodes"];
+        assert_eq!(nodes[49]["readBy"]["nodes"].as_array().unwrap().len(), 10);
+        assert!(fifty <= five + 1, "{five} and {fifty} statements");
+        assert!(fifty <= 10, "{fifty} statements");
+    });
+}

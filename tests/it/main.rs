@@ -55,6 +55,7 @@ mod pooler;
 mod process;
 mod rates;
 mod reading;
+mod receipts;
 mod reconnection;
 mod references;
 mod replies;

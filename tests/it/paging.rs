@@ -41,6 +41,19 @@ impl List {
         }
     }
 
+    /// The receipts of a message, whose elements are known by who they are of.
+    pub(crate) fn of_message(viewer: &User, message: &str, field: &str) -> Self {
+        let fields = FIELDS.replace("node { id }", "node { user { id } }");
+        let fields = fields.replace("nodes { id }", "nodes { user { id } }");
+        Self {
+            viewer: viewer.clone(),
+            query: format!(
+                "query ($id: ID!, {VARIABLES}) {{ at: node(id: $id) {{ ... on Message {{ list: {field}({ARGUMENTS}) {{ {fields} }} }} }} }}"
+            ),
+            variables: json!({ "id": message }),
+        }
+    }
+
     pub(crate) fn filtered(viewer: &User, chat: &str, filter: Value) -> Self {
         Self {
             viewer: viewer.clone(),
@@ -75,9 +88,10 @@ impl List {
         let list = data.get("at").unwrap_or(&data)["list"].clone();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let edges = list["edges"].as_array().unwrap();
-        let ids: Vec<_> = edges.iter().map(|edge| text(&edge["node"]["id"])).collect();
+        let id = |node: &Value| text(node.get("id").unwrap_or(&node["user"]["id"]));
+        let ids: Vec<_> = edges.iter().map(|edge| id(&edge["node"])).collect();
         let nodes = list["nodes"].as_array().unwrap();
-        let nodes: Vec<_> = nodes.iter().map(|node| text(&node["id"])).collect();
+        let nodes: Vec<_> = nodes.iter().map(id).collect();
         assert_eq!(nodes, ids, "nodes and edges agree");
         let cursors: Vec<_> = edges.iter().map(|edge| text(&edge["cursor"])).collect();
         let info = &list["pageInfo"];

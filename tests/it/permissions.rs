@@ -228,6 +228,7 @@ fn every_mutation_of_a_chat_is_in_the_table() {
                 "openDirectChat",
                 "createGroupChat",
                 "setPresenceVisibility",
+                "setReceiptVisibility",
                 "revokeTokens"
             ]
         );

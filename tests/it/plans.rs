@@ -10,7 +10,8 @@ use crate::support::rows::lines;
 use crate::support::{postgres, run};
 
 /// The tables that grow with use.
-const LARGE: [&str; 8] = [
+const LARGE: [&str; 9] = [
+    "receipts",
     "stars",
     "messages",
     "chat_events",
@@ -41,13 +42,17 @@ const FILL: &str = "
     INSERT INTO stars (chat_id, user_id, seq, tenant_id, starred_at)
         SELECT m.chat_id, 'u' || 1 + n * 7 % 5000, m.seq, 'default', now() - n * interval '1 s'
         FROM (SELECT chat_id, seq, row_number() OVER () AS n FROM messages WHERE body = 'filler') AS m;
+    INSERT INTO receipts (chat_id, user_id, kind, seq, tenant_id, marked_at)
+        SELECT chat_id, 'u1', seq % 2, seq, 'default', now() FROM messages WHERE body = 'filler';
     INSERT INTO direct_chats (tenant_id, low_user_id, high_user_id, chat_id)
         SELECT 'default', 'u' || n, 'u' || n || 'x', id
         FROM (SELECT id, row_number() OVER () AS n FROM chats WHERE title = 'filler') AS c;
     ANALYZE";
 
 /// Those that serve no constraint, and no statement of a user either, with what they are for.
-const OTHERWISE: [&str; 2] = [
+const OTHERWISE: [&str; 3] = [
+    // The removal of those that are old.
+    "receipts_marked_at_idx",
     // The foreign key to the servers, when one of them is gone.
     "presences_server_id_idx",
     // An operator's reports of one tenant.

@@ -1,6 +1,7 @@
 //! Pages of lists that hang on messages.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 
 use crate::app::{Actor, Error};
 use crate::model::{ChatId, Page, PageError, Slice};
@@ -8,22 +9,22 @@ use crate::store::messages::List;
 use crate::store::{self, Connection};
 
 /// The place of a message in its chat's log.
-pub(super) type Place = (ChatId, i64);
+pub(in crate::app) type Place = (ChatId, i64);
 
 /// The most elements that are read for one answer. Each may have a text of 40 kB, whether or not it is shown.
 const ELEMENTS_MAX: usize = 2000;
 
 /// The lists of which the same page is wanted, which one statement reads.
-pub(super) fn by_page<K: Copy>(
-    wanted: &[(K, Page<i64>)],
-) -> Result<HashMap<Page<i64>, Vec<K>>, Error> {
+pub(in crate::app) fn by_page<K: Copy, P: Clone + Eq + Hash>(
+    wanted: &[(K, Page<P>)],
+) -> Result<HashMap<Page<P>, Vec<K>>, Error> {
     let elements = wanted.iter().map(|(_, page)| page.limit).sum();
     if elements > ELEMENTS_MAX {
         return Err(PageError::TooLong(elements, ELEMENTS_MAX).into());
     }
     let mut by_page: HashMap<_, Vec<K>> = HashMap::new();
     for (list, page) in wanted {
-        by_page.entry(*page).or_default().push(*list);
+        by_page.entry(page.clone()).or_default().push(*list);
     }
     Ok(by_page)
 }

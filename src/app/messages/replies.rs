@@ -59,7 +59,7 @@ impl App {
 }
 
 /// Those of the places that the actor sees.
-async fn seen(
+pub(in crate::app) async fn seen(
     conn: &mut Connection,
     actor: &Actor,
     places: &[(ChatId, i64)],

@@ -119,7 +119,10 @@ impl Signals {
         let mut conn = self.pool.get().await?;
         let moved = deliver(&mut conn, marks).await?;
         drop(conn);
-        for (chat, user, seq) in moved {
+        for (chat, user, seq, shown) in moved {
+            if !shown {
+                continue;
+            }
             let marks = Marks {
                 delivered: seq,
                 ..Marks::default()

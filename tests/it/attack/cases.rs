@@ -84,6 +84,14 @@ pub(super) const CASES: &[Case] = &[
     case("Message.revisions.after", "{ node(id: \"@MESSAGE\") { ... on Message { revisions(after: \"@\") { nodes { body } pageInfo { hasPreviousPage } } } } }"),
     case("Message.revisions.before", "{ chat(id: \"OWN\") { messages { nodes { revisions(before: \"@\") { nodes { body } } } } } }"),
     case("Message.revisions.before", "{ node(id: \"@MESSAGE\") { ... on Message { revisions(before: \"@\") { nodes { body } pageInfo { hasNextPage } } } } }"),
+    case("Message.readBy.after", "{ chat(id: \"OWN\") { messages { nodes { readBy(after: \"@\") { nodes { user { id } } } } } } }"),
+    case("Message.readBy.after", "{ node(id: \"@MESSAGE\") { ... on Message { readBy(after: \"@\") { nodes { user { id } } pageInfo { hasPreviousPage } } } } }"),
+    case("Message.readBy.before", "{ chat(id: \"OWN\") { messages { nodes { readBy(before: \"@\") { nodes { user { id } } } } } } }"),
+    case("Message.readBy.before", "{ node(id: \"@MESSAGE\") { ... on Message { readBy(before: \"@\") { nodes { user { id } } pageInfo { hasNextPage } } } } }"),
+    case("Message.deliveredTo.after", "{ chat(id: \"OWN\") { messages { nodes { deliveredTo(after: \"@\") { nodes { user { id } } } } } } }"),
+    case("Message.deliveredTo.after", "{ node(id: \"@MESSAGE\") { ... on Message { deliveredTo(after: \"@\") { nodes { user { id } } pageInfo { hasPreviousPage } } } } }"),
+    case("Message.deliveredTo.before", "{ chat(id: \"OWN\") { messages { nodes { deliveredTo(before: \"@\") { nodes { user { id } } } } } } }"),
+    case("Message.deliveredTo.before", "{ node(id: \"@MESSAGE\") { ... on Message { deliveredTo(before: \"@\") { nodes { user { id } } pageInfo { hasNextPage } } } } }"),
     case("User.starredMessages.after", "{ viewer { starredMessages(after: \"@\") { nodes { body } pageInfo { hasPreviousPage } } } }"),
     case("User.starredMessages.before", "{ viewer { starredMessages(before: \"@\") { nodes { body } pageInfo { hasNextPage } } } }"),
     case("Chat.participants.after", "{ chat(id: \"OWN\") { participants(after: \"@\") { nodes { id } pageInfo { hasPreviousPage } } } }"),
@@ -166,6 +174,7 @@ pub(super) const CASES: &[Case] = &[
         { chats { id } userErrors { code message field } } }"),
     case("Mutation.setTyping.input.chatId", "mutation { setTyping(input: { chatId: \"@\", typing: true }) { chat { id } userErrors { code message field } } }"),
     case("Mutation.revokeTokens.input.userId", "mutation { revokeTokens(input: { userId: \"@\" }) { revocation { user { id } } userErrors { code message field } } }"),
+    case("Mutation.setReceiptVisibility", "mutation { setReceiptVisibility(input: { visible: true }) { userErrors { code message field } } }"),
     case("Mutation.setPresenceVisibility", "mutation { setPresenceVisibility(input: { visible: true }) { userErrors { code message field } } }"),
     // These make something of the attacker's own, so they come last.
     case("Mutation.addParticipants.input.userIds", "mutation { addParticipants(input: { chatId: \"OWN\", userIds: [\"@\"] })

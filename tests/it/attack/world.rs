@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::{DateTime, Utc};
 use colloquy::model::{
-    ChatFilter, ChatId, EventCursor, ListCursor, ListKey, MessageId, ParticipantId, StarPlace,
-    UserId,
+    ChatFilter, ChatId, EventCursor, ListCursor, ListKey, MessageId, ParticipantId, ReceiptKind,
+    StarPlace, UserId,
 };
 use colloquy::store::Connection;
 use serde_json::json;
@@ -30,6 +30,8 @@ pub(super) enum Kind {
     StarCursor,
     ReplyCursor,
     RevisionCursor,
+    ReadCursor,
+    DeliveredCursor,
     EventCursor,
     ChannelType,
     ChannelId,
@@ -104,6 +106,10 @@ impl World {
         alice.does("sendMessage", "", reply).await;
         let replies = "query ($id: ID!) { node(id: $id) { ... on Message { replies { edges { cursor } } } } }";
         let replies = alice.ask(replies, json!({ "id": message })).await["node"]["replies"].clone();
+        let read = json!({ "chatId": chat, "messageId": message });
+        carol.does("markChatRead", "", read).await;
+        let receipts = "query ($id: ID!) { node(id: $id) { ... on Message { readBy { edges { cursor } } deliveredTo { edges { cursor } } } } }";
+        let receipts = alice.ask(receipts, json!({ "id": message })).await["node"].clone();
         let edit = json!({ "messageId": message, "body": "s3cret, edited" });
         alice.does("editMessage", "", edit).await;
         let revisions = "query ($id: ID!) { node(id: $id) { ... on Message { revisions { edges { cursor } } } } }";
@@ -130,6 +136,14 @@ impl World {
             ),
             (Kind::ReplyCursor, text(&replies["edges"][0]["cursor"])),
             (Kind::RevisionCursor, text(&revisions["edges"][0]["cursor"])),
+            (
+                Kind::ReadCursor,
+                text(&receipts["readBy"]["edges"][0]["cursor"]),
+            ),
+            (
+                Kind::DeliveredCursor,
+                text(&receipts["deliveredTo"]["edges"][0]["cursor"]),
+            ),
             (Kind::StarCursor, text(&starred["edges"][0]["cursor"])),
             (Kind::ChannelType, channel_type),
             (Kind::ChannelId, channel_id),
@@ -190,6 +204,22 @@ pub(super) fn nowhere() -> Ids {
         (
             Kind::MessageCursor,
             ListCursor::Message(3).encode(&ListKey::Messages(of)),
+        ),
+        (
+            Kind::ReadCursor,
+            ListCursor::Participant(at, alice.clone()).encode(&ListKey::Receipts(
+                ReceiptKind::Read,
+                of,
+                3,
+            )),
+        ),
+        (
+            Kind::DeliveredCursor,
+            ListCursor::Participant(at, alice.clone()).encode(&ListKey::Receipts(
+                ReceiptKind::Delivered,
+                of,
+                3,
+            )),
         ),
         (
             Kind::ParticipantCursor,

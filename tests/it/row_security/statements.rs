@@ -110,6 +110,25 @@ pub(crate) async fn does_everything(server: &Server) {
     bob.does("markChatRead", "", mark.clone()).await;
     bob.does("markChatDelivered", "", json!({ "marks": [mark] }))
         .await;
+    let receipts = "query ($id: ID!, $after: String) { node(id: $id) { ... on Message { \
+        readBy(first: 1, after: $after) { nodes { at } pageInfo { endCursor } } oldest: readBy(last: 1) { nodes { at } } \
+        deliveredTo(first: 1) { nodes { at } pageInfo { endCursor } } last: deliveredTo(last: 1) { nodes { at } } } } }";
+    let seen = alice.ask(receipts, json!({ "id": first })).await;
+    let cursor = &seen["node"]["readBy"]["pageInfo"]["endCursor"];
+    alice
+        .ask(receipts, json!({ "id": first, "after": cursor }))
+        .await;
+    let reached = &seen["node"]["deliveredTo"]["pageInfo"]["endCursor"];
+    let query = "query ($id: ID!, $before: String) { node(id: $id) { ... on Message { deliveredTo(before: $before) { nodes { at } } } } }";
+    alice
+        .ask(query, json!({ "id": first, "before": reached }))
+        .await;
+    alice
+        .does("setReceiptVisibility", "", json!({ "visible": false }))
+        .await;
+    alice
+        .does("setReceiptVisibility", "", json!({ "visible": true }))
+        .await;
     let typing = json!({ "chatId": chat, "typing": true });
     bob.does("setTyping", "", typing).await;
     bob.does("setPresenceVisibility", "", json!({ "visible": false }))
