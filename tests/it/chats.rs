@@ -423,6 +423,7 @@ fn every_write_to_a_chat_is_among_those_a_deleted_one_refuses() {
             "deleteChat",
             "restoreChat",
             "setPresenceVisibility",
+            "setReceiptVisibility",
             "revokeTokens",
         ];
         for field in schema["__type"]["fields"].as_array().unwrap() {

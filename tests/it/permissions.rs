@@ -228,8 +228,8 @@ fn every_mutation_of_a_chat_is_in_the_table() {
                 "openDirectChat",
                 "createGroupChat",
                 "setPresenceVisibility",
-                "setReceiptVisibility",
-                "revokeTokens"
+                "revokeTokens",
+                "setReceiptVisibility"
             ]
         );
     });
