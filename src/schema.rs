@@ -11,7 +11,7 @@ diesel::table! {
         occurred_at -> Timestamptz,
         /// Who did it.
         actor_id -> Text,
-        /// 0 chat read, 1 message deleted, 2 message restored, 3 chat deleted, 4 chat restored, 5 participant removed, 6 role changed, 7 tokens revoked.
+        /// 0 chat read, 1 message deleted, 2 message restored, 3 chat deleted, 4 chat restored, 5 participant removed, 6 role changed, 7 tokens revoked, 8 audit trail read.
         act -> Int2,
         /// The chat, for acts 0 to 6.
         chat_id -> Nullable<Uuid>,
@@ -47,6 +47,10 @@ diesel::table! {
         message_seq -> Nullable<Int8>,
         /// What the kind needs besides: the user and role, the title, and what stood before.
         data -> Jsonb,
+        /// The id of the HTTP request, or of the one that opened the WebSocket.
+        request_id -> Nullable<Text>,
+        /// What the actor's token is called (jti); null where it has no name.
+        token_id -> Nullable<Text>,
     }
 }
 

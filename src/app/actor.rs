@@ -19,8 +19,12 @@ pub struct Actor {
     pub user: UserId,
     /// What their token permits.
     pub grants: Grants,
-    /// What the audit trail says of their requests, where they administer their tenant.
+    /// What the audit trail was told of their reading, where they administer their tenant.
     pub administration: Option<Arc<Administration>>,
+    /// What their token is called (`jti`), as far as the trail keeps it.
+    pub token_id: Option<Arc<str>>,
+    /// The id of the request, or of the one that opened the WebSocket, as far as the trail keeps it.
+    pub request_id: Option<Arc<str>>,
 }
 
 impl Actor {
@@ -32,6 +36,8 @@ impl Actor {
             user,
             grants: Grants::USUAL,
             administration: None,
+            token_id: None,
+            request_id: None,
         }
     }
 

@@ -11,16 +11,15 @@ use super::{Actor, Clock, Error};
 use crate::model::{
     Act, Action, AuditEntry, ChatId, ChatState, MessageId, Permission, Role, UserId,
 };
+use crate::store::events::By;
 use crate::store::{self, Connection};
 
 /// The most characters of a request's or token's name that are kept.
 const NAME_MAX_CHARS: usize = 255;
 
-/// What the trail says of an administrator's request, and which chats it was told of already.
+/// Which chats the trail was told of already, in an administrator's request.
 #[derive(Debug, Default)]
 pub struct Administration {
-    token_id: Option<String>,
-    request_id: Option<String>,
     read: Mutex<HashSet<ChatId>>,
 }
 
@@ -34,22 +33,6 @@ pub(super) enum Target<'a> {
 }
 
 impl Administration {
-    pub(super) fn of_token(token_id: Option<&str>) -> Self {
-        Self {
-            token_id: token_id.map(kept),
-            ..Self::default()
-        }
-    }
-
-    /// The same for one request, which has read nothing yet.
-    fn of_request(&self, request_id: Option<&str>) -> Self {
-        Self {
-            token_id: self.token_id.clone(),
-            request_id: request_id.map(kept).or_else(|| self.request_id.clone()),
-            read: Mutex::default(),
-        }
-    }
-
     /// Whether the trail says already that this request read the chat.
     pub(super) async fn has_read(&self, chat: ChatId) -> bool {
         self.read.lock().await.contains(&chat)
@@ -57,9 +40,9 @@ impl Administration {
 }
 
 /// What Postgres can hold of a name that somebody else gave.
-fn kept(name: &str) -> String {
+pub(super) fn kept(name: &str) -> Arc<str> {
     let name = name.chars().filter(|c| *c != '\0');
-    name.take(NAME_MAX_CHARS).collect()
+    name.take(NAME_MAX_CHARS).collect::<String>().into()
 }
 
 impl Actor {
@@ -73,17 +56,26 @@ impl Actor {
     /// HTTP request it came with, if it is known here.
     #[must_use]
     pub fn in_operation(mut self, request_id: Option<&str>) -> Self {
-        if let Some(administration) = &self.administration {
-            self.administration = Some(Arc::new(administration.of_request(request_id)));
+        if self.administration.is_some() {
+            self.administration = Some(Arc::default());
+        }
+        if let Some(request_id) = request_id {
+            self.request_id = Some(kept(request_id));
         }
         self
     }
 
+    /// Who writes an entry of a log.
+    pub(super) fn by(&self) -> By<'_> {
+        By {
+            user: &self.user,
+            request_id: self.request_id.as_deref(),
+            token_id: self.token_id.as_deref(),
+        }
+    }
+
     /// An entry about an act of theirs.
     pub(super) fn entry(&self, act: Act) -> AuditEntry {
-        let administration = self.administration.as_deref();
-        let name =
-            |of: fn(&Administration) -> &Option<String>| administration.and_then(|a| of(a).clone());
         AuditEntry {
             tenant_id: self.tenant.clone(),
             occurred_at: Clock.now(),
@@ -93,8 +85,8 @@ impl Actor {
             message_id: None,
             user_id: None,
             data: json!({}),
-            request_id: name(|of| &of.request_id),
-            token_id: name(|of| &of.token_id),
+            request_id: self.request_id.as_deref().map(str::to_owned),
+            token_id: self.token_id.as_deref().map(str::to_owned),
         }
     }
 }

@@ -354,7 +354,7 @@ pub(super) async fn append(
     let count = i64::try_from(events.len()).map_err(|error| Error::Internal(error.into()))?;
     let tenant = &actor.tenant;
     let last = store::chats::take_seqs(conn, tenant, id, count, access_changed).await?;
-    store::events::append(conn, tenant, id, &actor.user, last, at, events).await?;
+    store::events::append(conn, tenant, id, actor.by(), last, at, events).await?;
     Ok(last)
 }
 
@@ -410,6 +410,6 @@ async fn write_chat(
             role: *role,
         })
         .collect();
-    store::events::append(conn, tenant, id, user, last_seq, at, events).await?;
+    store::events::append(conn, tenant, id, actor.by(), last_seq, at, events).await?;
     Ok(())
 }

@@ -23,6 +23,7 @@ mod sends;
 mod signals;
 mod stars;
 mod token;
+mod trail;
 mod updates;
 mod users;
 

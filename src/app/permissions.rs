@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Administration, App, Session};
+use super::audit_entries::kept;
+use super::{App, Session};
 use crate::model::{Grants, Permission};
 
 /// What decides what a user may do at all.
@@ -52,9 +53,9 @@ impl App {
     pub(super) fn granted(&self, mut session: Session) -> Session {
         session.actor.grants = self.permissions.grants(&session.permissions);
         if session.actor.administers() {
-            let administration = Administration::of_token(session.token_id.as_deref());
-            session.actor.administration = Some(Arc::new(administration));
+            session.actor.administration = Some(Arc::default());
         }
+        session.actor.token_id = session.token_id.as_deref().map(kept);
         session
     }
 }

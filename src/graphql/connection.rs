@@ -9,6 +9,7 @@ use super::message::Message;
 use super::participant::Participant;
 use super::receipt::MessageReceipt;
 use super::revision::MessageRevision;
+use super::trail::AuditRecord;
 use crate::model::{ListCursor, ListKey, PageArgs, Slice, Stop};
 
 /// Where a page stands in its list.
@@ -155,6 +156,13 @@ connection!(
     /// A receipt in the list of a message's receipts.
     MessageReceiptEdge,
     MessageReceipt
+);
+connection!(
+    /// A page of the audit trail.
+    AuditRecordConnection,
+    /// An entry in the audit trail.
+    AuditRecordEdge,
+    AuditRecord
 );
 connection!(
     /// A page of the participants of a chat.

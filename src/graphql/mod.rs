@@ -31,6 +31,7 @@ mod selection;
 mod signal;
 mod star;
 mod subscribe;
+mod trail;
 mod update;
 mod user;
 

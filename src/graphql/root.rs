@@ -9,7 +9,7 @@ use async_graphql::{
 
 use super::chat::{Chat, ChatKind, ChatMutation};
 use super::cohort::Cohorts;
-use super::connection::{ChatConnection, page_args};
+use super::connection::{AuditRecordConnection, ChatConnection, page_args};
 use super::context::{ContextExt as _, nullable};
 use super::document::{DocumentLimits, Rules};
 use super::error::to_graphql;
@@ -23,11 +23,13 @@ use super::reference::ReferenceMutation;
 use super::revocation::RevocationMutation;
 use super::signal::{SignalMutation, SignalSubscription};
 use super::star::StarMutation;
+use super::trail::{AuditFilterInput, AuditRecord};
 use super::update::UpdateSubscription;
 use super::user::User;
 use crate::app::{App, Error};
 use crate::model::{
-    Channel, ChatFilter, ChatId, InboxChat, InboxFields, Operation, SearchText, UserId,
+    Channel, ChatFilter, ChatId, InboxChat, InboxFields, Operation, SearchText, Slice, TrailFilter,
+    UserId,
 };
 
 /// The schema, ready to execute. Requests bring a [`super::RequestContext`] as data.
@@ -202,6 +204,32 @@ impl Query {
         let chat = |(state, last, unread)| Chat::of_inbox(state, last, unread, fields);
         let key = App::inbox_key(actor, &filter);
         Ok(ChatConnection::new(key, page.map(chat)))
+    }
+
+    /// What was done in the viewer's tenant, newest first: everything that changed a chat but for the sends, which are its
+    /// messages, and what administrators did and read by that right. For administrators; that they read it is written down
+    /// too.
+    async fn audit_records(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most so many from the start, 0 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Only entries behind this cursor of the list.")] after: Option<String>,
+        #[graphql(desc = "At most so many from the end, 0 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only entries in front of this cursor of the list.")] before: Option<
+            String,
+        >,
+        #[graphql(desc = "Which entries; absent, all.")] filter: Option<AuditFilterInput>,
+    ) -> Result<AuditRecordConnection> {
+        let actor = ctx.permit(Operation::ListAuditRecords)?;
+        let key = App::trail_key(actor);
+        let filter = filter.map_or_else(|| Some(TrailFilter::default()), AuditFilterInput::checked);
+        let Some(filter) = filter else {
+            return Ok(AuditRecordConnection::new(key, Slice::empty()));
+        };
+        let args = page_args(first, after, last, before);
+        let page = Box::pin(ctx.app()?.trail_page(actor, &filter, &args)).await;
+        let page = page.map_err(to_graphql)?.map(AuditRecord::from);
+        Ok(AuditRecordConnection::new(key, page))
     }
 }
 

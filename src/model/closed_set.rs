@@ -17,6 +17,12 @@ macro_rules! closed_set {
             /// Every value, in the order of declaration.
             pub const ALL: &'static [Self] = &[$(Self::$value,)+];
 
+            /// The value for which the database holds a number.
+            #[must_use]
+            pub fn of_number(number: i16) -> Option<Self> {
+                Self::ALL.iter().copied().find(|value| value.number() == number)
+            }
+
             /// The number the database holds for the value.
             const fn number(self) -> i16 {
                 match self {
@@ -42,10 +48,8 @@ macro_rules! closed_set {
                     diesel::sql_types::SmallInt,
                     diesel::pg::Pg,
                 >::from_sql(value)?;
-                match number {
-                    $($number => Ok(Self::$value),)+
-                    other => Err(format!("{other} is no {}", stringify!($name)).into()),
-                }
+                Self::of_number(number)
+                    .ok_or_else(|| format!("{number} is no {}", stringify!($name)).into())
             }
         }
     };

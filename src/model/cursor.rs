@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::user::hash;
-use super::{ChatFilter, ChatId, ChatKind, ReceiptKind, StarPlace, UserId};
+use super::{ChatFilter, ChatId, ChatKind, ReceiptKind, StarPlace, TrailPlace, UserId};
 
 const VERSION: u8 = 1;
 const MESSAGES: u8 = b'm';
@@ -19,6 +19,7 @@ const EVENTS: u8 = b'e';
 const STARS: u8 = b's';
 const REPLIES: u8 = b'r';
 const REVISIONS: u8 = b'v';
+const TRAIL: u8 = b't';
 const READ_BY: u8 = b'b';
 const DELIVERED_TO: u8 = b'd';
 
@@ -47,6 +48,8 @@ pub enum ListKey {
     Chats(u64, ChatFilter),
     /// What a viewer (by fingerprint) has starred.
     Stars(u64),
+    /// The audit trail of the tenant of a viewer (by fingerprint).
+    Trail(u64),
 }
 
 /// The place of an element in its list.
@@ -60,6 +63,8 @@ pub enum ListCursor {
     Chat(DateTime<Utc>, ChatId),
     /// A star.
     Star(StarPlace),
+    /// An entry of the audit trail.
+    Trail(TrailPlace),
 }
 
 impl ListCursor {
@@ -80,6 +85,11 @@ impl ListCursor {
             Self::Star(place) => {
                 bytes.extend(place.starred_at.timestamp_micros().to_be_bytes());
                 bytes.extend(place.chat_id.0.as_bytes());
+                bytes.extend(place.seq.to_be_bytes());
+            }
+            Self::Trail(place) => {
+                bytes.extend(place.occurred_at.timestamp_micros().to_be_bytes());
+                bytes.extend(place.chat_id.as_bytes());
                 bytes.extend(place.seq.to_be_bytes());
             }
         }
@@ -120,19 +130,33 @@ impl ListCursor {
                 Ok(Self::Chat(time()?, ChatId(id)))
             }
             ListKey::Stars(_) => {
-                let (chat, seq) = rest.split_first_chunk::<16>().ok_or(CursorError)?;
-                let seq = i64::from_be_bytes(seq.try_into().or(Err(CursorError))?);
-                if seq < 0 {
-                    return Err(CursorError);
-                }
+                let (chat, seq) = entry(rest)?;
                 Ok(Self::Star(StarPlace {
                     starred_at: time()?,
-                    chat_id: ChatId(Uuid::from_bytes(*chat)),
+                    chat_id: ChatId(chat),
+                    seq,
+                }))
+            }
+            ListKey::Trail(_) => {
+                let (chat_id, seq) = entry(rest)?;
+                Ok(Self::Trail(TrailPlace {
+                    occurred_at: time()?,
+                    chat_id,
                     seq,
                 }))
             }
         }
     }
+}
+
+/// Reads a chat and an entry of its log.
+fn entry(bytes: &[u8]) -> Result<(Uuid, i64), CursorError> {
+    let (chat, seq) = bytes.split_first_chunk::<16>().ok_or(CursorError)?;
+    let seq = i64::from_be_bytes(seq.try_into().or(Err(CursorError))?);
+    if seq < 0 {
+        return Err(CursorError);
+    }
+    Ok((Uuid::from_bytes(*chat), seq))
 }
 
 impl ListKey {
@@ -182,6 +206,10 @@ impl ListKey {
                     bytes.push(b't');
                     bytes.extend(hash(title.as_str().bytes()).to_be_bytes());
                 }
+            }
+            Self::Trail(viewer) => {
+                bytes.push(TRAIL);
+                bytes.extend(viewer.to_be_bytes());
             }
             Self::Stars(viewer) => {
                 bytes.push(STARS);

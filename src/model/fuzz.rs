@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     Body, ChatFilter, ChatId, EventCursor, IdempotencyKey, ListCursor, ListKey, MessageId, NodeId,
-    ParticipantId, ReceiptKind, SearchText, StarPlace, TenantId, Title, UserId,
+    ParticipantId, ReceiptKind, SearchText, StarPlace, TenantId, Title, TrailPlace, UserId,
 };
 use crate::fuzz::{mutated, padded, text, texts, within};
 
@@ -140,6 +140,7 @@ fn list() -> impl Strategy<Value = ListKey> {
         }),
         (any::<u64>(), filter).prop_map(|(viewer, filter)| ListKey::Chats(viewer, filter)),
         any::<u64>().prop_map(ListKey::Stars),
+        any::<u64>().prop_map(ListKey::Trail),
     ]
 }
 
@@ -157,6 +158,11 @@ fn place() -> impl Strategy<Value = (ListKey, ListCursor)> {
             }
             ListKey::Participants(_) | ListKey::Receipts(..) => ListCursor::Participant(time, user),
             ListKey::Chats(..) => ListCursor::Chat(time, chat),
+            ListKey::Trail(_) => ListCursor::Trail(TrailPlace {
+                occurred_at: time,
+                chat_id: chat.0,
+                seq,
+            }),
             ListKey::Stars(_) => ListCursor::Star(StarPlace {
                 starred_at: time,
                 chat_id: chat,
@@ -187,6 +193,7 @@ fn points(given: &str, list: &ListKey) {
                 time < DateTime::UNIX_EPOCH
             }
             ListCursor::Star(place) => place.starred_at < DateTime::UNIX_EPOCH || place.seq < 0,
+            ListCursor::Trail(place) => place.occurred_at < DateTime::UNIX_EPOCH || place.seq < 0,
         };
         assert!(!is_before_all, "{given}");
     }

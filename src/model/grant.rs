@@ -163,6 +163,7 @@ operations! {
     ReadChat "chat" [ViewMessage],
     ReadChatByExternalReference "chatByExternalReference" [ViewMessage],
     ListChats "chats" [ViewMessage],
+    ListAuditRecords "auditRecords" [Administer],
     // Mutations.
     OpenDirectChat "openDirectChat" [CreateMessageRecipient],
     CreateGroupChat "createGroupChat" [CreateMessageRecipient],

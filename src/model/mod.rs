@@ -25,7 +25,7 @@ mod signal;
 mod star;
 mod user;
 
-pub use audit_entry::{Act, AuditEntry};
+pub use audit_entry::{Act, AuditEntry, Deed, TrailEntry, TrailFilter, TrailPlace};
 pub use chat::{
     CHANNEL_ID_MAX_CHARS, CHANNEL_TYPE_MAX_CHARS, Channel, Chat, ChatFilter, ChatHistory, ChatKind,
     ChatState, InboxChat, InboxFields, TITLE_MAX_CHARS, Title, visible_from,

@@ -19,13 +19,24 @@ use crate::model::{
 };
 use crate::schema::{chat_events, epoch};
 
+/// Who does something, and how they came to it.
+#[derive(Debug, Clone, Copy)]
+pub struct By<'a> {
+    /// The person.
+    pub user: &'a UserId,
+    /// The id of the request.
+    pub request_id: Option<&'a str>,
+    /// What their token is called.
+    pub token_id: Option<&'a str>,
+}
+
 /// Writes entries of a chat's log; the last of them gets the number `last_seq`, which
 /// `chats::take_seqs` returned for exactly so many.
 pub async fn append(
     conn: &mut Connection,
     tenant: &TenantId,
     chat: ChatId,
-    actor: &UserId,
+    by: By<'_>,
     last_seq: i64,
     at: DateTime<Utc>,
     events: Vec<NewEvent>,
@@ -38,7 +49,9 @@ pub async fn append(
             chat_events::seq.eq(seq),
             chat_events::tenant_id.eq(tenant),
             chat_events::kind.eq(kind),
-            chat_events::actor_id.eq(actor),
+            chat_events::actor_id.eq(by.user),
+            chat_events::request_id.eq(by.request_id),
+            chat_events::token_id.eq(by.token_id),
             chat_events::occurred_at.eq(at),
             chat_events::message_seq.eq(message_seq),
             chat_events::data.eq(to_json(&data)?),

@@ -31,6 +31,7 @@ pub mod signals;
 pub mod stars;
 mod statement;
 mod tls;
+pub mod trail;
 pub mod users;
 
 pub use connection::{Connection, Field, Row, Scope};

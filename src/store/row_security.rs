@@ -27,6 +27,7 @@ const PRIVILEGES: &[(&str, &[&str])] = &[
             "presences",
             "receipts",
             "stars",
+            "audit_entries",
             "servers",
             "epoch",
         ],

@@ -62,6 +62,9 @@ pub(crate) const QUERIES: &[Case] = &[
     // What needs no look-up still needs a user.
     case("user", "{ user(id: \"\") { id } }", Null),
     case("chat", "{ chat(id: \"nonsense\") { id } }", Null),
+    case("auditRecords", "{ auditRecords { nodes { action } } }", Forbidden),
+    case("auditRecords", "{ auditRecords(filter: { chatId: \"CHAT\" }) { nodes { action } } }", Forbidden),
+    case("auditRecords", "{ auditRecords(filter: { chatId: \"nonsense\" }) { nodes { action } } }", Forbidden),
     case("node", "{ node(id: \"\") { id } }", Null),
     case("nodes", "{ nodes(ids: []) { id } }", Nulls),
 ];
@@ -282,6 +285,11 @@ fn what_an_outsider_asks_for_is_not_there() {
         for user in outsiders(&server, &private).await {
             for case in QUERIES {
                 let query = private.fill(case.document);
+                if case.outsider == Forbidden {
+                    let codes = user.codes(&query, json!({})).await;
+                    assert_eq!(codes, ["FORBIDDEN"], "{query}");
+                    continue;
+                }
                 let data = user.ask(&query, json!({})).await[case.field].clone();
                 match case.outsider {
                     Null => assert_eq!(data, json!(null), "{query}"),

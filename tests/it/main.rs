@@ -77,6 +77,7 @@ mod support;
 mod tls;
 mod tls_serving;
 mod tokens;
+mod trail;
 mod updates;
 mod users;
 mod websocket;

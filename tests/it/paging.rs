@@ -54,6 +54,19 @@ impl List {
         }
     }
 
+    /// The audit trail, whose elements are known by their cursors.
+    pub(crate) fn trail(viewer: &User, filter: Value) -> Self {
+        let fields = FIELDS.replace("node { id }", "node { action }");
+        let fields = fields.replace("nodes { id }", "nodes { action }");
+        Self {
+            viewer: viewer.clone(),
+            query: format!(
+                "query ($filter: AuditFilterInput, {VARIABLES}) {{ list: auditRecords({ARGUMENTS}, filter: $filter) {{ {fields} }} }}"
+            ),
+            variables: json!({ "filter": filter }),
+        }
+    }
+
     pub(crate) fn filtered(viewer: &User, chat: &str, filter: Value) -> Self {
         Self {
             viewer: viewer.clone(),
@@ -88,12 +101,18 @@ impl List {
         let list = data.get("at").unwrap_or(&data)["list"].clone();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let edges = list["edges"].as_array().unwrap();
-        let id = |node: &Value| text(node.get("id").unwrap_or(&node["user"]["id"]));
-        let ids: Vec<_> = edges.iter().map(|edge| id(&edge["node"])).collect();
+        let id = |node: &Value| {
+            let id = node.get("id").or_else(|| node.get("action"));
+            text(id.unwrap_or(&node["user"]["id"]))
+        };
+        let mut ids: Vec<_> = edges.iter().map(|edge| id(&edge["node"])).collect();
         let nodes = list["nodes"].as_array().unwrap();
         let nodes: Vec<_> = nodes.iter().map(id).collect();
         assert_eq!(nodes, ids, "nodes and edges agree");
         let cursors: Vec<_> = edges.iter().map(|edge| text(&edge["cursor"])).collect();
+        if self.query.contains("action") {
+            ids.clone_from(&cursors);
+        }
         let info = &list["pageInfo"];
         assert_eq!(
             info["startCursor"].as_str(),

@@ -44,6 +44,8 @@ const FILL: &str = "
         FROM (SELECT chat_id, seq, row_number() OVER () AS n FROM messages WHERE body = 'filler') AS m;
     INSERT INTO receipts (chat_id, user_id, kind, seq, tenant_id, marked_at)
         SELECT chat_id, 'u1', seq % 2, seq, 'default', now() FROM messages WHERE body = 'filler';
+    INSERT INTO audit_entries (tenant_id, occurred_at, actor_id, act, chat_id, data)
+        SELECT 'default', now() - seq * interval '1 s', 'u1', 0, chat_id, '{}' FROM messages WHERE body = 'filler';
     INSERT INTO direct_chats (tenant_id, low_user_id, high_user_id, chat_id)
         SELECT 'default', 'u' || n, 'u' || n || 'x', id
         FROM (SELECT id, row_number() OVER () AS n FROM chats WHERE title = 'filler') AS c;

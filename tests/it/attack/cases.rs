@@ -47,7 +47,14 @@ pub(super) const MAKES: &[&str] = &[
 ];
 
 /// Where an administrator names a person of their tenant, known or not; everybody else is refused.
-pub(super) const ADMINISTERS: &[&str] = &["Mutation.revokeTokens.input.userId"];
+pub(super) const ADMINISTERS: &[&str] = &[
+    "Mutation.revokeTokens.input.userId",
+    "Query.auditRecords.after",
+    "Query.auditRecords.before",
+    "Query.auditRecords.filter.actorId",
+    "Query.auditRecords.filter.chatId",
+    "Query.auditRecords.filter.userId",
+];
 
 /// Where the schema says that whoever was ever seen in one's own tenant is found.
 pub(super) const DIRECTORY: &[&str] = &["Query.user.id", "Query.node.id", "Query.nodes.ids"];
@@ -67,6 +74,11 @@ pub(super) const CASES: &[Case] = &[
         ... on Chat { title } ... on Participant { role } } }"),
     case("Query.nodes.ids", "{ nodes(ids: [\"@\"]) { __typename id ... on Message { body chat { title } } } }"),
     case("Query.nodes.ids", "{ nodes(ids: [\"OWN\", \"@\", \"OWN_MESSAGE\", \"@CHAT\", \"@MESSAGE\"]) { __typename } }"),
+    case("Query.auditRecords.after", "{ auditRecords(after: \"@\") { nodes { action } } }"),
+    case("Query.auditRecords.before", "{ auditRecords(before: \"@\") { nodes { action } } }"),
+    case("Query.auditRecords.filter.actorId", "{ auditRecords(filter: { actorId: \"@\" }) { nodes { action } } }"),
+    case("Query.auditRecords.filter.chatId", "{ auditRecords(filter: { chatId: \"@\" }) { nodes { action } } }"),
+    case("Query.auditRecords.filter.userId", "{ auditRecords(filter: { userId: \"@\" }) { nodes { action } } }"),
     case("Query.user.id", "{ user(id: \"@\") { id displayName } }"),
     case("Chat.messages.after", "{ chat(id: \"OWN\") { messages(after: \"@\") { nodes { body } pageInfo { hasPreviousPage } } } }"),
     case("Chat.messages.after", "{ chat(id: \"@CHAT\") { messages(after: \"@\") { nodes { body } pageInfo { hasPreviousPage } } } }"),

@@ -189,6 +189,18 @@ pub(crate) async fn does_everything(server: &Server) {
     reads(&carol, &chat, &first).await;
     let query = "{ chatByExternalReference(channelType: \"order\", channelId: \"42\") { id } }";
     alice.ask(query, json!({})).await;
+    let root = server.user("root").permitted(&["colloquy:admin"]);
+    let trail = "query ($first: Int, $last: Int, $after: String, $before: String, $filter: AuditFilterInput) { \
+        auditRecords(first: $first, last: $last, after: $after, before: $before, filter: $filter) { edges { cursor } } }";
+    let page = root.ask(trail, json!({ "first": 3 })).await;
+    let cursor = &page["auditRecords"]["edges"][1]["cursor"];
+    for args in [
+        json!({ "first": 2, "after": cursor }),
+        json!({ "last": 2, "before": cursor }),
+        json!({ "last": 2, "filter": { "chatId": chat, "actorId": "alice" } }),
+    ] {
+        root.ask(trail, args).await;
+    }
     bob.does("leaveChat", "", of_chat.clone()).await;
     alice.does("deleteChat", "", of_chat.clone()).await;
     alice.does("restoreChat", "", of_chat).await;

@@ -1,0 +1,8 @@
+-- Where the trail tells of its own reading, this fails: entries are kept.
+ALTER TABLE audit_entries
+    DROP CONSTRAINT audit_entries_act_check,
+    ADD CONSTRAINT audit_entries_act_check CHECK (act BETWEEN 0 AND 7);
+
+COMMENT ON COLUMN audit_entries.act IS '0 chat read, 1 message deleted, 2 message restored, 3 chat deleted, 4 chat restored, 5 participant removed, 6 role changed, 7 tokens revoked.';
+
+ALTER TABLE chat_events DROP COLUMN request_id, DROP COLUMN token_id;

@@ -1,0 +1,1 @@
+DROP INDEX CONCURRENTLY chat_events_occurred_at_idx;
