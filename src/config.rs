@@ -7,6 +7,7 @@ mod documents;
 mod http;
 mod identity;
 mod limits;
+mod mcp;
 mod permissions;
 mod queries;
 mod realtime;
@@ -22,6 +23,7 @@ pub use self::documents::{DocumentArgs, DocumentArgsError, TrustedMode};
 pub use self::http::{HttpArgs, HttpArgsError};
 pub use self::identity::{ClaimArgs, ClaimsKind, IdentityArgs, IdentityError, SecretArgs};
 pub use self::limits::LimitArgs;
+pub use self::mcp::{McpArgs, McpArgsError};
 pub use self::permissions::{CoarseArg, PermissionArgs};
 pub use self::queries::QueryArgs;
 pub use self::realtime::{CarrierArg, RealtimeArgs};
@@ -58,6 +60,8 @@ pub enum Command {
     Schema,
     /// Print a token for a user, and exit: for development and for scripts.
     Token(TokenArgs),
+    /// Serve an agent as a user, by the Model Context Protocol over standard input and output, and exit when it leaves.
+    Mcp(McpArgs),
 }
 
 /// What to do about the epoch.

@@ -1,6 +1,7 @@
 //! Arguments, configuration, wiring. What it wires is in the library.
 
 use std::io::Write as _;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +10,12 @@ use anyhow::{Context as _, bail};
 use clap::Parser as _;
 use colloquy::app::{App, Claims, Clock, KeySource, Refresher, Tokens};
 use colloquy::config::{
-    Cli, Command, DatabaseArgs, EpochCommand, RealtimeArgs, SecretArgs, ServeArgs, TokenArgs,
+    Cli, Command, DatabaseArgs, EpochCommand, McpArgs, RealtimeArgs, SecretArgs, ServeArgs,
+    TokenArgs,
 };
 use colloquy::embedded::{Options, Postgres};
 use colloquy::http::{self, Connections, HttpOptions, HttpParts, HttpState, Metrics};
+use colloquy::mcp::{self, Remote};
 use colloquy::model::{TenantId, UserId};
 use colloquy::realtime::{Carrier, Realtime, RealtimeOptions};
 use colloquy::store::{self, Connection, Database, Pool, PoolMode, migrations, row_security};
@@ -61,6 +64,13 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Some(Command::Epoch(command)) => runtime()?.block_on(epoch(command)),
         Some(Command::Schema) => print(&graphql::sdl()),
         Some(Command::Token(args)) => print(&(token(args)? + "\n")),
+        Some(Command::Mcp(args)) => {
+            let runtime = runtime()?;
+            let served = runtime.block_on(serve_agent(&args));
+            // Where standard input is no pipe, a thread waits for a line that may never come.
+            runtime.shutdown_background();
+            served
+        }
     }
 }
 
@@ -290,6 +300,28 @@ impl Tasks {
             tracing::warn!("the realtime engine did not end in time");
         }
     }
+}
+
+/// Serves the agent that has started this process, on the server at an address.
+async fn serve_agent(args: &McpArgs) -> anyhow::Result<()> {
+    telemetry::start(&args.log).context("the log filter cannot be read")?;
+    let token = args.token()?;
+    token.read().await?;
+    let remote = Remote::new(args.url.clone(), token)?;
+    let server = mcp::Server::new(mcp::catalogue()?, Arc::new(remote));
+    let stop = CancellationToken::new();
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    let mut ending = pin!(mcp::serve_stdio(server, stop.clone()));
+    tokio::select! {
+        ended = &mut ending => return Ok(ended?),
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    stop.cancel();
+    Ok(ending.await?)
 }
 
 async fn migrate(args: DatabaseArgs) -> anyhow::Result<()> {

@@ -38,6 +38,7 @@ mod http2;
 mod idempotency;
 mod issuers;
 mod loaders;
+mod mcp;
 mod messages;
 mod metrics;
 mod migrations;

@@ -1,0 +1,6 @@
+//! Agents: the tools of the Model Context Protocol, as a client of it calls them.
+
+mod agent;
+mod rights;
+mod stdio;
+mod tools;
