@@ -1,4 +1,4 @@
-//! An agent, which speaks the protocol as it stands: lines of JSON-RPC with a process that it starts.
+//! An agent, which speaks the protocol as it stands: JSON-RPC in lines with a process that it starts, or over HTTP.
 
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -8,8 +8,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
-use crate::support::User;
 use crate::support::socket::PATIENCE;
+use crate::support::user::Answer;
+use crate::support::{User, run};
 
 /// The revision of the protocol that is spoken.
 pub(super) const REVISION: &str = "2025-06-18";
@@ -21,8 +22,32 @@ pub(super) enum Token<'a> {
     None,
 }
 
-/// An agent with its server in a process of its own.
-pub(super) struct Agent {
+/// How an agent is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// By a process that it starts.
+    Process,
+    /// By the server itself.
+    Http,
+}
+
+/// Runs a test for agents that are served in either way.
+pub(super) fn each_way(test: impl AsyncFn(Way)) {
+    run(async {
+        for way in [Way::Process, Way::Http] {
+            test(way).await;
+        }
+    });
+}
+
+/// An agent.
+pub(super) enum Agent {
+    Process(Process),
+    Http(User),
+}
+
+/// An agent's server in a process of its own.
+pub(super) struct Process {
     child: Child,
     input: Option<ChildStdin>,
     output: Lines<BufReader<ChildStdout>>,
@@ -84,20 +109,101 @@ pub(super) fn command(url: &str, token: &Token<'_>) -> Command {
 
 impl Agent {
     /// The agent of a user, on the server that they speak to.
-    pub(super) async fn of(user: &User) -> Self {
+    pub(super) async fn of(user: &User, way: Way) -> Self {
+        if way == Way::Http {
+            let mut agent = Self::Http(user.clone());
+            agent.request("initialize", hello()).await;
+            return agent;
+        }
         let url = format!("http://{}/graphql", user.address);
         let token = user.token.as_deref().map_or(Token::None, Token::Variable);
-        Self::start(command(&url, &token)).await
+        Self::Process(Process::start(command(&url, &token)).await)
+    }
+
+    /// Asks for something, and returns the whole answer.
+    pub(super) async fn ask(&mut self, method: &str, params: Value) -> Value {
+        match self {
+            Self::Process(process) => process.ask(method, params).await,
+            Self::Http(user) => {
+                let request =
+                    json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+                let answer = post(user, &request, &[]).await;
+                assert_eq!(
+                    answer.status,
+                    200,
+                    "{}",
+                    String::from_utf8_lossy(&answer.body)
+                );
+                message(&answer)
+            }
+        }
+    }
+
+    pub(super) async fn request(&mut self, method: &str, params: Value) -> Value {
+        let answer = self.ask(method, params).await;
+        assert_eq!(answer.get("error"), None, "{answer}");
+        answer["result"].clone()
+    }
+
+    pub(super) async fn call(&mut self, tool: &str, arguments: Value) -> Called {
+        let params = json!({ "name": tool, "arguments": arguments });
+        Called(self.request("tools/call", params).await)
+    }
+
+    /// What a tool answers that does not fail.
+    pub(super) async fn does(&mut self, tool: &str, arguments: Value) -> Value {
+        self.call(tool, arguments).await.done()
+    }
+}
+
+/// What a client begins with.
+pub(super) fn hello() -> Value {
+    json!({
+        "protocolVersion": REVISION,
+        "capabilities": {},
+        "clientInfo": { "name": "test", "version": "1" },
+    })
+}
+
+/// Sends a message over HTTP, as this user.
+pub(super) async fn post(user: &User, message: &Value, more: &[(&str, &str)]) -> Answer {
+    let token = user.token.as_ref().map(|token| format!("Bearer {token}"));
+    let mut headers = vec![
+        ("content-type", "application/json"),
+        ("accept", "application/json, text/event-stream"),
+        ("mcp-protocol-version", REVISION),
+    ];
+    if let Some(token) = &token {
+        headers.push(("authorization", token));
+    }
+    headers.extend(more);
+    user.http("POST", "/mcp", &headers, message.to_string().as_bytes())
+        .await
+}
+
+/// The one message that an answer over HTTP holds.
+pub(super) fn message(answer: &Answer) -> Value {
+    assert_eq!(answer.header("content-type"), Some("text/event-stream"));
+    let text = std::str::from_utf8(&answer.body).unwrap();
+    let told = text.lines().filter_map(|line| line.strip_prefix("data: "));
+    let told: Vec<&str> = told.filter(|data| !data.is_empty()).collect();
+    assert_eq!(told.len(), 1, "{text}");
+    serde_json::from_str(told[0]).unwrap()
+}
+
+impl Process {
+    pub(super) async fn call(&mut self, tool: &str, arguments: Value) -> Called {
+        let params = json!({ "name": tool, "arguments": arguments });
+        Called(self.request("tools/call", params).await)
+    }
+
+    pub(super) async fn does(&mut self, tool: &str, arguments: Value) -> Value {
+        self.call(tool, arguments).await.done()
     }
 
     pub(super) async fn start(mut command: Command) -> Self {
         let mut agent = Self::spawn(&mut command);
-        let hello = json!({
-            "protocolVersion": REVISION,
-            "capabilities": {},
-            "clientInfo": { "name": "test", "version": "1" },
-        });
-        let said = agent.request("initialize", hello).await;
+        let said = agent.request("initialize", hello()).await;
         assert_eq!(said["protocolVersion"], REVISION);
         agent
             .say(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }))
@@ -147,16 +253,6 @@ impl Agent {
         answer["result"].clone()
     }
 
-    pub(super) async fn call(&mut self, tool: &str, arguments: Value) -> Called {
-        let params = json!({ "name": tool, "arguments": arguments });
-        Called(self.request("tools/call", params).await)
-    }
-
-    /// What a tool answers that does not fail.
-    pub(super) async fn does(&mut self, tool: &str, arguments: Value) -> Value {
-        self.call(tool, arguments).await.done()
-    }
-
     /// Leaves, and waits for the server's end. Returns how it ended, and what it said besides the protocol.
     pub(super) async fn leave(mut self) -> (ExitStatus, String) {
         drop(self.input.take());
@@ -165,7 +261,7 @@ impl Agent {
 
     /// Tells the server to stop, with standard input still open.
     #[cfg(unix)]
-    pub(super) async fn is_stopped(mut self) -> (ExitStatus, String) {
+    pub(super) async fn stop(mut self) -> (ExitStatus, String) {
         let pid = self.child.id().unwrap().to_string();
         let kill = Command::new("kill").args(["-TERM", &pid]).status().await;
         assert!(kill.unwrap().success());

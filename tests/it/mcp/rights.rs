@@ -5,20 +5,20 @@ use std::time::Duration;
 use colloquy::app::{Coarse, Permissions};
 use serde_json::{Value, json};
 
-use super::agent::Agent;
+use super::agent::{Agent, Way, each_way};
 use crate::support::server::Setup;
 use crate::support::{Server, run};
 
 #[test]
 fn what_its_user_may_not_see_does_not_exist() {
-    run(async {
+    each_way(async |way| {
         let server = Server::start().await;
         let (alice, bob) = (server.user("alice"), server.user("bob"));
         let chat = alice.group("Plans", &[&bob]).await;
         let message = alice.sends(&chat, "a secret").await;
         let cursor = alice.event_cursor(&chat).await;
         for outsider in [server.user("mallory"), server.user_of("other", "alice")] {
-            let mut agent = Agent::of(&outsider).await;
+            let mut agent = Agent::of(&outsider, way).await;
             for (tool, arguments) in [
                 ("get_chat", json!({ "chatId": chat })),
                 ("read_messages", json!({ "chatId": chat })),
@@ -69,7 +69,7 @@ fn what_its_user_may_not_see_does_not_exist() {
 
 #[test]
 fn a_token_that_does_not_permit_something_permits_it_to_no_agent() {
-    run(async {
+    each_way(async |way| {
         let open = Server::start().await;
         let bob = open.user("bob");
         let chat = open.user("alice").direct(&bob).await;
@@ -83,14 +83,14 @@ fn a_token_that_does_not_permit_something_permits_it_to_no_agent() {
         let strict = Server::with(open.database.clone(), setup).await;
         let alice = strict.user("alice");
         let send = json!({ "chatId": chat, "body": "hello" });
-        let mut reader = Agent::of(&alice.permitted(&["ViewMessage"])).await;
+        let mut reader = Agent::of(&alice.permitted(&["ViewMessage"]), way).await;
         reader
             .does("read_messages", json!({ "chatId": chat }))
             .await;
         let refused = reader.call("send_message", send.clone()).await;
         assert_eq!(refused.code(), "FORBIDDEN");
         // Who may write and not read has written, and is told so.
-        let mut writer = Agent::of(&alice.permitted(&["CreateMessage"])).await;
+        let mut writer = Agent::of(&alice.permitted(&["CreateMessage"]), way).await;
         let sent = writer.does("send_message", send).await;
         assert_eq!(sent["message"], Value::Null);
         assert_eq!(sent["missing"][0]["code"], "FORBIDDEN");
@@ -111,6 +111,7 @@ fn a_token_that_does_not_permit_something_permits_it_to_no_agent() {
 #[test]
 fn a_token_that_is_not_accepted_opens_nothing() {
     run(async {
+        let way = Way::Process;
         let server = Server::start().await;
         let alice = server.user("alice");
         let chat = alice.direct(&server.user("bob")).await;
@@ -123,7 +124,7 @@ fn a_token_that_is_not_accepted_opens_nothing() {
             alice.with_token("forged"),
             alice.with_token("a\u{e9}b"),
         ] {
-            let mut agent = Agent::of(&token).await;
+            let mut agent = Agent::of(&token, way).await;
             for (tool, arguments) in [
                 ("who_am_i", json!({})),
                 ("list_chats", json!({})),
@@ -139,7 +140,7 @@ fn a_token_that_is_not_accepted_opens_nothing() {
 
 #[test]
 fn a_wait_ends_with_its_token() {
-    run(async {
+    each_way(async |way| {
         let server = Server::start().await;
         let alice = server.user("alice");
         let chat = alice.direct(&server.user("bob")).await;
@@ -150,7 +151,7 @@ fn a_wait_ends_with_its_token() {
         claims.exp = issued - 3;
         claims.iat = Some(issued - 60);
         let brief = alice.with_token(alice.sign(&claims));
-        let mut agent = Agent::of(&brief).await;
+        let mut agent = Agent::of(&brief, way).await;
         let since = std::time::Instant::now();
         let arguments = json!({ "chatId": chat, "after": cursor, "timeoutSeconds": 30 });
         let waited = agent.call("wait_for_messages", arguments).await;

@@ -3,15 +3,22 @@
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::agent::{Agent, Token, command};
-use crate::support::{Server, run};
+use super::agent::{Process, Token, command};
+use crate::support::{Server, User, run};
+
+/// The agent of a user.
+async fn of(user: &User) -> Process {
+    let url = format!("http://{}/graphql", user.address);
+    let token = Token::Variable(user.token.as_deref().unwrap());
+    Process::start(command(&url, &token)).await
+}
 
 #[test]
 fn it_ends_with_its_agent_and_says_nothing_else() {
     run(async {
         let server = Server::start().await;
         let alice = server.user("alice");
-        let mut agent = Agent::of(&alice).await;
+        let mut agent = of(&alice).await;
         let me = agent.does("who_am_i", json!({})).await;
         assert_eq!(me["id"], "alice");
         let (status, said) = agent.leave().await;
@@ -20,7 +27,7 @@ fn it_ends_with_its_agent_and_says_nothing_else() {
         // An agent that says nothing at all.
         let url = format!("http://{}/graphql", alice.address);
         let token = Token::Variable("x");
-        let mute = Agent::spawn(&mut command(&url, &token));
+        let mute = Process::spawn(&mut command(&url, &token));
         let (status, said) = mute.leave().await;
         assert!(status.success());
         assert_eq!(said, "");
@@ -32,8 +39,8 @@ fn it_ends_with_its_agent_and_says_nothing_else() {
 fn it_stops_when_it_is_told_to_while_its_input_is_open() {
     run(async {
         let server = Server::start().await;
-        let agent = Agent::of(&server.user("alice")).await;
-        let (status, said) = agent.is_stopped().await;
+        let agent = of(&server.user("alice")).await;
+        let (status, said) = agent.stop().await;
         assert!(status.success(), "{said}");
     });
 }
@@ -49,7 +56,7 @@ fn the_token_comes_from_a_file_that_may_change_and_is_never_told() {
         let url = format!("http://{}/graphql", alice.address);
         let mut command = command(&url, &Token::File(&path));
         command.env("COLLOQUY_LOG", "trace,rmcp=trace");
-        let mut agent = Agent::start(command).await;
+        let mut agent = Process::start(command).await;
         assert_eq!(agent.does("who_am_i", json!({})).await["id"], "alice");
         std::fs::write(&path, bob.token.as_ref().unwrap()).unwrap();
         assert_eq!(agent.does("who_am_i", json!({})).await["id"], "bob");
@@ -68,7 +75,9 @@ fn the_token_comes_from_a_file_that_may_change_and_is_never_told() {
 fn it_does_not_start_without_a_token_or_towards_a_place_where_it_could_be_read() {
     run(async {
         let url = "http://127.0.0.1:1/graphql";
-        let (status, said) = Agent::spawn(&mut command(url, &Token::None)).leave().await;
+        let (status, said) = Process::spawn(&mut command(url, &Token::None))
+            .leave()
+            .await;
         assert!(!status.success());
         assert!(said.contains("COLLOQUY_TOKEN"), "{said}");
         for url in [
@@ -77,13 +86,13 @@ fn it_does_not_start_without_a_token_or_towards_a_place_where_it_could_be_read()
             "x",
         ] {
             let token = Token::Variable("a secret");
-            let (status, said) = Agent::spawn(&mut command(url, &token)).leave().await;
+            let (status, said) = Process::spawn(&mut command(url, &token)).leave().await;
             assert!(!status.success());
             assert!(said.contains("https://"), "{said}");
             assert!(!said.contains("a secret"), "{said}");
         }
         let nowhere = std::path::Path::new("/nowhere/token");
-        let (status, said) = Agent::spawn(&mut command(url, &Token::File(nowhere)))
+        let (status, said) = Process::spawn(&mut command(url, &Token::File(nowhere)))
             .leave()
             .await;
         assert!(!status.success());
@@ -98,7 +107,7 @@ fn a_server_out_of_reach_is_a_failure_that_passes() {
         let alice = server.user("alice");
         let token = Token::Variable(alice.token.as_deref().unwrap());
         // Nobody listens there.
-        let mut agent = Agent::start(command("http://127.0.0.1:1/graphql", &token)).await;
+        let mut agent = Process::start(command("http://127.0.0.1:1/graphql", &token)).await;
         let failed = agent.call("list_chats", json!({})).await;
         assert_eq!(failed.code(), "SERVICE_UNAVAILABLE");
         let arguments = json!({ "chatId": "chat_x", "after": "x", "timeoutSeconds": 1 });
@@ -106,7 +115,7 @@ fn a_server_out_of_reach_is_a_failure_that_passes() {
         assert_eq!(failed.code(), "SERVICE_UNAVAILABLE");
         // What answers there is another program.
         let url = format!("http://{}/healthz", alice.address);
-        let mut agent = Agent::start(command(&url, &token)).await;
+        let mut agent = Process::start(command(&url, &token)).await;
         let failed = agent.call("list_chats", json!({})).await;
         assert_eq!(failed.code(), "SERVICE_UNAVAILABLE");
     });

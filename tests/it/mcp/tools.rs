@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::agent::Agent;
-use crate::support::{Server, run};
+use super::agent::{Agent, each_way};
+use crate::support::Server;
 
 #[test]
 fn tools_are_listed_with_what_they_take_and_answer() {
-    run(async {
+    each_way(async |way| {
         let server = Server::start().await;
-        let mut agent = Agent::of(&server.user("alice")).await;
+        let mut agent = Agent::of(&server.user("alice"), way).await;
         let listed = agent.request("tools/list", json!({})).await;
         let tools = listed["tools"].as_array().unwrap();
         assert!(tools.len() > 15, "{}", tools.len());
@@ -23,11 +23,11 @@ fn tools_are_listed_with_what_they_take_and_answer() {
 
 #[test]
 fn an_agent_writes_and_reads_as_its_user() {
-    run(async {
+    each_way(async |way| {
         let server = Server::start().await;
         let (alice, bob) = (server.user("alice"), server.user("bob"));
         bob.ask("{ viewer { id } }", json!({})).await;
-        let mut agent = Agent::of(&alice).await;
+        let mut agent = Agent::of(&alice, way).await;
         let chat = agent
             .does("open_direct_chat", json!({ "userId": "bob" }))
             .await;
@@ -75,14 +75,14 @@ fn an_agent_writes_and_reads_as_its_user() {
 
 #[test]
 fn history_is_read_by_pages() {
-    run(async {
+    each_way(async |way| {
         let server = Server::start().await;
         let (alice, bob) = (server.user("alice"), server.user("bob"));
         let chat = alice.direct(&bob).await;
         for number in 0..25 {
             bob.sends(&chat, &number.to_string()).await;
         }
-        let mut agent = Agent::of(&alice).await;
+        let mut agent = Agent::of(&alice, way).await;
         let mut before = Value::Null;
         let mut pages = Vec::new();
         loop {
@@ -119,14 +119,14 @@ fn history_is_read_by_pages() {
 
 #[test]
 fn participants_are_managed() {
-    run(async {
+    each_way(async |way| {
         let server = Server::start().await;
         let (alice, bob) = (server.user("alice"), server.user("bob"));
         let carol = server.user("carol");
         for user in [&bob, &carol] {
             user.ask("{ viewer { id } }", json!({})).await;
         }
-        let mut agent = Agent::of(&alice).await;
+        let mut agent = Agent::of(&alice, way).await;
         let group = json!({ "title": "Plans", "participantIds": ["bob"] });
         let group = agent.does("create_group_chat", group).await;
         let chat = group["chat"]["id"].as_str().unwrap().to_owned();
@@ -154,7 +154,7 @@ fn participants_are_managed() {
             .map(|one| one["user"]["id"].as_str().unwrap())
             .collect();
         assert_eq!(ids, ["alice", "carol"]);
-        let mut other = Agent::of(&carol).await;
+        let mut other = Agent::of(&carol, way).await;
         other.does("leave_chat", json!({ "chatId": chat })).await;
         let gone = other.call("get_chat", json!({ "chatId": chat })).await;
         assert_eq!(gone.code(), "NOT_FOUND");
@@ -163,12 +163,12 @@ fn participants_are_managed() {
 
 #[test]
 fn what_cannot_be_done_is_a_failure_with_the_code_of_the_api() {
-    run(async {
+    each_way(async |way| {
         let server = Server::start().await;
         let (alice, bob) = (server.user("alice"), server.user("bob"));
         let chat = alice.group("Plans", &[&bob]).await;
         let message = alice.sends(&chat, "hers").await;
-        let mut agent = Agent::of(&bob).await;
+        let mut agent = Agent::of(&bob, way).await;
         for (tool, arguments, code, field) in [
             (
                 "send_message",
@@ -273,11 +273,11 @@ fn what_cannot_be_done_is_a_failure_with_the_code_of_the_api() {
 
 #[test]
 fn waiting_tells_each_event_once_and_ends_with_the_time() {
-    run(async {
+    each_way(async |way| {
         let server = Server::start().await;
         let (alice, bob) = (server.user("alice"), server.user("bob"));
         let chat = alice.direct(&bob).await;
-        let mut agent = Agent::of(&alice).await;
+        let mut agent = Agent::of(&alice, way).await;
         // It begins now, and says where.
         let arguments = json!({ "chatId": chat, "timeoutSeconds": 0 });
         let nothing = agent.does("wait_for_messages", arguments).await;
@@ -319,12 +319,12 @@ fn waiting_tells_each_event_once_and_ends_with_the_time() {
 
 #[test]
 fn waiting_ends_when_the_chat_is_lost() {
-    run(async {
+    each_way(async |way| {
         let server = Server::start().await;
         let (alice, bob) = (server.user("alice"), server.user("bob"));
         let chat = alice.group("Plans", &[&bob]).await;
         let cursor = bob.event_cursor(&chat).await;
-        let mut agent = Agent::of(&bob).await;
+        let mut agent = Agent::of(&bob, way).await;
         let input = json!({ "chatId": chat, "userId": "bob" });
         alice.does("removeParticipant", "", input).await;
         let arguments = json!({ "chatId": chat, "after": cursor, "timeoutSeconds": 20 });
