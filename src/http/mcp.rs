@@ -176,7 +176,7 @@ impl Executor for Local {
         let begun = state.metrics.begin(Via::Mcp, true, Some(&prepared));
         let operation = operation::start(state, actor.cloned(), Ok(prepared), None, None);
         let operation = begun.over(operation);
-        let session = Some(&self.session);
+        let session = Some(self.session.clone());
         let (told, _) = told(state, session, admission, operation);
         told.filter_map(|told| ready(heard(told))).boxed()
     }

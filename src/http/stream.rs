@@ -65,7 +65,7 @@ pub(super) fn answer<F: Format>(
     let actor = session.as_ref().map(|session| session.actor.clone());
     let operation = operation::start(state, actor, request, sse::last_event_id(headers), None);
     let operation = begun.over(operation);
-    let (told, ends) = told(state, session.as_ref(), admission, operation);
+    let (told, ends) = told(state, session, admission, operation);
     let bytes = told.map(|told| Ok::<_, Infallible>(F::write(&told)));
     let bytes =
         bytes.filter(|bytes| std::future::ready(!matches!(bytes, Ok(bytes) if bytes.is_empty())));
@@ -83,14 +83,16 @@ pub(super) fn answer<F: Format>(
 /// What an operation tells, and when that has to end.
 pub(super) fn told(
     state: &HttpState,
-    session: Option<&Session>,
+    session: Option<Session>,
     admission: Admission,
     operation: Operation,
 ) -> (impl futures_util::Stream<Item = Told> + Send + use<>, Ends) {
-    let left = session.map(|session| session.time_left(state.app.clock.now()));
+    let left = session
+        .as_ref()
+        .map(|session| session.time_left(state.app.clock.now()));
     let ends = Ends {
         expires: left.and_then(|left| Instant::now().checked_add(left)),
-        revoked: session.map(|session| state.app.revoked(session).boxed().shared()),
+        revoked: session.map(|session| state.app.revoked(&session).boxed().shared()),
         by_itself: operation.ends,
         shutdown: state.shutdown.clone(),
         drain_within: state.options.drain_within,
