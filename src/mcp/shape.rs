@@ -382,6 +382,7 @@ fn scalar(name: &str) -> &'static str {
         "Int" => "integer",
         "Float" => "number",
         "Boolean" => "boolean",
+        "JSONObject" => "object",
         _ => "string",
     }
 }

@@ -140,10 +140,20 @@ pub(super) const TOOLS: &[Tool] = &[
         document!("send_message", "message"),
     ),
     tool(
+        "forward_messages",
+        "Forward messages",
+        Effect::Adds,
+        "Sends messages again, each to each chat, as new messages of yours that say where they come from. All are sent, or \
+         none. With an `idempotencyKey`, made anew for each call and kept for its retries, a call that is repeated does not \
+         send twice.",
+        document!("forward_messages", "message"),
+    ),
+    tool(
         "edit_message",
         "Edit a message",
         Effect::Removes,
-        "Replaces the text of a message of yours. The earlier text stays in its history.",
+        "Replaces the text of a message of yours. The earlier text stays in its history. `subject` and `metadata` stay \
+         as they are where they are left out, and null takes them off.",
         document!("edit_message", "message"),
     ),
     tool(

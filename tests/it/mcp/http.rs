@@ -216,6 +216,37 @@ fn what_a_tool_runs_takes_from_the_rate_of_its_user() {
 }
 
 #[test]
+fn a_wait_ends_with_its_agent() {
+    run(async {
+        let mut setup = Setup::default();
+        setup.sockets.connections_max = 1;
+        let server = Server::with(database().await, setup).await;
+        let alice = server.user("alice");
+        let chat = alice.direct(&server.user("bob")).await;
+        let cursor = alice.event_cursor(&chat).await;
+        let wait = |seconds| {
+            let arguments = json!({ "chatId": chat, "after": cursor, "timeoutSeconds": seconds });
+            call("wait_for_messages", &arguments)
+        };
+        // It hangs up.
+        let (long, brief) = (wait(60), wait(0));
+        let waiting = post(&alice, &long, &[]);
+        let left = tokio::time::timeout(Duration::from_millis(500), waiting).await;
+        assert!(left.is_err());
+        // Its place is free again.
+        let since = Instant::now();
+        loop {
+            let answer = post(&alice, &brief, &[]).await;
+            if message(&answer)["result"]["isError"] == false {
+                break;
+            }
+            assert!(since.elapsed() < Duration::from_secs(10));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+}
+
+#[test]
 fn a_wait_counts_as_a_connection_and_ends_with_the_server() {
     run(async {
         let mut setup = Setup::default();

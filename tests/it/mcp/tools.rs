@@ -74,6 +74,62 @@ fn an_agent_writes_and_reads_as_its_user() {
 }
 
 #[test]
+fn what_is_left_out_stays_and_null_takes_it_off() {
+    each_way(async |way| {
+        let server = Server::start().await;
+        let alice = server.user("alice");
+        let chat = alice.direct(&server.user("bob")).await;
+        let mut agent = Agent::of(&alice, way).await;
+        let sent =
+            json!({ "chatId": chat, "body": "a", "subject": "About", "metadata": { "x": [1] } });
+        let sent = agent.does("send_message", sent).await;
+        assert_eq!(sent["message"]["subject"], "About");
+        let id = sent["message"]["id"].clone();
+        let edited = json!({ "messageId": id, "body": "b" });
+        let edited = agent.does("edit_message", edited).await;
+        assert_eq!(edited["message"]["subject"], "About");
+        let edited = json!({ "messageId": id, "body": "b", "subject": null });
+        let edited = agent.does("edit_message", edited).await;
+        assert_eq!(edited["message"]["subject"], Value::Null);
+        let read = agent.does("get_message", json!({ "messageId": id })).await;
+        assert_eq!(read["metadata"], json!({ "x": [1] }));
+    });
+}
+
+#[test]
+fn messages_are_forwarded_once() {
+    each_way(async |way| {
+        let server = Server::start().await;
+        let (alice, bob) = (server.user("alice"), server.user("bob"));
+        let (from, to) = (
+            alice.direct(&bob).await,
+            alice.group("Plans", &[&server.user("carol")]).await,
+        );
+        let original = bob.sends(&from, "look").await;
+        let mut agent = Agent::of(&alice, way).await;
+        let forward = json!({ "messageIds": [original], "chatIds": [to], "idempotencyKey": "f1" });
+        let first = agent.does("forward_messages", forward.clone()).await;
+        let again = agent.does("forward_messages", forward).await;
+        assert_eq!(first["messages"][0]["id"], again["messages"][0]["id"]);
+        assert_eq!(first["messages"][0]["chat"]["id"], to);
+        let origin = &first["messages"][0]["forwardedFrom"];
+        assert_eq!(origin["message"]["id"], original);
+        assert_eq!(origin["sender"]["id"], "bob");
+        let seen = alice.chat(&to, "messages { nodes { body } }").await;
+        assert_eq!(seen["messages"]["nodes"], json!([{ "body": "look" }]));
+        // What one does not see is not there to be forwarded.
+        let mut other = Agent::of(&server.user("mallory"), way).await;
+        let forward = json!({ "messageIds": [original], "chatIds": [to] });
+        let refused = other.call("forward_messages", forward).await;
+        let codes = refused.failures();
+        assert!(
+            codes.iter().all(|one| one["code"] == "NOT_FOUND"),
+            "{codes:?}"
+        );
+    });
+}
+
+#[test]
 fn history_is_read_by_pages() {
     each_way(async |way| {
         let server = Server::start().await;
