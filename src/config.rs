@@ -6,6 +6,7 @@
 mod documents;
 mod http;
 mod identity;
+mod init;
 mod limits;
 mod mcp;
 mod permissions;
@@ -22,8 +23,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 pub use self::documents::{DocumentArgs, DocumentArgsError, TrustedMode};
 pub use self::http::{HttpArgs, HttpArgsError};
 pub use self::identity::{ClaimArgs, ClaimsKind, IdentityArgs, IdentityError, SecretArgs};
+pub use self::init::InitArgs;
 pub use self::limits::LimitArgs;
-pub use self::mcp::{McpArgs, McpArgsError};
+pub use self::mcp::McpArgs;
 pub use self::permissions::{CoarseArg, PermissionArgs};
 pub use self::queries::QueryArgs;
 pub use self::realtime::{CarrierArg, RealtimeArgs};
@@ -62,6 +64,9 @@ pub enum Command {
     Token(TokenArgs),
     /// Serve an agent as a user, by the Model Context Protocol over standard input and output, and exit when it leaves.
     Mcp(McpArgs),
+    /// Write a deployable instance into a folder that is empty or not there yet, and exit: a compose file with Postgres
+    /// and two servers, settings, new secrets, and a client.
+    Init(InitArgs),
 }
 
 /// What to do about the epoch.

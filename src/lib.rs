@@ -3,7 +3,7 @@
 //! The modules are layers. What stands left may be imported by what stands right, never the other way:
 //!
 //! ```text
-//! sabotage, schema ← model ← store ← realtime ← app ← graphql ← mcp ← http ← main
+//! sabotage, schema ← model ← store ← realtime ← app ← graphql ← scaffold ← mcp ← http ← main
 //!                      config, telemetry, embedded, development ← main only
 //! ```
 //!
@@ -22,6 +22,7 @@ pub mod mcp;
 pub mod model;
 pub mod realtime;
 pub mod sabotage;
+pub mod scaffold;
 pub mod store;
 pub mod telemetry;
 

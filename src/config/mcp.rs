@@ -31,33 +31,19 @@ pub struct McpArgs {
     pub log: LogArgs,
 }
 
-/// Why an agent cannot be served.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-pub enum McpArgsError {
-    /// There is no token.
-    #[error(
-        "an agent acts as the user of a token: set {TOKEN}, or name a file with it (--token-file)"
-    )]
-    NoToken,
-}
-
 impl McpArgs {
-    /// The token of the user in whose name the agent acts.
-    ///
-    /// # Errors
-    ///
-    /// Where there is none.
-    pub fn token(&self) -> Result<Token, McpArgsError> {
+    /// The token of the user in whose name the agent acts, if there is one.
+    #[must_use]
+    pub fn token(&self) -> Option<Token> {
         if let Some(path) = &self.token_file {
-            return Ok(Token::InFile(path.clone()));
+            return Some(Token::InFile(path.clone()));
         }
         #[expect(
             clippy::disallowed_methods,
             reason = "this is config, and a secret is no argument"
         )]
         let given = std::env::var(TOKEN);
-        let given = given.ok().filter(|token| !token.trim().is_empty());
-        let given = given.ok_or(McpArgsError::NoToken)?;
-        Ok(Token::Given(SecretString::from(given.trim())))
+        let given = given.ok().filter(|token| !token.trim().is_empty())?;
+        Some(Token::Given(SecretString::from(given.trim())))
     }
 }

@@ -9,6 +9,7 @@
 mod catalogue;
 mod executor;
 mod remote;
+mod scaffold;
 mod server;
 mod shape;
 mod stdio;

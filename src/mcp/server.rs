@@ -15,7 +15,8 @@ use serde_json::{Map, Value, json};
 use super::catalogue::{Catalogue, Offered};
 use super::executor::{Executor, Failure, Request, take};
 use super::tools::Run;
-use super::wait;
+use super::{scaffold, wait};
+use crate::graphql::code;
 
 /// What every agent is told first.
 const INSTRUCTIONS: &str = "Colloquy is a chat server. You act as one user, with exactly their rights: begin with `who_am_i` \
@@ -30,7 +31,10 @@ const INSTRUCTIONS: &str = "Colloquy is a chat server. You act as one user, with
 #[derive(Clone)]
 pub struct Server {
     catalogue: &'static Catalogue,
-    executor: Arc<dyn Executor>,
+    /// Without one there is nobody to act as, and no chats.
+    executor: Option<Arc<dyn Executor>>,
+    /// Whether the agent may write instances, on this machine.
+    scaffolds: bool,
 }
 
 impl fmt::Debug for Server {
@@ -44,31 +48,63 @@ impl Server {
     pub fn new(catalogue: &'static Catalogue, executor: Arc<dyn Executor>) -> Self {
         Self {
             catalogue,
-            executor,
+            executor: Some(executor),
+            scaffolds: false,
         }
     }
 
-    async fn call(
-        &self,
-        tool: &Offered,
-        arguments: Map<String, Value>,
-    ) -> Result<Map<String, Value>, Vec<Failure>> {
-        refuse_unknown(tool, &arguments)?;
-        if tool.tool.run == Run::Waiting {
-            return wait::run(&self.executor, tool, arguments).await;
+    /// A server for an agent on this machine, which may write instances too. Without an executor it has nothing else.
+    pub fn on_this_machine(
+        catalogue: &'static Catalogue,
+        executor: Option<Arc<dyn Executor>>,
+    ) -> Self {
+        Self {
+            catalogue,
+            executor,
+            scaffolds: true,
         }
-        let request = Request {
-            document: tool.tool.document,
-            variables: arguments,
-        };
-        let answer = self.executor.execute(request).await;
-        take(answer.map_err(|failure| vec![failure])?, &tool.root)
+    }
+
+    fn listed(&self) -> Vec<Listed> {
+        let of_chats = self.executor.iter().flat_map(|_| self.catalogue.listed());
+        let local = self.scaffolds.then(scaffold::listed);
+        of_chats.chain(local).collect()
+    }
+
+    /// Calls a tool; `None` where there is none of the name.
+    async fn call_named(&self, name: &str, arguments: Map<String, Value>) -> Option<Done> {
+        if self.scaffolds && name == scaffold::NAME {
+            let unknown = refuse_unknown(&scaffold::listed(), &arguments);
+            let run = move || unknown.and_then(|()| scaffold::run(&arguments));
+            let failed = |_| vec![Failure::new(code::INTERNAL_SERVER_ERROR, "It failed.")];
+            let run = tokio::task::spawn_blocking(run).await;
+            return Some(run.unwrap_or_else(|error| Err(failed(error))));
+        }
+        let executor = self.executor.as_ref()?;
+        let tool = self.catalogue.find(name)?;
+        Some(call(executor, tool, arguments).await)
     }
 }
 
+/// What a tool answers, or why it fails.
+type Done = Result<Map<String, Value>, Vec<Failure>>;
+
+async fn call(executor: &Arc<dyn Executor>, tool: &Offered, arguments: Map<String, Value>) -> Done {
+    refuse_unknown(&tool.listed, &arguments)?;
+    if tool.tool.run == Run::Waiting {
+        return wait::run(executor, tool, arguments).await;
+    }
+    let request = Request {
+        document: tool.tool.document,
+        variables: arguments,
+    };
+    let answer = executor.execute(request).await;
+    take(answer.map_err(|failure| vec![failure])?, &tool.root)
+}
+
 /// Refuses arguments that a tool does not have: GraphQL would pass over them, and an agent would think that they hold.
-fn refuse_unknown(tool: &Offered, arguments: &Map<String, Value>) -> Result<(), Vec<Failure>> {
-    let known = tool.listed.input_schema.get("properties");
+fn refuse_unknown(tool: &Listed, arguments: &Map<String, Value>) -> Result<(), Vec<Failure>> {
+    let known = tool.input_schema.get("properties");
     let is_known = |name: &String| known.is_some_and(|known| known.get(name).is_some());
     let unknown = arguments.keys().filter(|name| !is_known(name));
     let failures: Vec<Failure> = unknown
@@ -83,7 +119,7 @@ fn refuse_unknown(tool: &Offered, arguments: &Map<String, Value>) -> Result<(), 
 
 /// A result as the protocol has it. A failure has no structured content, which would have to fit the schema of what the tool
 /// answers; its text is JSON.
-fn result(done: Result<Map<String, Value>, Vec<Failure>>) -> CallToolResult {
+fn result(done: Done) -> CallToolResult {
     match done {
         Ok(value) => CallToolResult::structured(value.into()),
         Err(failures) => {
@@ -106,15 +142,11 @@ impl ServerHandler for Server {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        Ok(ListToolsResult::with_all_items(
-            self.catalogue.listed().collect(),
-        ))
+        Ok(ListToolsResult::with_all_items(self.listed()))
     }
 
     fn get_tool(&self, name: &str) -> Option<Listed> {
-        self.catalogue
-            .find(name)
-            .map(|offered| offered.listed.clone())
+        self.listed().into_iter().find(|tool| tool.name == name)
     }
 
     async fn call_tool(
@@ -123,22 +155,18 @@ impl ServerHandler for Server {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let arguments = request.arguments.unwrap_or_default();
-        let Some(tool) = self.catalogue.find(&request.name) else {
-            return Err(ErrorData::invalid_params("There is no such tool.", None));
-        };
         let done = tokio::select! {
             biased;
             // The agent has left, or waits no longer. A write goes on to its end.
             () = context.ct.cancelled() => {
                 return Err(ErrorData::internal_error("The call was cancelled.", None));
             }
-            done = self.call(tool, arguments) => done,
+            done = self.call_named(&request.name, arguments) => done,
         };
-        tracing::debug!(
-            tool = tool.tool.name,
-            failed = done.is_err(),
-            "a tool was called"
-        );
+        let Some(done) = done else {
+            return Err(ErrorData::invalid_params("There is no such tool.", None));
+        };
+        tracing::debug!(tool = %request.name, failed = done.is_err(), "a tool was called");
         Ok(result(done).into())
     }
 }

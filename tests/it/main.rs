@@ -63,6 +63,7 @@ mod replies;
 mod revisions;
 mod revocation;
 mod row_security;
+mod scaffold;
 mod schema;
 mod sends;
 mod servers;

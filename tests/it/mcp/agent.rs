@@ -13,10 +13,10 @@ use crate::support::user::Answer;
 use crate::support::{User, run};
 
 /// The revision of the protocol that is spoken.
-pub(super) const REVISION: &str = "2025-06-18";
+pub(crate) const REVISION: &str = "2025-06-18";
 
 /// Where the token of an agent is.
-pub(super) enum Token<'a> {
+pub(crate) enum Token<'a> {
     Variable(&'a str),
     File(&'a Path),
     None,
@@ -24,7 +24,7 @@ pub(super) enum Token<'a> {
 
 /// How an agent is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(crate) enum Way {
     /// By a process that it starts.
     Process,
     /// By the server itself.
@@ -32,7 +32,7 @@ pub(super) enum Way {
 }
 
 /// Runs a test for agents that are served in either way.
-pub(super) fn each_way(test: impl AsyncFn(Way)) {
+pub(crate) fn each_way(test: impl AsyncFn(Way)) {
     run(async {
         for way in [Way::Process, Way::Http] {
             test(way).await;
@@ -41,13 +41,13 @@ pub(super) fn each_way(test: impl AsyncFn(Way)) {
 }
 
 /// An agent.
-pub(super) enum Agent {
-    Process(Process),
+pub(crate) enum Agent {
+    Process(Box<Process>),
     Http(User),
 }
 
 /// An agent's server in a process of its own.
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
     input: Option<ChildStdin>,
     output: Lines<BufReader<ChildStdout>>,
@@ -56,11 +56,11 @@ pub(super) struct Process {
 
 /// What a tool answered.
 #[derive(Debug)]
-pub(super) struct Called(pub(super) Value);
+pub(crate) struct Called(pub(super) Value);
 
 impl Called {
     /// What it answered, which is no failure.
-    pub(super) fn done(self) -> Value {
+    pub(crate) fn done(self) -> Value {
         assert_eq!(self.0["isError"], false, "{}", self.0);
         let text = self.0["content"][0]["text"].as_str().unwrap();
         let text: Value = serde_json::from_str(text).unwrap();
@@ -69,7 +69,7 @@ impl Called {
     }
 
     /// The failures that it is.
-    pub(super) fn failures(&self) -> Vec<Value> {
+    pub(crate) fn failures(&self) -> Vec<Value> {
         assert_eq!(self.0["isError"], true, "{}", self.0);
         assert_eq!(self.0.get("structuredContent"), None);
         let text = self.0["content"][0]["text"].as_str().unwrap();
@@ -78,7 +78,7 @@ impl Called {
     }
 
     /// The code of the one failure that it is.
-    pub(super) fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         let failures = self.failures();
         assert_eq!(failures.len(), 1, "{failures:?}");
         failures[0]["code"].as_str().unwrap().to_owned()
@@ -86,7 +86,7 @@ impl Called {
 }
 
 /// The command of a server for an agent, with none of our variables set.
-pub(super) fn command(url: &str, token: &Token<'_>) -> Command {
+pub(crate) fn command(url: &str, token: &Token<'_>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_colloquy"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("COLLOQUY_") {
@@ -109,7 +109,7 @@ pub(super) fn command(url: &str, token: &Token<'_>) -> Command {
 
 impl Agent {
     /// The agent of a user, on the server that they speak to.
-    pub(super) async fn of(user: &User, way: Way) -> Self {
+    pub(crate) async fn of(user: &User, way: Way) -> Self {
         if way == Way::Http {
             let mut agent = Self::Http(user.clone());
             agent.request("initialize", hello()).await;
@@ -117,11 +117,12 @@ impl Agent {
         }
         let url = format!("http://{}/graphql", user.address);
         let token = user.token.as_deref().map_or(Token::None, Token::Variable);
-        Self::Process(Process::start(command(&url, &token)).await)
+        let process = Process::start(command(&url, &token)).await;
+        Self::Process(Box::new(process))
     }
 
     /// Asks for something, and returns the whole answer.
-    pub(super) async fn ask(&mut self, method: &str, params: Value) -> Value {
+    pub(crate) async fn ask(&mut self, method: &str, params: Value) -> Value {
         match self {
             Self::Process(process) => process.ask(method, params).await,
             Self::Http(user) => {
@@ -139,25 +140,25 @@ impl Agent {
         }
     }
 
-    pub(super) async fn request(&mut self, method: &str, params: Value) -> Value {
+    pub(crate) async fn request(&mut self, method: &str, params: Value) -> Value {
         let answer = self.ask(method, params).await;
         assert_eq!(answer.get("error"), None, "{answer}");
         answer["result"].clone()
     }
 
-    pub(super) async fn call(&mut self, tool: &str, arguments: Value) -> Called {
+    pub(crate) async fn call(&mut self, tool: &str, arguments: Value) -> Called {
         let params = json!({ "name": tool, "arguments": arguments });
         Called(self.request("tools/call", params).await)
     }
 
     /// What a tool answers that does not fail.
-    pub(super) async fn does(&mut self, tool: &str, arguments: Value) -> Value {
+    pub(crate) async fn does(&mut self, tool: &str, arguments: Value) -> Value {
         self.call(tool, arguments).await.done()
     }
 }
 
 /// What a client begins with.
-pub(super) fn hello() -> Value {
+pub(crate) fn hello() -> Value {
     json!({
         "protocolVersion": REVISION,
         "capabilities": {},
@@ -166,7 +167,7 @@ pub(super) fn hello() -> Value {
 }
 
 /// Sends a message over HTTP, as this user.
-pub(super) async fn post(user: &User, message: &Value, more: &[(&str, &str)]) -> Answer {
+pub(crate) async fn post(user: &User, message: &Value, more: &[(&str, &str)]) -> Answer {
     let token = user.token.as_ref().map(|token| format!("Bearer {token}"));
     let mut headers = vec![
         ("content-type", "application/json"),
@@ -182,7 +183,7 @@ pub(super) async fn post(user: &User, message: &Value, more: &[(&str, &str)]) ->
 }
 
 /// The one message that an answer over HTTP holds.
-pub(super) fn message(answer: &Answer) -> Value {
+pub(crate) fn message(answer: &Answer) -> Value {
     assert_eq!(answer.header("content-type"), Some("text/event-stream"));
     let text = std::str::from_utf8(&answer.body).unwrap();
     let told = text.lines().filter_map(|line| line.strip_prefix("data: "));
@@ -192,16 +193,16 @@ pub(super) fn message(answer: &Answer) -> Value {
 }
 
 impl Process {
-    pub(super) async fn call(&mut self, tool: &str, arguments: Value) -> Called {
+    pub(crate) async fn call(&mut self, tool: &str, arguments: Value) -> Called {
         let params = json!({ "name": tool, "arguments": arguments });
         Called(self.request("tools/call", params).await)
     }
 
-    pub(super) async fn does(&mut self, tool: &str, arguments: Value) -> Value {
+    pub(crate) async fn does(&mut self, tool: &str, arguments: Value) -> Value {
         self.call(tool, arguments).await.done()
     }
 
-    pub(super) async fn start(mut command: Command) -> Self {
+    pub(crate) async fn start(mut command: Command) -> Self {
         let mut agent = Self::spawn(&mut command);
         let said = agent.request("initialize", hello()).await;
         assert_eq!(said["protocolVersion"], REVISION);
@@ -211,7 +212,7 @@ impl Process {
         agent
     }
 
-    pub(super) fn spawn(command: &mut Command) -> Self {
+    pub(crate) fn spawn(command: &mut Command) -> Self {
         let mut child = command.spawn().unwrap();
         let input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -223,21 +224,21 @@ impl Process {
         }
     }
 
-    pub(super) async fn say(&mut self, message: &Value) {
+    pub(crate) async fn say(&mut self, message: &Value) {
         let line = format!("{message}\n");
         let input = self.input.as_mut().unwrap();
         input.write_all(line.as_bytes()).await.unwrap();
     }
 
     /// The next message. Every line of the output is one.
-    pub(super) async fn hear(&mut self) -> Value {
+    pub(crate) async fn hear(&mut self) -> Value {
         let line = timeout(PATIENCE, self.output.next_line()).await.unwrap();
         let line = line.unwrap().expect("the server says something");
         serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line}"))
     }
 
     /// Asks for something, and returns the whole answer.
-    pub(super) async fn ask(&mut self, method: &str, params: Value) -> Value {
+    pub(crate) async fn ask(&mut self, method: &str, params: Value) -> Value {
         self.last_id += 1;
         let id = self.last_id;
         self.say(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }))
@@ -247,28 +248,28 @@ impl Process {
         answer
     }
 
-    pub(super) async fn request(&mut self, method: &str, params: Value) -> Value {
+    pub(crate) async fn request(&mut self, method: &str, params: Value) -> Value {
         let answer = self.ask(method, params).await;
         assert_eq!(answer.get("error"), None, "{answer}");
         answer["result"].clone()
     }
 
     /// Leaves, and waits for the server's end. Returns how it ended, and what it said besides the protocol.
-    pub(super) async fn leave(mut self) -> (ExitStatus, String) {
+    pub(crate) async fn leave(mut self) -> (ExitStatus, String) {
         drop(self.input.take());
         self.ended().await
     }
 
     /// Tells the server to stop, with standard input still open.
     #[cfg(unix)]
-    pub(super) async fn stop(mut self) -> (ExitStatus, String) {
+    pub(crate) async fn stop(mut self) -> (ExitStatus, String) {
         let pid = self.child.id().unwrap().to_string();
         let kill = Command::new("kill").args(["-TERM", &pid]).status().await;
         assert!(kill.unwrap().success());
         self.ended().await
     }
 
-    pub(super) async fn ended(&mut self) -> (ExitStatus, String) {
+    pub(crate) async fn ended(&mut self) -> (ExitStatus, String) {
         let status = timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap();
         let mut rest = String::new();
         while let Some(line) = self.output.next_line().await.unwrap() {
