@@ -1,3 +1,4 @@
 /** All tests, in one process: they share a server, and take turns. */
 
 import "./tools.js";
+import "./scaffold.js";

@@ -1,4 +1,7 @@
-/** A Colloquy of the test's own: the real binary, on a free port, over a folder that goes away afterwards. */
+/**
+ * A Colloquy of the test's own: the real binary, on a free port, over a folder that goes away afterwards; or over the
+ * database that its settings name.
+ */
 
 import assert from "node:assert/strict";
 import { type ChildProcess, execFile, spawn } from "node:child_process";
@@ -14,7 +17,7 @@ import { promisify } from "node:util";
 export const BINARY = path.resolve(process.env["COLLOQUY_BIN"] ?? "../../target/debug/colloquy");
 
 /** Settings of the machine must not reach the server; calls in a row must not meet a limit. */
-const ENVIRONMENT = {
+export const ENVIRONMENT = {
   ...Object.fromEntries(
     Object.entries(process.env).filter(([name]) => name !== "DATABASE_URL" && !name.startsWith("COLLOQUY_")),
   ),
@@ -28,24 +31,30 @@ export class Server {
   private constructor(
     private readonly dataDir: string,
     private readonly address: string,
+    private readonly settings: Record<string, string>,
   ) {
     process.once("exit", () => this.#process?.kill());
   }
 
-  static async create(): Promise<Server> {
+  static async create(settings: Record<string, string> = {}): Promise<Server> {
     const dataDir = await mkdtemp(path.join(tmpdir(), "colloquy-mcp-"));
     // Run by root, the server gives its private Postgres to another user, who must be able to come in here.
     await chmod(dataDir, 0o755);
-    return new Server(dataDir, `127.0.0.1:${await freePort()}`);
+    return new Server(dataDir, `127.0.0.1:${await freePort()}`, settings);
   }
 
   get url(): string {
     return `http://${this.address}/graphql`;
   }
 
+  /** The address of the server's own Postgres, while it runs. */
+  get databaseUrl(): string {
+    return `postgres://colloquy@/colloquy?host=${encodeURIComponent(path.join(this.dataDir, "run"))}`;
+  }
+
   async start(): Promise<void> {
     const server = spawn(BINARY, ["--data-dir", this.dataDir, "--listen", this.address], {
-      env: ENVIRONMENT,
+      env: { ...ENVIRONMENT, ...this.settings },
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.#process = server;
