@@ -83,6 +83,7 @@ for (const [way, connect] of Object.entries(ways)) {
         ["list_chats", { kind: "GROUP", includeDeleted: true, first: 1 }],
         ["get_chat", { chatId }],
         ["list_participants", { chatId }],
+        ["search_messages", { chatId, textContains: "one", senderIds: ["alice"], unread: false }],
         ["read_messages", { chatId }],
         ["star_message", { messageId }],
         ["list_starred_messages", {}],

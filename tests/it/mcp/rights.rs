@@ -22,6 +22,10 @@ fn what_its_user_may_not_see_does_not_exist() {
             for (tool, arguments) in [
                 ("get_chat", json!({ "chatId": chat })),
                 ("read_messages", json!({ "chatId": chat })),
+                (
+                    "search_messages",
+                    json!({ "chatId": chat, "textContains": "secret" }),
+                ),
                 ("list_participants", json!({ "chatId": chat })),
                 ("get_message", json!({ "messageId": message })),
                 (

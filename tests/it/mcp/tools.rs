@@ -174,6 +174,51 @@ fn history_is_read_by_pages() {
 }
 
 #[test]
+fn chats_and_messages_are_searched() {
+    each_way(async |way| {
+        let server = Server::start().await;
+        let (alice, bob) = (server.user("alice"), server.user("bob"));
+        let chat = alice.group("Spring plans", &[&bob]).await;
+        alice.group("Something else", &[&bob]).await;
+        for body in ["an Invoice", "nothing", "the invoice again"] {
+            bob.sends(&chat, body).await;
+        }
+        alice.sends(&chat, "my invoice").await;
+        let mut agent = Agent::of(&alice, way).await;
+        let found = agent
+            .does("list_chats", json!({ "titleContains": "spring" }))
+            .await;
+        let found = found["nodes"].as_array().unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0]["id"], chat);
+        let none = agent
+            .does("list_chats", json!({ "unread": true, "kind": "DIRECT" }))
+            .await;
+        assert_eq!(none["nodes"], json!([]));
+        let mut search =
+            json!({ "chatId": chat, "textContains": "INVOICE", "senderIds": ["bob"], "last": 1 });
+        let mut bodies = Vec::new();
+        loop {
+            let page = agent.does("search_messages", search.clone()).await["messages"].clone();
+            for message in page["nodes"].as_array().unwrap() {
+                bodies.push(message["body"].as_str().unwrap().to_owned());
+            }
+            if page["pageInfo"]["hasPreviousPage"] == false {
+                break;
+            }
+            search["before"] = page["pageInfo"]["startCursor"].clone();
+        }
+        assert_eq!(bodies, ["the invoice again", "an Invoice"]);
+        let later = json!({ "chatId": chat, "sentSince": "2999-01-01T00:00:00.000Z" });
+        let none = agent.does("search_messages", later).await;
+        assert_eq!(none["messages"]["nodes"], json!([]));
+        let wrong = json!({ "chatId": chat, "textContains": "" });
+        let wrong = agent.call("search_messages", wrong).await;
+        assert_eq!(wrong.code(), "BAD_USER_INPUT");
+    });
+}
+
+#[test]
 fn participants_are_managed() {
     each_way(async |way| {
         let server = Server::start().await;
