@@ -52,6 +52,11 @@ export class Server {
     return `postgres://colloquy@/colloquy?host=${encodeURIComponent(path.join(this.dataDir, "run"))}`;
   }
 
+  /** Where agents are served. */
+  get mcp(): string {
+    return `http://${this.address}/mcp`;
+  }
+
   async start(): Promise<void> {
     const server = spawn(BINARY, ["--data-dir", this.dataDir, "--listen", this.address], {
       env: { ...ENVIRONMENT, ...this.settings },

@@ -9,9 +9,8 @@ const server = await Server.create();
 before(() => server.start());
 after(() => server.remove());
 
-const mcp = () => server.url.replace("/graphql", "/mcp");
 const ways = {
-  "over HTTP": (user: string) => overHttp(mcp(), () => server.token(user, user)),
+  "over HTTP": (user: string) => overHttp(server.mcp, () => server.token(user, user)),
   "over standard input and output": async (user: string) =>
     overStdio(BINARY, server.url, await server.token(user, user)),
 };
@@ -177,6 +176,6 @@ for (const [way, connect] of Object.entries(ways)) {
 
 describe("over HTTP without a token", () => {
   it("is refused", async () => {
-    await assert.rejects(overHttp(mcp(), async () => "forged"), /401|Unauthorized|UNAUTHENTICATED/i);
+    await assert.rejects(overHttp(server.mcp, async () => "forged"), /401|Unauthorized|UNAUTHENTICATED/i);
   });
 });
