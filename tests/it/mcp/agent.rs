@@ -168,11 +168,21 @@ pub(crate) fn hello() -> Value {
 
 /// Sends a message over HTTP, as this user.
 pub(crate) async fn post(user: &User, message: &Value, more: &[(&str, &str)]) -> Answer {
+    post_as(REVISION, user, message, more).await
+}
+
+/// Sends a message of a revision of the protocol.
+pub(crate) async fn post_as(
+    revision: &str,
+    user: &User,
+    message: &Value,
+    more: &[(&str, &str)],
+) -> Answer {
     let token = user.token.as_ref().map(|token| format!("Bearer {token}"));
     let mut headers = vec![
         ("content-type", "application/json"),
         ("accept", "application/json, text/event-stream"),
-        ("mcp-protocol-version", REVISION),
+        ("mcp-protocol-version", revision),
     ];
     if let Some(token) = &token {
         headers.push(("authorization", token));

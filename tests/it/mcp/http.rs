@@ -8,10 +8,11 @@ use colloquy::store::Database;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::agent::{REVISION, hello, message, post};
+use super::agent::{REVISION, hello, message, post, post_as};
+use crate::support::binary::Binary;
 use crate::support::server::Setup;
 use crate::support::user::Answer;
-use crate::support::{Server, User, postgres, run};
+use crate::support::{Server, User, postgres, run, until};
 
 fn request(method: &str, params: &Value) -> Value {
     json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params })
@@ -212,6 +213,42 @@ fn what_a_tool_runs_takes_from_the_rate_of_its_user() {
         let limited = failure(&post(&alice, &call("who_am_i", &json!({})), &[]).await);
         assert_eq!(limited["code"], "RATE_LIMITED");
         assert!(limited["retryAfter"].as_u64().unwrap() >= 1, "{limited}");
+    });
+}
+
+#[test]
+fn a_token_is_in_no_log_however_much_is_logged() {
+    run(async {
+        let beside = Server::start().await;
+        let log = ["--log", "trace,rmcp=trace"];
+        let server = Binary::serve(&beside.database, &log).await;
+        let alice = beside.user("alice").on(server.address);
+        let mine = call("who_am_i", &json!({}));
+        let answer = post(&alice, &mine, &[]).await;
+        assert_eq!(message(&answer)["result"]["isError"], false);
+        // A client of the revision without a handshake, whose requests take another way.
+        let meta = json!({
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {},
+        });
+        let discover = request("server/discover", &json!({ "_meta": meta }));
+        let method = [("mcp-method", "server/discover")];
+        let answer = post_as("2026-07-28", &alice, &discover, &method).await;
+        assert_eq!(
+            answer.status,
+            200,
+            "{}",
+            String::from_utf8_lossy(&answer.body)
+        );
+        let heard = || {
+            server
+                .said()
+                .iter()
+                .any(|line| line.contains("DiscoverRequest"))
+        };
+        until("the SDK logs what it hears", heard).await;
+        let token = alice.token.as_ref().unwrap();
+        assert!(!server.said().iter().any(|line| line.contains(token)));
     });
 }
 
