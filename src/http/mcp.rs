@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_graphql::{Request as GraphQlRequest, Variables};
 use axum::body::Body;
 use axum::extract::{Request as HttpRequest, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, ready};
 use futures_util::stream::{self, BoxStream};
@@ -71,7 +71,11 @@ pub(super) async fn post(State(state): State<HttpState>, request: HttpRequest) -
         config(&state),
     );
     let request = HttpRequest::from_parts(parts, Full::new(body));
-    service.handle(request).await.map(Body::new)
+    let mut answer = service.handle(request).await.map(Body::new);
+    // It is for nobody else, as all answers are.
+    let no_store = HeaderValue::from_static("no-store");
+    answer.headers_mut().insert(header::CACHE_CONTROL, no_store);
+    answer
 }
 
 /// How the protocol is spoken. The names of hosts are not looked at: a page whose name is bound to this address anew has

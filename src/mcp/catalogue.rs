@@ -108,21 +108,11 @@ fn annotations(tool: Tool) -> ToolAnnotations {
 
 /// What a tool answers: what its document selects, less what it fails with, and what is missing.
 fn answered(mut output: Json) -> Json {
-    let failure = json!({
-        "type": "object",
-        "properties": {
-            "code": { "type": "string" },
-            "message": { "type": "string" },
-            "field": { "type": "array", "items": { "type": "string" } },
-            "retryAfter": { "type": "integer" },
-            "requestId": { "type": "string" },
-        },
-        "required": ["code", "message"],
-    });
+    // Told in few words: an agent reads the schemas of all tools.
     let missing = json!({
         "type": "array",
-        "items": failure,
-        "description": "Why some of it is missing, where the token does not permit to read it. What was asked for is done.",
+        "items": { "type": "object" },
+        "description": "Failures to read some of the answer. What was asked for is done.",
     });
     if let Some(Value::Object(members)) = output.get_mut("properties") {
         members.remove("userErrors");

@@ -38,9 +38,12 @@ impl Folder {
         };
         let aside = place.join(format!("{ASIDE}{}", random()?));
         let made = DirBuilder::new().mode(0o700).create(&aside);
-        made.map_err(|error| match error.kind() {
-            ErrorKind::NotFound => ScaffoldError::NoParent(place.to_owned()),
-            _ => ScaffoldError::Write(target.clone(), error),
+        made.map_err(|error| {
+            if error.kind() == ErrorKind::NotFound {
+                ScaffoldError::NoParent(place.to_owned())
+            } else {
+                ScaffoldError::Write(target.clone(), error)
+            }
         })?;
         Ok(Self {
             target,
@@ -68,13 +71,16 @@ impl Folder {
         if self.existed {
             return self.fill();
         }
-        let failed = |error: io::Error| match error.kind() {
+        let failed = |error: io::Error| {
+            let target = self.target.clone();
             // Somebody has made it meanwhile.
-            ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists => {
-                ScaffoldError::NotEmpty(self.target.clone())
+            if [ErrorKind::DirectoryNotEmpty, ErrorKind::AlreadyExists].contains(&error.kind()) {
+                ScaffoldError::NotEmpty(target)
+            } else if error.kind() == ErrorKind::NotADirectory {
+                ScaffoldError::NotAFolder(target)
+            } else {
+                ScaffoldError::Write(target, error)
             }
-            ErrorKind::NotADirectory => ScaffoldError::NotAFolder(self.target.clone()),
-            _ => ScaffoldError::Write(self.target.clone(), error),
         };
         set_mode(&self.aside, 0o755).map_err(failed)?;
         // A folder takes the place of an empty one, and of nothing else.

@@ -63,6 +63,7 @@ fn there_are_no_sessions_so_any_server_answers() {
         let answer = post(&alice, &request("initialize", &hello()), &[]).await;
         assert_eq!(message(&answer)["result"]["protocolVersion"], REVISION);
         assert_eq!(answer.header("mcp-session-id"), None);
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
         let initialized = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
         assert_eq!(post(&alice.at(&other), &initialized, &[]).await.status, 202);
         let sent = call("send_message", &json!({ "chatId": chat, "body": "hello" }));
