@@ -26,10 +26,11 @@ faults seconds="120" seed="":
     COLLOQUY_FAULTS_SECONDS={{seconds}} COLLOQUY_FAULTS_SEED={{seed}} \
         cargo test --locked --release --test faults nothing_is_lost -- --nocapture
 
-# The tests of a real client, on the built binary.
+# The tests of real clients, on the built binary.
 client:
     cargo build --locked
     cd clients/apollo && npm ci && npm test
+    cd clients/mcp && npm ci && npm test
 
 # Write schema.graphql and the snapshots anew.
 bless:

@@ -6,7 +6,9 @@
 mod documents;
 mod http;
 mod identity;
+mod init;
 mod limits;
+mod mcp;
 mod permissions;
 mod queries;
 mod realtime;
@@ -21,7 +23,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 pub use self::documents::{DocumentArgs, DocumentArgsError, TrustedMode};
 pub use self::http::{HttpArgs, HttpArgsError};
 pub use self::identity::{ClaimArgs, ClaimsKind, IdentityArgs, IdentityError, SecretArgs};
+pub use self::init::InitArgs;
 pub use self::limits::LimitArgs;
+pub use self::mcp::McpArgs;
 pub use self::permissions::{CoarseArg, PermissionArgs};
 pub use self::queries::QueryArgs;
 pub use self::realtime::{CarrierArg, RealtimeArgs};
@@ -58,6 +62,11 @@ pub enum Command {
     Schema,
     /// Print a token for a user, and exit: for development and for scripts.
     Token(TokenArgs),
+    /// Serve an agent as a user, by the Model Context Protocol over standard input and output, and exit when it leaves.
+    Mcp(McpArgs),
+    /// Write a deployable instance into a folder that is empty or not there yet, and exit: a compose file with Postgres
+    /// and two servers, settings, new secrets, and a client.
+    Init(InitArgs),
 }
 
 /// What to do about the epoch.

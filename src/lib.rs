@@ -3,7 +3,7 @@
 //! The modules are layers. What stands left may be imported by what stands right, never the other way:
 //!
 //! ```text
-//! sabotage, schema ← model ← store ← realtime ← app ← graphql ← http ← main
+//! sabotage, schema ← model ← store ← realtime ← app ← graphql ← scaffold ← mcp ← http ← main
 //!                      config, telemetry, embedded, development ← main only
 //! ```
 //!
@@ -18,9 +18,11 @@ pub mod embedded;
 mod fuzz;
 pub mod graphql;
 pub mod http;
+pub mod mcp;
 pub mod model;
 pub mod realtime;
 pub mod sabotage;
+pub mod scaffold;
 pub mod store;
 pub mod telemetry;
 

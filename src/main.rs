@@ -1,6 +1,7 @@
 //! Arguments, configuration, wiring. What it wires is in the library.
 
 use std::io::Write as _;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +10,16 @@ use anyhow::{Context as _, bail};
 use clap::Parser as _;
 use colloquy::app::{App, Claims, Clock, KeySource, Refresher, Tokens};
 use colloquy::config::{
-    Cli, Command, DatabaseArgs, EpochCommand, RealtimeArgs, SecretArgs, ServeArgs, TokenArgs,
+    Cli, Command, DatabaseArgs, EpochCommand, InitArgs, McpArgs, RealtimeArgs, SecretArgs,
+    ServeArgs, TokenArgs,
 };
 use colloquy::embedded::{Options, Postgres};
 use colloquy::http::{self, Connections, HttpOptions, HttpParts, HttpState, Metrics};
+use colloquy::mcp::{self, Executor, Remote};
 use colloquy::model::{TenantId, UserId};
 use colloquy::realtime::{Carrier, Realtime, RealtimeOptions};
 use colloquy::store::{self, Connection, Database, Pool, PoolMode, migrations, row_security};
-use colloquy::{development, graphql, telemetry};
+use colloquy::{development, graphql, scaffold, telemetry};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -61,6 +64,14 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Some(Command::Epoch(command)) => runtime()?.block_on(epoch(command)),
         Some(Command::Schema) => print(&graphql::sdl()),
         Some(Command::Token(args)) => print(&(token(args)? + "\n")),
+        Some(Command::Init(args)) => init(&args),
+        Some(Command::Mcp(args)) => {
+            let runtime = runtime()?;
+            let served = runtime.block_on(serve_agent(&args));
+            // Where standard input is no pipe, a thread waits for a line that may never come.
+            runtime.shutdown_background();
+            served
+        }
     }
 }
 
@@ -290,6 +301,53 @@ impl Tasks {
             tracing::warn!("the realtime engine did not end in time");
         }
     }
+}
+
+/// Serves the agent that has started this process, on the server at an address.
+async fn serve_agent(args: &McpArgs) -> anyhow::Result<()> {
+    telemetry::start(&args.log).context("the log filter cannot be read")?;
+    let executor: Option<Arc<dyn Executor>> = match args.token() {
+        Some(token) => {
+            token.read().await?;
+            Some(Arc::new(Remote::new(args.url.clone(), token)?))
+        }
+        None => None,
+    };
+    if executor.is_none() {
+        tracing::warn!(
+            "without a token there are no chats: set COLLOQUY_TOKEN, or name a file with it"
+        );
+    }
+    let server = mcp::Server::on_this_machine(mcp::catalogue()?, executor);
+    let stop = CancellationToken::new();
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    let mut ending = pin!(mcp::serve_stdio(server, stop.clone()));
+    tokio::select! {
+        ended = &mut ending => return Ok(ended?),
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    stop.cancel();
+    Ok(ending.await?)
+}
+
+/// Writes an instance, and says what it wrote.
+fn init(args: &InitArgs) -> anyhow::Result<()> {
+    let written = scaffold::write(&args.folder, &args.plan())?;
+    let width = written.iter().map(|file| file.path.len()).max();
+    let width = width.unwrap_or_default();
+    let files = written
+        .iter()
+        .map(|file| format!("  {:width$}  {}\n", file.path, file.about));
+    let steps = scaffold::NEXT.map(|step| format!("  {step}\n"));
+    let (files, steps) = (files.collect::<String>(), steps.concat());
+    let folder = args.folder.display();
+    print(&format!(
+        "Wrote into {folder}:\n\n{files}\nThen:\n\n{steps}"
+    ))
 }
 
 async fn migrate(args: DatabaseArgs) -> anyhow::Result<()> {

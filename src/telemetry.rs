@@ -13,7 +13,11 @@ use crate::config::{LogArgs, LogFormat};
 ///
 /// Says what is wrong with the filter.
 pub fn start(args: &LogArgs) -> Result<(), ParseError> {
-    let filter = EnvFilter::builder().parse(&args.log)?;
+    let mut filter = EnvFilter::builder().parse(&args.log)?;
+    if !args.log.contains("rmcp") {
+        // It tells of each message, with what is in it, and of each client that leaves.
+        filter = filter.add_directive("rmcp=off".parse()?);
+    }
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);

@@ -51,7 +51,7 @@ pub use sends::Sends;
 pub use signals::{ChatSignals, Delivery};
 pub use token::{
     AddressError, Claims, KeyAddress, KeySource, Mapping, Name, Pointer, PointerError, Refresher,
-    Rules, SourceError, Times, TokenError, Tokens,
+    RootsError, Rules, SourceError, Times, TokenError, Tokens, connector, is_private,
 };
 pub use updates::{ChatUpdate, ChatUpdateKind, ChatUpdates};
 

@@ -34,6 +34,14 @@ pub struct HttpArgs {
         value_name = "ORIGIN"
     )]
     pub cors_origin: Vec<HeaderValue>,
+    /// Whether agents are served at `/mcp`, by the Model Context Protocol over HTTP, each as the user of its token.
+    #[arg(
+        long,
+        env = "COLLOQUY_MCP",
+        default_value = "on",
+        value_name = "SWITCH"
+    )]
+    pub mcp: Switch,
     /// Whether the GraphiQL page is served at `/`. By default it is in a development run, and is not with a
     /// `DATABASE_URL`.
     #[arg(long, env = "COLLOQUY_GRAPHIQL", value_name = "SWITCH")]
@@ -130,6 +138,7 @@ impl HttpArgs {
             idle_within: self.idle_timeout,
             body_max: usize::try_from(self.body_max).unwrap_or(usize::MAX),
             origins: Origins::new(self.cors_origin.iter().cloned()),
+            mcp: self.mcp == Switch::On,
             graphiql: graphiql.unwrap_or(development),
             metrics: metrics.unwrap_or(development && !apart),
             compress_from: (self.compression == Switch::On).then_some(self.compression_min),

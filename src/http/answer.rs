@@ -84,6 +84,13 @@ impl Outcome {
         Code::of(&self.response)
     }
 
+    /// The response as JSON, for a request of this id.
+    pub(super) fn into_json(mut self, request_id: Option<&str>) -> serde_json::Value {
+        classify(&mut self.response, request_id);
+        // Values of GraphQL always have a JSON form.
+        serde_json::to_value(Body(&self.response)).unwrap_or_default()
+    }
+
     /// The answer for a request with these headers.
     pub(super) fn answer(mut self, headers: &HeaderMap) -> Answer {
         classify(&mut self.response, id_of(headers));

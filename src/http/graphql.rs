@@ -201,7 +201,12 @@ async fn execute_batch(
     answer::batch(headers, outcomes)
 }
 
-async fn execute_once(state: &HttpState, session: Option<Session>, request: Prepared) -> Outcome {
+/// Executes a query or a mutation, as the user of a session.
+pub(super) async fn execute_once(
+    state: &HttpState,
+    session: Option<Session>,
+    request: Prepared,
+) -> Outcome {
     let actor = session.map(|session| session.actor);
     let context = RequestContext::new(Arc::clone(&state.app), actor);
     let done = operation::execute(state, request, context, None).await;

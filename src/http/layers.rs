@@ -21,6 +21,9 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// The header by which a client of server-sent events says where to go on.
 pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
+/// The header by which an agent says which revision of its protocol it speaks.
+const MCP_PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+
 /// How long browsers may remember the cross-origin rules.
 const CORS_MAX_AGE: Duration = Duration::from_mins(10);
 
@@ -59,6 +62,7 @@ fn cors(origins: &Origins) -> CorsLayer {
         header::CONTENT_TYPE,
         LAST_EVENT_ID,
         REQUEST_ID,
+        MCP_PROTOCOL_VERSION,
     ];
     let headers: Vec<HeaderName> = read.into_iter().chain(PREFLIGHT).collect();
     CorsLayer::new()

@@ -22,6 +22,7 @@ mod health;
 mod http2;
 mod layers;
 mod listen;
+mod mcp;
 mod metrics;
 mod multipart;
 mod operation;
@@ -41,7 +42,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::{from_fn_with_state, map_response, map_response_with_state};
-use axum::routing::get;
+use axum::routing::{get, post};
 use browsers::Told;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -116,12 +117,18 @@ pub fn router(state: &HttpState) -> Router {
     let endpoint = get(graphql::get_or_upgrade).post(graphql::post);
     // Layers that stand together, the outermost first: each call of `layer` would box what is in it anew, for each
     // request.
-    let endpoint = endpoint.layer((
+    let layers = (
         map_response_with_state(state.clone(), metrics::count_refusal),
         from_fn_with_state(state.clone(), rates::limit),
-    ));
-    let routes = Router::new()
-        .route("/graphql", endpoint)
+    );
+    let routes = Router::new();
+    let routes = if state.http.mcp {
+        routes.route("/mcp", post(mcp::post).layer(layers.clone()))
+    } else {
+        routes
+    };
+    let routes = routes
+        .route("/graphql", endpoint.layer(layers))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .with_state(state.clone());

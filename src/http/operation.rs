@@ -73,7 +73,11 @@ pub(super) fn prepare(
 }
 
 /// Judges a request. A panic over it is the server's fault, and no end of anything else.
-fn judge(state: &HttpState, request: Request, known: bool) -> Result<Prepared, Rejected> {
+pub(super) fn judge(
+    state: &HttpState,
+    request: Request,
+    known: bool,
+) -> Result<Prepared, Rejected> {
     let prepare = || graphql::prepare(&state.schema, request, known);
     catch_unwind(AssertUnwindSafe(prepare)).unwrap_or_else(|panic| {
         Err(Rejected {

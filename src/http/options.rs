@@ -80,6 +80,8 @@ pub struct HttpOptions {
     pub documents: Documents,
     /// The other origins whose pages may use the API from browsers.
     pub origins: Origins,
+    /// Whether agents are served, by the Model Context Protocol.
+    pub mcp: bool,
     /// Whether the `GraphiQL` page is served.
     pub graphiql: bool,
     /// Whether the metrics are served on this address too.
@@ -103,6 +105,7 @@ impl Default for HttpOptions {
             batch_max: None,
             documents: Documents::default(),
             origins: Origins::default(),
+            mcp: true,
             graphiql: true,
             metrics: false,
             compress_from: Some(1024),

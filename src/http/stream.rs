@@ -65,6 +65,28 @@ pub(super) fn answer<F: Format>(
     let actor = session.as_ref().map(|session| session.actor.clone());
     let operation = operation::start(state, actor, request, sse::last_event_id(headers), None);
     let operation = begun.over(operation);
+    let (told, ends) = told(state, session, admission, operation);
+    let bytes = told.map(|told| Ok::<_, Infallible>(F::write(&told)));
+    let bytes =
+        bytes.filter(|bytes| std::future::ready(!matches!(bytes, Ok(bytes) if bytes.is_empty())));
+    let mut response = Body::from_stream(bytes).into_response();
+    response.extensions_mut().insert(ends);
+    let headers = response.headers_mut();
+    let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
+    set(header::CONTENT_TYPE, F::CONTENT_TYPE);
+    set(header::CACHE_CONTROL, "no-store");
+    // Proxies of the nginx family would collect events before they pass them on.
+    set(header::HeaderName::from_static("x-accel-buffering"), "no");
+    response
+}
+
+/// What an operation tells, and when that has to end.
+pub(super) fn told(
+    state: &HttpState,
+    session: Option<Session>,
+    admission: Admission,
+    operation: Operation,
+) -> (impl futures_util::Stream<Item = Told> + Send + use<>, Ends) {
     let left = session
         .as_ref()
         .map(|session| session.time_left(state.app.clock.now()));
@@ -81,18 +103,7 @@ pub(super) fn answer<F: Format>(
         admission,
         operation,
     );
-    let bytes = told.map(|told| Ok::<_, Infallible>(F::write(&told)));
-    let bytes =
-        bytes.filter(|bytes| std::future::ready(!matches!(bytes, Ok(bytes) if bytes.is_empty())));
-    let mut response = Body::from_stream(bytes).into_response();
-    response.extensions_mut().insert(ends);
-    let headers = response.headers_mut();
-    let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
-    set(header::CONTENT_TYPE, F::CONTENT_TYPE);
-    set(header::CACHE_CONTROL, "no-store");
-    // Proxies of the nginx family would collect events before they pass them on.
-    set(header::HeaderName::from_static("x-accel-buffering"), "no");
-    response
+    (told, ends)
 }
 
 fn tell(

@@ -96,6 +96,7 @@ fn a_preflight_allows_what_clients_send() {
             "content-type",
             "last-event-id",
             "x-request-id",
+            "mcp-protocol-version",
             "apollo-require-preflight",
             "graphql-require-preflight",
             "x-apollo-operation-name",

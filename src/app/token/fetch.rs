@@ -44,16 +44,7 @@ impl FromStr for KeyAddress {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let uri: Uri = text.parse().or(Err(AddressError))?;
-        let host = uri.host().unwrap_or_default();
-        let allowed = match uri.scheme_str() {
-            Some("https") => !host.is_empty(),
-            Some("http") => is_loopback(bare(host)),
-            _ => false,
-        };
-        let named = uri
-            .authority()
-            .is_some_and(|all| all.as_str().contains('@'));
-        (allowed && !named).then_some(Self(uri)).ok_or(AddressError)
+        is_private(&uri).then_some(Self(uri)).ok_or(AddressError)
     }
 }
 
@@ -100,6 +91,20 @@ pub(super) enum FetchError {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct RootsError(String);
+
+/// Whether a secret may travel to an address: `https`, or `http` to this machine, without a user in it.
+pub fn is_private(uri: &Uri) -> bool {
+    let host = uri.host().unwrap_or_default();
+    let allowed = match uri.scheme_str() {
+        Some("https") => !host.is_empty(),
+        Some("http") => is_loopback(bare(host)),
+        _ => false,
+    };
+    let named = uri
+        .authority()
+        .is_some_and(|all| all.as_str().contains('@'));
+    allowed && !named
+}
 
 /// Gets a set of keys from one address.
 pub(super) struct Client {
@@ -200,7 +205,12 @@ impl Client {
     }
 }
 
-fn connector(roots: Option<&Path>) -> Result<TlsConnector, RootsError> {
+/// What speaks TLS to servers, and trusts the roots of a PEM file, or those of the system.
+///
+/// # Errors
+///
+/// Where there are no roots, or they cannot be read.
+pub fn connector(roots: Option<&Path>) -> Result<TlsConnector, RootsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -224,7 +234,7 @@ fn trusted(file: Option<&Path>) -> Result<RootCertStore, RootsError> {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }
     if roots.is_empty() {
-        let why = "there are no root certificates to check the address of the keys with";
+        let why = "there are no root certificates to check an https address with";
         return Err(RootsError(why.to_owned()));
     }
     Ok(roots)

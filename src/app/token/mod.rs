@@ -20,7 +20,7 @@ use chrono::{DateTime, Utc};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use secrecy::{ExposeSecret as _, SecretString};
 
-pub use fetch::{AddressError, KeyAddress};
+pub use fetch::{AddressError, KeyAddress, RootsError, connector, is_private};
 pub use made::Claims;
 pub use mapping::{Mapping, Name};
 pub use pointer::{Pointer, PointerError};

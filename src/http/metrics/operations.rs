@@ -26,6 +26,8 @@ pub(in crate::http) enum Via {
     EventStream,
     /// By a request that is answered in parts.
     Multipart,
+    /// By a tool of an agent.
+    Mcp,
 }
 
 impl Via {
@@ -35,6 +37,7 @@ impl Via {
             Self::WebSocket => "websocket",
             Self::EventStream => "sse",
             Self::Multipart => "multipart",
+            Self::Mcp => "mcp",
         }
     }
 }

@@ -96,6 +96,11 @@ impl Binary {
         (done.await, 0)
     }
 
+    /// What it has logged so far, a line each.
+    pub(crate) fn said(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
     /// Asserts that it runs, and that nothing in it has panicked or failed.
     pub(crate) fn is_sound(&mut self) {
         let ended = self.child.try_wait().unwrap();
