@@ -136,6 +136,9 @@ pub struct ServeArgs {
     /// For how long after it was sent a message may be edited. Without it, for ever.
     #[arg(long, env = "COLLOQUY_EDIT_WINDOW", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub edit_window: Option<Duration>,
+    /// For how long it is kept when marks moved. Who has read what is kept for ever.
+    #[arg(long, env = "COLLOQUY_RECEIPT_RETENTION", value_parser = humantime::parse_duration, default_value = "90d", value_name = "TIME")]
+    pub receipt_retention: Duration,
     /// The most connections to the database; two more listen and ring.
     #[arg(long, env = "COLLOQUY_POOL_SIZE", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..), value_name = "COUNT")]
     pub pool_size: u16,
@@ -303,6 +306,7 @@ impl ServeArgs {
         Limits {
             participants_max: self.participants_max,
             edit_window: self.edit_window,
+            receipt_retention: self.receipt_retention,
             rates: self.limits.rates(),
         }
     }

@@ -203,6 +203,10 @@ async fn serve_on(
     tasks
         .engine
         .spawn(async move { tended.rates.tend(stop).await });
+    let (tended, stop) = (Arc::clone(&app), tasks.stop_engine.clone());
+    tasks
+        .engine
+        .spawn(async move { tended.receipts_tend(stop).await });
     if args.demo {
         development::fill_demo(&app).await?;
     }

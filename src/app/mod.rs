@@ -70,6 +70,8 @@ pub struct Limits {
     pub participants_max: u32,
     /// For how long after it was sent a message may be edited; `None` for ever.
     pub edit_window: Option<Duration>,
+    /// For how long it is kept when marks moved.
+    pub receipt_retention: Duration,
     /// How often anybody may ask; `None` where no rate is limited.
     pub rates: Option<RateLimits>,
 }
@@ -95,6 +97,7 @@ impl Default for Limits {
         Self {
             participants_max: 10_000,
             edit_window: None,
+            receipt_retention: Duration::from_hours(24 * 90),
             rates: Some(RateLimits::default()),
         }
     }

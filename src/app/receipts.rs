@@ -1,6 +1,10 @@
 //! Receipts: who has read a message and whom it has reached. Who does not show theirs sees none of others'.
 
 use std::collections::HashMap;
+use std::time::Duration;
+
+use chrono::DateTime;
+use tokio_util::sync::CancellationToken;
 
 use super::messages::{Place, by_page, seen};
 use super::{Actor, App, Error};
@@ -52,6 +56,51 @@ impl App {
             self.realtime.people().forget(tenant, user);
         }
         Ok(())
+    }
+}
+
+/// How many old rows go together, and how often it is looked for some.
+const TOGETHER: i64 = 5000;
+const EVERY: Duration = Duration::from_mins(10);
+
+impl App {
+    /// Forgets, from time to time, when marks moved that moved long ago, until `shutdown`.
+    pub async fn receipts_tend(&self, shutdown: CancellationToken) {
+        let tending = async {
+            loop {
+                // Servers that started together need not come together.
+                tokio::time::sleep(EVERY.mul_f64(0.5 + fastrand::f64())).await;
+                if let Err(error) = self.receipts_forget().await {
+                    tracing::warn!(%error, "old receipts are not removed");
+                }
+            }
+        };
+        tokio::select! {
+            () = tending => {}
+            () = shutdown.cancelled() => {}
+        }
+    }
+
+    /// Forgets when marks moved that moved longer ago than is kept.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] and [`Error::Internal`].
+    pub async fn receipts_forget(&self) -> Result<(), Error> {
+        let kept = self.limits.receipt_retention;
+        let kept = chrono::Duration::from_std(kept).unwrap_or(chrono::Duration::MAX);
+        let Some(before) = self.clock.now().checked_sub_signed(kept) else {
+            return Ok(());
+        };
+        // Postgres' times do not reach as far as ours.
+        let before = before.max(DateTime::UNIX_EPOCH);
+        loop {
+            let mut conn = self.connection().await?;
+            let removed = store::receipts::forget(&mut conn, before, TOGETHER).await?;
+            if i64::try_from(removed).is_ok_and(|removed| removed < TOGETHER) {
+                return Ok(());
+            }
+        }
     }
 }
 

@@ -50,6 +50,22 @@ pub async fn around(
     }
 }
 
+/// Removes at most `limit` of the rows of marks that moved before a moment; says how many there were. What another server
+/// removes at the same time is left to it.
+pub async fn forget(
+    conn: &mut Connection,
+    before: DateTime<Utc>,
+    limit: i64,
+) -> QueryResult<usize> {
+    diesel::sql_query(
+        "DELETE FROM receipts WHERE ctid IN (SELECT ctid FROM receipts WHERE marked_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
+    )
+    .bind::<Timestamptz, _>(before)
+    .bind::<BigInt, _>(limit)
+    .execute(conn)
+    .await
+}
+
 /// Has a person show what they have read and received, or not; says whether that changed something.
 pub async fn set_visible(
     conn: &mut Connection,
