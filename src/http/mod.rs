@@ -3,6 +3,7 @@
 mod accept;
 mod address;
 mod answer;
+mod attachments;
 mod auth;
 mod body;
 mod bounds;
@@ -120,8 +121,10 @@ pub fn router(state: &HttpState) -> Router {
         map_response_with_state(state.clone(), metrics::count_refusal),
         from_fn_with_state(state.clone(), rates::limit),
     ));
+    let files = attachments::route().layer(from_fn_with_state(state.clone(), rates::limit));
     let routes = Router::new()
         .route("/graphql", endpoint)
+        .route("/attachments/{id}", files)
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .with_state(state.clone());
