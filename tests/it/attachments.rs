@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use colloquy::app::AttachmentRules;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::support::files::{PNG, checksum, get, in_folder, intent, server_with_files};
 use crate::support::server::Setup;
@@ -197,6 +198,25 @@ fn nobody_keeps_more_than_one_user_may() {
         let tries = at_once(tries).await;
         let came = tries.iter().filter(|one| !one["attachment"].is_null());
         assert_eq!(came.count(), 2);
+    });
+}
+
+/// What is counted is what holds until the row is written: one user's announcements come one after the other.
+#[test]
+fn who_announces_waits_for_oneself() {
+    run(async {
+        let server = Server::start().await;
+        let alice = server.user("alice");
+        let five = intent("a.txt", "text/plain", b"Hello");
+        alice.announces(five.clone()).await;
+        let mut conn = server.sql().await;
+        let lock = "BEGIN; SELECT FROM users WHERE id = 'alice' FOR NO KEY UPDATE";
+        postgres::sql(&mut conn, lock).await;
+        let mut waiting = Box::pin(alice.announces(five));
+        let soon = Duration::from_millis(500);
+        assert!(timeout(soon, &mut waiting).await.is_err());
+        postgres::sql(&mut conn, "COMMIT").await;
+        waiting.await;
     });
 }
 
