@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::ops::RangeInclusive;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -118,7 +119,9 @@ impl Local {
     /// Where the folder cannot be made or written to.
     pub fn open(folder: PathBuf, address: &str, key: Key) -> io::Result<Self> {
         let incoming = folder.join(INCOMING);
-        std::fs::create_dir_all(&incoming)?;
+        // What is made here is nobody else's to read on this machine.
+        let mut maker = std::fs::DirBuilder::new();
+        maker.recursive(true).mode(0o700).create(&incoming)?;
         // Whoever starts the server is to hear of it, and not the first who uploads.
         let probe = Aside(incoming.join(format!("probe.{:016x}", fastrand::u64(..))));
         std::fs::File::create_new(&probe.0)?;
@@ -291,6 +294,26 @@ mod tests {
             let error = BlobError::from(io::Error::from(kind));
             assert_eq!(matches!(error, BlobError::Full(_)), is_full, "{kind}");
         }
+    }
+
+    #[test]
+    fn a_folder_that_is_made_is_ones_own_and_one_that_cannot_be_written_is_no_start() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let open = |path: &Path| {
+            let key = Key::new("x".repeat(32).into()).unwrap();
+            Local::open(path.to_owned(), "http://h", key)
+        };
+        let made = folder.path().join("made/here");
+        open(&made).unwrap();
+        let about = std::fs::metadata(&made).unwrap();
+        assert_eq!(about.permissions().mode() & 0o777, 0o700);
+        let left = std::fs::read_dir(made.join(INCOMING)).unwrap();
+        assert_eq!(left.count(), 0);
+        let file = folder.path().join("file");
+        std::fs::write(&file, b"").unwrap();
+        assert!(open(&file).is_err());
     }
 
     #[test]
