@@ -3,6 +3,7 @@
 //! Every flag has a variable of the same meaning, listed in `.env.example`; a flag wins over its variable.
 //! Secrets are secret types: they are shown neither in help nor in logs.
 
+mod attachments;
 mod documents;
 mod http;
 mod identity;
@@ -20,6 +21,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::{ExposeSecret as _, SecretString};
 
+pub use self::attachments::{AttachmentArgs, AttachmentArgsError, AttachmentDefaults, StoreArg};
 pub use self::documents::{DocumentArgs, DocumentArgsError, TrustedMode};
 pub use self::http::{HttpArgs, HttpArgsError};
 pub use self::identity::{ClaimArgs, ClaimsKind, IdentityArgs, IdentityError, SecretArgs};
@@ -87,7 +89,7 @@ pub struct DatabaseArgs {
     /// pools transactions, such as `PgBouncer`.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<SecretString>,
-    /// The folder of the private Postgres and of the development secret. By default /var/lib/colloquy for
+    /// The folder of the private Postgres, of the development secret and its attachments. By default /var/lib/colloquy for
     /// root, and colloquy in the user's folder for data, such as ~/.local/share, for everybody else.
     #[arg(long, env = "COLLOQUY_DATA_DIR", value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
@@ -158,6 +160,9 @@ pub struct ServeArgs {
     /// What tokens permit.
     #[command(flatten)]
     pub permissions: PermissionArgs,
+    /// Where attachments are kept, and what is taken.
+    #[command(flatten)]
+    pub attachments: AttachmentArgs,
     /// The bounds of connections.
     #[command(flatten)]
     pub sockets: SocketArgs,
@@ -401,6 +406,8 @@ mod tests {
         let cli = Cli::parse_from([
             "colloquy",
             "--jwt-secret",
+            "hunter2",
+            "--attachments-key",
             "hunter2",
             "--database-url",
             "postgres://u:hunter2@h/d",

@@ -11,9 +11,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::SecretString;
 
 use crate::app::{Actor, App, Claims, Error, NewGroup, SendMessage};
+use crate::config::AttachmentDefaults;
 use crate::embedded::{self, Postgres, create_data_dir};
 use crate::model::{
-    Body, ChatFilter, ChatHistory, InboxFields, PageArgs, Profile, TenantId, Title, UserId,
+    Body, ChatFilter, ChatHistory, InboxFields, NewAttachments, PageArgs, Profile, TenantId, Title,
+    UserId,
 };
 use crate::store::users::Bearer;
 use crate::store::{self, Database};
@@ -23,6 +25,12 @@ const DATABASE: &str = "colloquy";
 
 /// The file that keeps the development secret.
 const SECRET_FILE: &str = "jwt-secret";
+
+/// The file that keeps what signs the URLs of attachments.
+const ATTACHMENTS_KEY_FILE: &str = "attachments-key";
+
+/// The folder of attachments.
+const ATTACHMENTS_FOLDER: &str = "attachments";
 
 /// How long the tokens of the greeting are valid.
 const TOKENS_VALID: Duration = Duration::from_hours(7 * 24);
@@ -70,8 +78,30 @@ pub async fn database(postgres: &Postgres) -> Result<Database, DevelopmentError>
 ///
 /// [`DevelopmentError`] where the file cannot be read or made.
 pub fn secret(data_dir: &Path) -> Result<SecretString, DevelopmentError> {
+    kept(data_dir, SECRET_FILE)
+}
+
+/// What a development run keeps attachments with: a folder of the data folder, and a key made at random when first asked
+/// for. `address` is the one listened on.
+///
+/// # Errors
+///
+/// [`DevelopmentError`] where the file cannot be read or made.
+pub fn attachments(
+    data_dir: &Path,
+    address: String,
+) -> Result<AttachmentDefaults, DevelopmentError> {
+    Ok(AttachmentDefaults {
+        folder: data_dir.join(ATTACHMENTS_FOLDER),
+        key: kept(data_dir, ATTACHMENTS_KEY_FILE)?,
+        address,
+    })
+}
+
+/// A secret of a data folder, made at random when first asked for.
+fn kept(data_dir: &Path, file: &str) -> Result<SecretString, DevelopmentError> {
     create_data_dir(data_dir)?;
-    let path = data_dir.join(SECRET_FILE);
+    let path = data_dir.join(file);
     let failed = |error| DevelopmentError::Secret(path.display().to_string(), error);
     match fs::read_to_string(&path) {
         Ok(secret) if !secret.trim().is_empty() => return Ok(secret.trim().into()),
@@ -82,11 +112,11 @@ pub fn secret(data_dir: &Path) -> Result<SecretString, DevelopmentError> {
     getrandom::fill(&mut bytes).map_err(DevelopmentError::Random)?;
     let secret = URL_SAFE_NO_PAD.encode(bytes);
     // Whole or not at all, and one for two that start at the same time: written aside, then linked.
-    let aside = data_dir.join(format!("{SECRET_FILE}.{}", std::process::id()));
+    let aside = data_dir.join(format!("{file}.{}", std::process::id()));
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
-    let mut file = options.open(&aside).map_err(failed)?;
-    writeln!(file, "{secret}").map_err(failed)?;
+    let mut opened = options.open(&aside).map_err(failed)?;
+    writeln!(opened, "{secret}").map_err(failed)?;
     let linked = fs::hard_link(&aside, &path);
     fs::remove_file(&aside).map_err(failed)?;
     match linked {
@@ -251,6 +281,7 @@ pub async fn fill_demo(app: &App) -> Result<(), Error> {
             reply_to: None,
             idempotency_key: None,
             forwarded_from: None,
+            attachments: NewAttachments::none(),
         };
         app.message_send(actor, send).await?;
     }

@@ -3,7 +3,7 @@
 //! The modules are layers. What stands left may be imported by what stands right, never the other way:
 //!
 //! ```text
-//! sabotage, schema ← model ← store ← realtime ← app ← graphql ← scaffold ← mcp ← http ← main
+//! sabotage, schema ← model ← store, blobs ← realtime ← app ← graphql ← scaffold ← mcp ← http ← main
 //!                      config, telemetry, embedded, development ← main only
 //! ```
 //!
@@ -11,6 +11,7 @@
 //! says what each layer owns; `tests/it/architecture.rs` holds it to that.
 
 pub mod app;
+pub mod blobs;
 pub mod config;
 pub mod development;
 pub mod embedded;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Parser as _;
-use colloquy::app::{App, Claims, Clock, KeySource, Refresher, Tokens};
+use colloquy::app::{App, Attachments, Claims, Clock, KeySource, Refresher, Tokens};
 use colloquy::config::{
     Cli, Command, DatabaseArgs, EpochCommand, InitArgs, McpArgs, RealtimeArgs, SecretArgs,
     ServeArgs, TokenArgs,
@@ -196,8 +196,13 @@ async fn serve_on(
     let tasks = Tasks::default();
     let realtime = tasks.realtime(args.realtime.options(), listen, &pool);
     tasks.refresh(refresher);
-    let app = App::new(pool, realtime, tokens, args.limits());
-    let app = Arc::new(app.with_permissions(args.permissions.permissions()));
+    let address = listener.local_addr()?;
+    let protocol = if secure { "https" } else { "http" };
+    let origin = format!("{protocol}://{address}");
+    let app = App::new(pool, realtime, tokens, args.limits())
+        .with_permissions(args.permissions.permissions())
+        .with_attachments(attachments(args, &origin)?);
+    let app = Arc::new(app);
     let tended = Arc::clone(&app);
     let stop = tasks.stop_engine.clone();
     tasks
@@ -207,6 +212,10 @@ async fn serve_on(
     tasks
         .engine
         .spawn(async move { tended.receipts_tend(stop).await });
+    let (tended, stop) = (Arc::clone(&app), tasks.stop_engine.clone());
+    tasks
+        .engine
+        .spawn(async move { tended.attachments_tend(stop).await });
     if args.demo {
         development::fill_demo(&app).await?;
     }
@@ -226,7 +235,6 @@ async fn serve_on(
         tasks: tasks.sockets.clone(),
     });
     let router = http::router(&state);
-    let address = listener.local_addr()?;
     if let Some(listener) = metrics_listener {
         let metrics = http::serve_metrics(listener, state.clone());
         tasks.sockets.spawn(metrics);
@@ -234,13 +242,23 @@ async fn serve_on(
     tasks.sockets.spawn(http::serve(listener, router, state));
     tracing::info!(%address, "serving");
     if postgres.is_some() {
-        let protocol = if secure { "https" } else { "http" };
-        let origin = format!("{protocol}://{address}");
         development::greet(&app, &origin, args.database.data_dir.as_deref())?;
     }
     let ended = until_ended(postgres).await;
     tasks.stop(args.sockets.drain).await;
     ended
+}
+
+/// Where attachments are kept. In development it is a folder of the data folder, where nothing else is said.
+fn attachments(args: &ServeArgs, origin: &str) -> anyhow::Result<Option<Attachments>> {
+    let defaults = match args.database.url() {
+        Some(_) => None,
+        None => Some(development::attachments(
+            &args.database.data_dir(),
+            origin.to_owned(),
+        )?),
+    };
+    Ok(args.attachments.attachments(defaults)?)
 }
 
 /// Waits for a signal to stop, or for the private Postgres to end by itself.

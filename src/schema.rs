@@ -1,6 +1,52 @@
 // @generated automatically by Diesel CLI.
 
 diesel::table! {
+    /// Who was given a URL to download an attachment from, and when.
+    attachment_downloads (id) {
+        /// The entry.
+        id -> Uuid,
+        /// The tenant of the attachment and of the person.
+        tenant_id -> Text,
+        /// The attachment.
+        attachment_id -> Uuid,
+        /// Who was given the URL.
+        user_id -> Text,
+        /// When they were.
+        occurred_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// Files that somebody uploads to send them. Their bytes are kept elsewhere, under the id.
+    attachments (id) {
+        /// The attachment, and the key of its bytes.
+        id -> Uuid,
+        /// The tenant of the uploader.
+        tenant_id -> Text,
+        /// Who uploads it, and alone may send it.
+        uploader_id -> Text,
+        /// What the file is called, to be shown and never to be a path.
+        name -> Text,
+        /// Its media type as the uploader said, in lower case and without parameters.
+        content_type -> Text,
+        /// How many bytes it has.
+        size -> Int8,
+        /// The SHA-256 of its bytes.
+        checksum -> Bytea,
+        /// 0 announced, 1 here whole and checked, 2 being cleared away.
+        status -> Int2,
+        /// The width of an image in pixels, if its head says so.
+        width -> Nullable<Int4>,
+        /// The height of an image in pixels, if its head says so.
+        height -> Nullable<Int4>,
+        /// When it was announced.
+        created_at -> Timestamptz,
+        /// When it was first sent: it is kept from then on.
+        sent_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     /// What administrators did and read by that right. Rows are only added: a trigger refuses everything else.
     audit_entries (id) {
         /// Numbers the entries, with gaps.
@@ -113,6 +159,22 @@ diesel::table! {
         value -> Uuid,
         /// When the epoch began.
         started_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// Which attachments were sent with which message.
+    message_attachments (chat_id, seq, position) {
+        /// The chat, and the key by which the table can be distributed.
+        chat_id -> Uuid,
+        /// The message.
+        seq -> Int8,
+        /// The place of the attachment among those of the message, from 0 on.
+        position -> Int2,
+        /// The attachment.
+        attachment_id -> Uuid,
+        /// The tenant of the chat.
+        tenant_id -> Text,
     }
 }
 
@@ -283,11 +345,14 @@ diesel::joinable!(participants -> chats (chat_id));
 diesel::joinable!(presences -> servers (server_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
+    attachment_downloads,
+    attachments,
     audit_entries,
     chat_events,
     chats,
     direct_chats,
     epoch,
+    message_attachments,
     messages,
     participants,
     presences,

@@ -3,7 +3,7 @@
 use chrono::{DateTime, SubsecRound as _, Utc};
 use uuid::Uuid;
 
-use crate::model::{ChatId, MessageId};
+use crate::model::{AttachmentId, ChatId, MessageId};
 
 /// The system's clock, in the milliseconds that the API shows.
 #[derive(Debug, Clone, Copy, Default)]
@@ -34,5 +34,17 @@ impl IdMaker {
     #[must_use]
     pub fn message(&self) -> MessageId {
         MessageId(Uuid::now_v7())
+    }
+
+    /// A new id of an entry of a log.
+    #[must_use]
+    pub fn entry(&self) -> Uuid {
+        Uuid::now_v7()
+    }
+
+    /// A new attachment's id.
+    #[must_use]
+    pub fn attachment(&self) -> AttachmentId {
+        AttachmentId(Uuid::now_v7())
     }
 }

@@ -47,6 +47,9 @@ pub enum Error {
     /// The database cannot be reached, or has no time. Trying again later helps.
     #[error("The service is not available at the moment.")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The installation has not set what this needs.
+    #[error("{0}")]
+    NotConfigured(&'static str),
     /// A fault of ours.
     #[error("Something went wrong on the server.")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -133,6 +136,7 @@ impl Error {
             | Self::CursorExpired
             | Self::Refused(_)
             | Self::TimedOut
+            | Self::NotConfigured(_)
             | Self::Internal(_) => None,
         }
     }

@@ -1,5 +1,7 @@
 //! Forwarding: messages that somebody sees are sent again, to other chats.
 
+use std::collections::HashMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
@@ -7,7 +9,8 @@ use sha2::{Digest as _, Sha256};
 use super::access::{self, permit_by_role};
 use super::{Actor, App, Error, SendMessage};
 use crate::model::{
-    Action, Body, ChatId, ChatState, IdempotencyKey, Message, MessageId, Origin, Refusal, Subject,
+    Action, AttachmentId, Body, ChatId, ChatState, IdempotencyKey, Message, MessageId,
+    NewAttachments, Origin, Refusal, Subject,
 };
 use crate::store;
 
@@ -53,6 +56,7 @@ impl App {
         }
         let originals = self.originals(actor, &messages).await?;
         self.check_targets(actor, &chats).await?;
+        let attached = self.attached(actor, &originals).await?;
         for _ in 0..originals.len() * chats.len() {
             self.rates.send(actor)?;
         }
@@ -68,6 +72,12 @@ impl App {
                     reply_to: None,
                     idempotency_key: key.map(|key| key_of(key, original.id)).transpose()?,
                     forwarded_from: Some(Origin::of(original)),
+                    attachments: NewAttachments::Forwarded(
+                        attached
+                            .get(&(original.chat_id, original.seq))
+                            .cloned()
+                            .unwrap_or_default(),
+                    ),
                 };
                 let done = self.send_counted(actor, &message).await;
                 sent.push(done.map_err(|error| at_chat(error, place))?);
@@ -103,6 +113,24 @@ impl App {
             originals.push(message.clone());
         }
         Ok(originals)
+    }
+
+    /// The attachments of messages, which go along.
+    async fn attached(
+        &self,
+        actor: &Actor,
+        messages: &[Message],
+    ) -> Result<HashMap<(ChatId, i64), Vec<AttachmentId>>, Error> {
+        let place = |message: &Message| (message.chat_id, message.seq);
+        let places: Vec<_> = messages.iter().map(place).collect();
+        let mut conn = self.connection_for(actor).await?;
+        let tenant = &actor.tenant;
+        let found = store::message_attachments::of_messages(&mut conn, tenant, &places).await?;
+        let mut attached: HashMap<_, Vec<AttachmentId>> = HashMap::new();
+        for (chat, seq, attachment) in found {
+            attached.entry((chat, seq)).or_default().push(attachment.id);
+        }
+        Ok(attached)
     }
 
     /// Refuses what the actor may not send to.

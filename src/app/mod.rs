@@ -5,6 +5,7 @@
 
 mod access;
 mod actor;
+mod attachments;
 mod audit_entries;
 mod bearers;
 mod chats;
@@ -35,6 +36,9 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 pub use actor::{Actor, Session};
+pub use attachments::{
+    AttachmentRules, Attachments, Download, FILE_SIZE_MAX, NewUpload, Received, Refused, Upload,
+};
 pub use audit_entries::Administration;
 pub use bearers::Bearers;
 pub use chats::NewGroup;
@@ -125,6 +129,8 @@ pub struct App {
     pub limits: Limits,
     /// What tokens permit.
     pub permissions: Permissions,
+    /// Where attachments are kept; nowhere, if nobody has set that.
+    pub attachments: Option<Attachments>,
 }
 
 impl fmt::Debug for App {
@@ -154,6 +160,16 @@ impl App {
             rates: Rates::new(limits.rates),
             limits,
             permissions: Permissions::default(),
+            attachments: None,
+        }
+    }
+
+    /// The same with a place for attachments.
+    #[must_use]
+    pub fn with_attachments(self, attachments: Option<Attachments>) -> Self {
+        Self {
+            attachments,
+            ..self
         }
     }
 

@@ -4,6 +4,7 @@ use async_graphql::parser::types::Field;
 use async_graphql::{SimpleObject, Value};
 
 use super::at_once::{AtOnce, Look, QuickList};
+use super::attachment_download::AttachmentDownload;
 use super::chat::Chat;
 use super::message::Message;
 use super::participant::Participant;
@@ -135,6 +136,13 @@ connection!(
     /// A chat in a list of chats.
     ChatEdge,
     Chat
+);
+connection!(
+    /// A page of the downloads of attachments.
+    AttachmentDownloadConnection,
+    /// A download in the list of downloads.
+    AttachmentDownloadEdge,
+    AttachmentDownload
 );
 connection!(
     /// A page of the messages of a chat.

@@ -26,6 +26,8 @@ pub mod code {
     pub const RATE_LIMITED: &str = "RATE_LIMITED";
     /// The server cannot do it now: asking again later helps.
     pub const SERVICE_UNAVAILABLE: &str = "SERVICE_UNAVAILABLE";
+    /// The installation does not offer this: it takes a setting that its operator has not made.
+    pub const NOT_CONFIGURED: &str = "NOT_CONFIGURED";
     /// The operation took longer than it may: what it had not done by then is not done.
     pub const OPERATION_TIMED_OUT: &str = "OPERATION_TIMED_OUT";
     /// A document is named by its hash and is not known: the client sends it again with its text.
@@ -42,7 +44,7 @@ pub mod code {
     pub const INTERNAL_SERVER_ERROR: &str = "INTERNAL_SERVER_ERROR";
 
     /// All of them: whoever adds one adds it here, or it is counted as another.
-    pub const ALL: [&str; 15] = [
+    pub const ALL: [&str; 16] = [
         QUERY_TOO_COMPLEX,
         UNAUTHENTICATED,
         FORBIDDEN,
@@ -51,6 +53,7 @@ pub mod code {
         CURSOR_EXPIRED,
         RATE_LIMITED,
         SERVICE_UNAVAILABLE,
+        NOT_CONFIGURED,
         OPERATION_TIMED_OUT,
         TOO_MANY_OPERATIONS,
         INTERNAL_SERVER_ERROR,
@@ -143,6 +146,7 @@ fn code_of(error: &Error) -> &'static str {
         Error::RateLimited(_) => code::RATE_LIMITED,
         Error::TimedOut => code::OPERATION_TIMED_OUT,
         Error::Unavailable(_) => code::SERVICE_UNAVAILABLE,
+        Error::NotConfigured(_) => code::NOT_CONFIGURED,
         Error::Internal(_) => code::INTERNAL_SERVER_ERROR,
     }
 }

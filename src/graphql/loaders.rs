@@ -11,8 +11,9 @@ use super::error::to_graphql;
 use super::execute::Turns;
 use crate::app::{Actor, App, Error, ReceiptPage};
 use crate::model::{
-    ChatId, ChatState, Message, MessageId, Page, Participant, ParticipantId, Presence, Receipt,
-    ReceiptKind, Revision, Slice, Thread, UnreadRange, User, UserId,
+    Attachment, AttachmentId, ChatId, ChatState, Message, MessageId, Page, Participant,
+    ParticipantId, Presence, Receipt, ReceiptKind, Revision, Slice, Thread, UnreadRange, User,
+    UserId,
 };
 
 /// A chat that the viewer may see, by its id.
@@ -46,6 +47,14 @@ struct ReceiptsOf(ReceiptKind, ReceiptPage);
 /// Whether the viewer has starred a message, by its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct StarOn(ChatId, i64);
+
+/// The attachments of a message, by its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct AttachedTo(ChatId, i64);
+
+/// The URL from which an attachment is downloaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct UrlOf(AttachmentId);
 
 /// A person by their id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -101,6 +110,8 @@ impl Loaders {
         self.0.clear::<RevisionsOf>();
         self.0.clear::<ReceiptsOf>();
         self.0.clear::<StarOn>();
+        self.0.clear::<AttachedTo>();
+        self.0.clear::<UrlOf>();
         self.0.clear::<UserById>();
         self.forget_participants();
     }
@@ -182,6 +193,17 @@ impl Loaders {
     pub(super) async fn has_starred(&self, id: ChatId, seq: i64) -> Result<bool> {
         let star = self.0.load_one(StarOn(id, seq)).await.map_err(shared)?;
         Ok(star.is_some())
+    }
+
+    /// The attachments of the message at a place of a chat's log, unless the viewer has lost the chat.
+    pub(super) async fn attachments(&self, id: ChatId, seq: i64) -> Result<Vec<Attachment>> {
+        let attached = self.0.load_one(AttachedTo(id, seq)).await;
+        Ok(attached.map_err(shared)?.unwrap_or_default())
+    }
+
+    /// The URL from which the viewer downloads an attachment, if they may.
+    pub(super) async fn download_url(&self, id: AttachmentId) -> Result<Option<String>> {
+        self.0.load_one(UrlOf(id)).await.map_err(shared)
     }
 
     /// A person who was ever seen in the viewer's tenant.
@@ -355,6 +377,35 @@ impl Loader<StarOn> for Batch {
         let found = self.app.stars_among(&self.actor, &places).await?;
         let found = found.into_iter();
         Ok(found.map(|(chat, seq)| (StarOn(chat, seq), ())).collect())
+    }
+}
+
+impl Loader<AttachedTo> for Batch {
+    type Value = Vec<Attachment>;
+    type Error = SharedError;
+
+    async fn load(
+        &self,
+        keys: &[AttachedTo],
+    ) -> Result<HashMap<AttachedTo, Self::Value>, Self::Error> {
+        let places: Vec<(ChatId, i64)> = keys.iter().map(|key| (key.0, key.1)).collect();
+        let found = self.app.message_attachments(&self.actor, &places).await?;
+        let found = found.into_iter();
+        Ok(found
+            .map(|((chat, seq), attachments)| (AttachedTo(chat, seq), attachments))
+            .collect())
+    }
+}
+
+impl Loader<UrlOf> for Batch {
+    type Value = String;
+    type Error = SharedError;
+
+    async fn load(&self, keys: &[UrlOf]) -> Result<HashMap<UrlOf, Self::Value>, Self::Error> {
+        let ids: Vec<AttachmentId> = keys.iter().map(|key| key.0).collect();
+        let urls = self.app.attachment_urls(&self.actor, &ids).await?;
+        let urls = urls.into_iter();
+        Ok(urls.map(|(id, url)| (UrlOf(id), url)).collect())
     }
 }
 

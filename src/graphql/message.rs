@@ -10,6 +10,7 @@ use chrono::Utc;
 
 pub(super) use self::mutations::{MessageMutation, message_payload};
 use super::at_once::{AtOnce, Look};
+use super::attachment::Attachment;
 use super::chat::{Chat, chat_of};
 use super::connection::{
     Listed, MessageConnection, MessageReceiptConnection, MessageRevisionConnection, page_args,
@@ -156,6 +157,18 @@ impl Message {
     }
 
     // What follows is boxed, because a field's future has room for the largest of its type.
+
+    /// The files that were sent with the message, in their order, at most 10. Empty once it is deleted, where the viewer no
+    /// longer sees it, and where their token does not permit to read attached files.
+    async fn attachments(&self, ctx: &Context<'_>) -> Result<Vec<Attachment>> {
+        // An error would end the stream of events that shows the message.
+        if self.row.deleted_at.is_some() || ctx.permit(Operation::Attachment).is_err() {
+            return Ok(Vec::new());
+        }
+        let (chat, seq) = (self.row.chat_id, self.row.seq);
+        let attachments = Box::pin(ctx.loaders()?.attachments(chat, seq)).await?;
+        Ok(attachments.into_iter().map(Attachment::from).collect())
+    }
 
     /// Whether the viewer has starred the message. Nobody else sees that.
     async fn viewer_has_starred(&self, ctx: &Context<'_>) -> Result<bool> {

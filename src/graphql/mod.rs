@@ -5,6 +5,8 @@
 
 mod answer;
 mod at_once;
+mod attachment;
+mod attachment_download;
 mod chat;
 mod cohort;
 mod connection;

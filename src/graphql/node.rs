@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use async_graphql::{Context, ID, Interface, Result};
 
+use super::attachment::Attachment;
 use super::chat::Chat;
 use super::context::ContextExt as _;
 use super::error::to_graphql;
@@ -11,7 +12,7 @@ use super::message::Message;
 use super::participant::Participant;
 use super::user::User;
 use crate::app::{Error, IDS_MAX};
-use crate::model::{MessageId, NodeId, Operation};
+use crate::model::{AttachmentId, MessageId, NodeId, Operation};
 
 /// Anything with an id.
 #[derive(Debug, Clone, Interface)]
@@ -23,6 +24,8 @@ pub(super) enum Node {
     Message(Message),
     /// A participant.
     Participant(Participant),
+    /// An attachment.
+    Attachment(Attachment),
     /// A person.
     User(User),
 }
@@ -48,6 +51,7 @@ fn kind(id: &NodeId) -> Operation {
         NodeId::Chat(_) => Operation::Chat,
         NodeId::Message(_) => Operation::Message,
         NodeId::Participant(_) => Operation::Participant,
+        NodeId::Attachment(_) => Operation::Attachment,
         NodeId::User(_) => Operation::ReadUser,
     }
 }
@@ -57,12 +61,13 @@ async fn load<'a>(
     ids: impl Iterator<Item = &'a NodeId>,
 ) -> Result<HashMap<NodeId, Node>> {
     let (mut chats, mut messages, mut users) = (Vec::new(), Vec::new(), Vec::new());
-    let mut participants = Vec::new();
+    let (mut participants, mut attachments) = (Vec::new(), Vec::new());
     for id in ids {
         match id {
             NodeId::Chat(id) => chats.push(*id),
             NodeId::Message(id) => messages.push(*id),
             NodeId::Participant(id) => participants.push(id.clone()),
+            NodeId::Attachment(id) => attachments.push(*id),
             NodeId::User(id) => users.push(id.clone()),
         }
     }
@@ -87,6 +92,9 @@ async fn load<'a>(
             (id, Node::Participant(participant.into()))
         }));
     }
+    if !attachments.is_empty() {
+        found.extend(load_attachments(ctx, &attachments).await?);
+    }
     Ok(found)
 }
 
@@ -97,4 +105,14 @@ async fn load_messages(ctx: &Context<'_>, ids: &[MessageId]) -> Result<Vec<(Node
         (NodeId::Message(message.id), Node::Message(message.into()))
     };
     Ok(messages.map(node).collect())
+}
+
+async fn load_attachments(ctx: &Context<'_>, ids: &[AttachmentId]) -> Result<Vec<(NodeId, Node)>> {
+    let attachments = ctx.app()?.attachments_by_ids(ctx.actor()?, ids).await;
+    let attachments = attachments.map_err(to_graphql)?.into_iter();
+    let node = |attachment: crate::model::Attachment| {
+        let id = NodeId::Attachment(attachment.id);
+        (id, Node::Attachment(attachment.into()))
+    };
+    Ok(attachments.map(node).collect())
 }

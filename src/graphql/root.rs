@@ -7,9 +7,13 @@ use async_graphql::{
     SchemaBuilder, ValidationMode,
 };
 
+use super::attachment::AttachmentMutation;
+use super::attachment_download::downloads;
 use super::chat::{Chat, ChatKind, ChatMutation};
 use super::cohort::Cohorts;
-use super::connection::{AuditRecordConnection, ChatConnection, page_args};
+use super::connection::{
+    AttachmentDownloadConnection, AuditRecordConnection, ChatConnection, page_args,
+};
 use super::context::{ContextExt as _, nullable};
 use super::document::{DocumentLimits, Rules};
 use super::error::to_graphql;
@@ -79,7 +83,7 @@ impl Query {
         .await
     }
 
-    /// Anything by its id. An id that is none of a chat, message or participant is a user's. Null where it
+    /// Anything by its id. An id that is none of a chat, message, participant or attachment is a user's. Null where it
     /// does not exist or the viewer may not see it.
     async fn node(
         &self,
@@ -231,6 +235,24 @@ impl Query {
         let page = page.map_err(to_graphql)?.map(AuditRecord::from);
         Ok(AuditRecordConnection::new(key, page))
     }
+
+    /// Who was given URLs to download attachments of the viewer's tenant from, the newest first: for administrators of the
+    /// tenant. Without `first` and `last` it is `first: 50`; more than 100 is refused.
+    async fn attachment_downloads(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most so many from the start, 0 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Only downloads behind this cursor of the list.")] after: Option<String>,
+        #[graphql(desc = "At most so many from the end, 0 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only downloads in front of this cursor of the list.")] before: Option<
+            String,
+        >,
+        #[graphql(desc = "Only those of this attachment.")] attachment_id: Option<ID>,
+    ) -> Option<Result<AttachmentDownloadConnection>> {
+        let args = page_args(first, after, last, before);
+        let page = downloads(ctx, attachment_id, args);
+        Box::pin(nullable(async { page.await.map(Some) })).await
+    }
 }
 
 /// What can be changed.
@@ -240,6 +262,7 @@ pub struct Mutation(
     ParticipantMutation,
     MessageMutation,
     StarMutation,
+    AttachmentMutation,
     SignalMutation,
     RevocationMutation,
     ReferenceMutation,

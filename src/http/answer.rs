@@ -138,6 +138,11 @@ pub(super) fn refuse(headers: &HeaderMap, status: StatusCode, why: &str) -> Answ
     Outcome::refused(status, why).answer(headers)
 }
 
+/// Refuses a request with a code of its own.
+pub(super) fn refuse_as(headers: &HeaderMap, status: StatusCode, code: &str, why: &str) -> Answer {
+    Outcome::with(status, refusal_as(code, why)).answer(headers)
+}
+
 fn partial_success() -> StatusCode {
     StatusCode::from_u16(PARTIAL_SUCCESS).unwrap_or(StatusCode::OK)
 }

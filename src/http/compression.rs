@@ -27,6 +27,10 @@ pub(super) fn layer(from: u16) -> CompressionLayer<And<SizeAbove, ByHead>> {
 }
 
 fn gets_smaller(headers: &HeaderMap) -> bool {
+    // Attachments are given as they are: parts and checksums of them count their bytes.
+    if headers.contains_key(header::CONTENT_DISPOSITION) {
+        return false;
+    }
     let content_type = headers.get(header::CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok());
     let essence = content_type.and_then(|value| value.split(';').next());

@@ -63,13 +63,17 @@ fn cors(origins: &Origins) -> CorsLayer {
         LAST_EVENT_ID,
         REQUEST_ID,
         MCP_PROTOCOL_VERSION,
+        // Of a part of an attachment.
+        header::RANGE,
+        header::IF_RANGE,
+        header::IF_NONE_MATCH,
     ];
     let headers: Vec<HeaderName> = read.into_iter().chain(PREFLIGHT).collect();
     CorsLayer::new()
         .allow_origin(allowed)
-        .allow_methods([Method::GET, Method::POST])
+        .allow_methods([Method::GET, Method::POST, Method::PUT])
         .allow_headers(headers)
-        .expose_headers([REQUEST_ID])
+        .expose_headers([REQUEST_ID, header::ETAG, header::CONTENT_RANGE])
         .max_age(CORS_MAX_AGE)
 }
 

@@ -3,6 +3,7 @@
 mod accept;
 mod address;
 mod answer;
+mod attachments;
 mod auth;
 mod body;
 mod bounds;
@@ -121,7 +122,8 @@ pub fn router(state: &HttpState) -> Router {
         map_response_with_state(state.clone(), metrics::count_refusal),
         from_fn_with_state(state.clone(), rates::limit),
     );
-    let routes = Router::new();
+    let files = attachments::route().layer(from_fn_with_state(state.clone(), rates::limit));
+    let routes = Router::new().route("/attachments/{id}", files);
     let routes = if state.http.mcp {
         routes.route("/mcp", post(mcp::post).layer(layers.clone()))
     } else {

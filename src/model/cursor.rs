@@ -9,7 +9,10 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::user::hash;
-use super::{ChatFilter, ChatId, ChatKind, ReceiptKind, StarPlace, TrailPlace, UserId};
+use super::{
+    AttachmentId, ChatFilter, ChatId, ChatKind, DownloadPlace, ReceiptKind, StarPlace, TrailPlace,
+    UserId,
+};
 
 const VERSION: u8 = 1;
 const MESSAGES: u8 = b'm';
@@ -18,6 +21,8 @@ const CHATS: u8 = b'c';
 const EVENTS: u8 = b'e';
 const STARS: u8 = b's';
 const REPLIES: u8 = b'r';
+const DOWNLOADS: u8 = b'w';
+const DOWNLOADS_OF_ONE: u8 = b'o';
 const REVISIONS: u8 = b'v';
 const TRAIL: u8 = b't';
 const READ_BY: u8 = b'b';
@@ -50,6 +55,8 @@ pub enum ListKey {
     Stars(u64),
     /// The audit trail of the tenant of a viewer (by fingerprint).
     Trail(u64),
+    /// The downloads that an administrator (by fingerprint) sees, of one attachment or of all.
+    Downloads(u64, Option<AttachmentId>),
 }
 
 /// The place of an element in its list.
@@ -65,6 +72,8 @@ pub enum ListCursor {
     Star(StarPlace),
     /// An entry of the audit trail.
     Trail(TrailPlace),
+    /// A download.
+    Download(DownloadPlace),
 }
 
 impl ListCursor {
@@ -91,6 +100,10 @@ impl ListCursor {
                 bytes.extend(place.occurred_at.timestamp_micros().to_be_bytes());
                 bytes.extend(place.chat_id.as_bytes());
                 bytes.extend(place.seq.to_be_bytes());
+            }
+            Self::Download(place) => {
+                bytes.extend(place.occurred_at.timestamp_micros().to_be_bytes());
+                bytes.extend(place.id.as_bytes());
             }
         }
         URL_SAFE_NO_PAD.encode(bytes)
@@ -145,6 +158,10 @@ impl ListCursor {
                     seq,
                 }))
             }
+            ListKey::Downloads(..) => Ok(Self::Download(DownloadPlace {
+                occurred_at: time()?,
+                id: Uuid::from_slice(rest).or(Err(CursorError))?,
+            })),
         }
     }
 }
@@ -214,6 +231,15 @@ impl ListKey {
             Self::Stars(viewer) => {
                 bytes.push(STARS);
                 bytes.extend(viewer.to_be_bytes());
+            }
+            Self::Downloads(viewer, None) => {
+                bytes.push(DOWNLOADS);
+                bytes.extend(viewer.to_be_bytes());
+            }
+            Self::Downloads(viewer, Some(attachment)) => {
+                bytes.push(DOWNLOADS_OF_ONE);
+                bytes.extend(viewer.to_be_bytes());
+                bytes.extend(attachment.0.as_bytes());
             }
         }
         bytes

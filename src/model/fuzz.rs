@@ -5,8 +5,9 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::{
-    Body, ChatFilter, ChatId, EventCursor, IdempotencyKey, ListCursor, ListKey, MessageId, NodeId,
-    ParticipantId, ReceiptKind, SearchText, StarPlace, TenantId, Title, TrailPlace, UserId,
+    AttachmentId, Body, ChatFilter, ChatId, DownloadPlace, EventCursor, IdempotencyKey, ListCursor,
+    ListKey, MessageId, NodeId, ParticipantId, ReceiptKind, SearchText, StarPlace, TenantId, Title,
+    TrailPlace, UserId,
 };
 use crate::fuzz::{mutated, padded, text, texts, within};
 
@@ -24,10 +25,12 @@ fn user() -> impl Strategy<Value = UserId> {
 
 fn node() -> impl Strategy<Value = NodeId> {
     let message = any::<u128>().prop_map(|id| MessageId(Uuid::from_u128(id)));
+    let attachment = any::<u128>().prop_map(|id| AttachmentId(Uuid::from_u128(id)));
     let participant = (chat(), user());
     prop_oneof![
         chat().prop_map(NodeId::Chat),
         message.prop_map(NodeId::Message),
+        attachment.prop_map(NodeId::Attachment),
         participant
             .prop_map(|(chat_id, user_id)| NodeId::Participant(ParticipantId { chat_id, user_id })),
         user().prop_map(NodeId::User),
@@ -38,6 +41,7 @@ fn written(id: &NodeId) -> String {
     match id {
         NodeId::Chat(id) => id.to_string(),
         NodeId::Message(id) => id.to_string(),
+        NodeId::Attachment(id) => id.to_string(),
         NodeId::Participant(id) => id.to_string(),
         NodeId::User(id) => id.to_string(),
     }
@@ -62,6 +66,10 @@ fn reads(given: &str) {
     assert_eq!(
         given.parse::<ParticipantId>().is_ok(),
         is(|id| matches!(id, NodeId::Participant(_)))
+    );
+    assert_eq!(
+        given.parse::<AttachmentId>().is_ok(),
+        is(|id| matches!(id, NodeId::Attachment(_)))
     );
     assert_eq!(
         UserId::new(given).is_ok(),
@@ -141,6 +149,9 @@ fn list() -> impl Strategy<Value = ListKey> {
         (any::<u64>(), filter).prop_map(|(viewer, filter)| ListKey::Chats(viewer, filter)),
         any::<u64>().prop_map(ListKey::Stars),
         any::<u64>().prop_map(ListKey::Trail),
+        (any::<u64>(), prop::option::of(any::<u128>())).prop_map(|(viewer, of)| {
+            ListKey::Downloads(viewer, of.map(|id| AttachmentId(Uuid::from_u128(id))))
+        }),
     ]
 }
 
@@ -168,6 +179,10 @@ fn place() -> impl Strategy<Value = (ListKey, ListCursor)> {
                 chat_id: chat,
                 seq,
             }),
+            ListKey::Downloads(..) => ListCursor::Download(DownloadPlace {
+                occurred_at: time,
+                id: chat.0,
+            }),
         };
         (list, cursor)
     })
@@ -192,6 +207,7 @@ fn points(given: &str, list: &ListKey) {
             ListCursor::Participant(time, _) | ListCursor::Chat(time, _) => {
                 time < DateTime::UNIX_EPOCH
             }
+            ListCursor::Download(place) => place.occurred_at < DateTime::UNIX_EPOCH,
             ListCursor::Star(place) => place.starred_at < DateTime::UNIX_EPOCH || place.seq < 0,
             ListCursor::Trail(place) => place.occurred_at < DateTime::UNIX_EPOCH || place.seq < 0,
         };

@@ -46,9 +46,9 @@ permissions! {
     UpdateMessageRecipient,
     /// Remove people from chats, and leave.
     DeleteMessageRecipient,
-    /// Attach files. Nothing needs it yet.
+    /// Attach files.
     CreateAttachmentFile,
-    /// Read attached files. Nothing needs it yet.
+    /// Read attached files.
     ViewAttachmentFile,
     /// Change attached files. Nothing needs it yet.
     UpdateAttachmentFile,
@@ -155,6 +155,7 @@ operations! {
     Chat "Chat" [ViewMessage],
     Message "Message" [ViewMessage],
     Participant "Participant" [ViewMessage ViewMessageRecipient],
+    Attachment "Attachment" [ViewAttachmentFile],
     // Queries.
     Viewer "viewer" [],
     ReadNode "node" [ViewMessage],
@@ -164,6 +165,7 @@ operations! {
     ReadChatByExternalReference "chatByExternalReference" [ViewMessage],
     ListChats "chats" [ViewMessage],
     ListAuditRecords "auditRecords" [Administer],
+    ListAttachmentDownloads "attachmentDownloads" [Administer],
     // Mutations.
     OpenDirectChat "openDirectChat" [CreateMessageRecipient],
     CreateGroupChat "createGroupChat" [CreateMessageRecipient],
@@ -184,6 +186,8 @@ operations! {
     RestoreMessage "restoreMessage" [DeleteMessage],
     StarMessage "starMessage" [UpdateMessageRecipient],
     UnstarMessage "unstarMessage" [UpdateMessageRecipient],
+    CreateUpload "createUpload" [CreateAttachmentFile],
+    FinalizeUpload "finalizeUpload" [CreateAttachmentFile],
     MarkChatRead "markChatRead" [UpdateMessageRecipient],
     MarkChatDelivered "markChatDelivered" [UpdateMessageRecipient],
     SetTyping "setTyping" [CreateMessage],

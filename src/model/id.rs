@@ -67,6 +67,12 @@ uuid_id!(
     MessageTag,
     "msg"
 );
+uuid_id!(
+    /// The id of an attachment, `att_…`.
+    AttachmentId,
+    AttachmentTag,
+    "att"
+);
 
 /// The id of a participant, `participant_…`: the chat's UUID as in a TypeID, then the user's id in base 64.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -118,6 +124,8 @@ pub enum NodeId {
     Message(MessageId),
     /// A participant's.
     Participant(ParticipantId),
+    /// An attachment's.
+    Attachment(AttachmentId),
     /// A person's, as the application knows it.
     User(UserId),
 }
@@ -129,7 +137,11 @@ impl NodeId {
         let chat = || text.parse().map(Self::Chat).ok();
         let message = || text.parse().map(Self::Message).ok();
         let participant = || text.parse().map(Self::Participant).ok();
-        chat().or_else(message).or_else(participant)
+        let attachment = || text.parse().map(Self::Attachment).ok();
+        chat()
+            .or_else(message)
+            .or_else(participant)
+            .or_else(attachment)
     }
 }
 

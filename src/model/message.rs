@@ -111,11 +111,24 @@ impl Body {
     ///
     /// `INVALID` for a blank body or one with NUL, `TOO_LONG` beyond 10 000 characters.
     pub fn new(text: String) -> Result<Self, Refusal> {
+        Self::checked(text, false)
+    }
+
+    /// Checks the body of a message that has attachments, which need not say anything.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID` for one with NUL, `TOO_LONG` beyond 10 000 characters.
+    pub fn beside_attachments(text: String) -> Result<Self, Refusal> {
+        Self::checked(text, true)
+    }
+
+    fn checked(text: String, may_be_blank: bool) -> Result<Self, Refusal> {
         // Bytes bound characters from above, so the usual body is never counted.
         if text.len() > BODY_MAX_CHARS && text.chars().count() > BODY_MAX_CHARS {
             return Err(Refusal::too_long("A body has at most 10000 characters."));
         }
-        if is_blank(&text) {
+        if !may_be_blank && is_blank(&text) {
             return Err(Refusal::invalid("A body cannot be blank."));
         }
         if text.contains('\0') {

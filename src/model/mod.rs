@@ -2,6 +2,7 @@
 //!
 //! Pure data and pure functions. Nothing here queries, awaits or knows GraphQL.
 
+mod attachment;
 mod audit_entry;
 mod chat;
 mod closed_set;
@@ -25,6 +26,10 @@ mod signal;
 mod star;
 mod user;
 
+pub use attachment::{
+    ATTACHMENTS_MAX, Attachment, AttachmentDownload, AttachmentStatus, Checksum, ContentType,
+    DownloadPlace, FILE_NAME_MAX_CHARS, FileName, NewAttachments,
+};
 pub use audit_entry::{Act, AuditEntry, Deed, TrailEntry, TrailFilter, TrailPlace};
 pub use chat::{
     CHANNEL_ID_MAX_CHARS, CHANNEL_TYPE_MAX_CHARS, Channel, Chat, ChatFilter, ChatHistory, ChatKind,
@@ -34,7 +39,7 @@ pub use cursor::{CursorError, EventCursor, ListCursor, ListKey};
 pub use event::{Change, Event, EventData, EventKind, NewEvent};
 pub use filter::{FilterError, MessageFilter, SEARCH_MAX_CHARS, SENDERS_MAX, SearchText};
 pub use grant::{Grants, Operation, Permission};
-pub use id::{ChatId, IdError, MessageId, NodeId, ParticipantId};
+pub use id::{AttachmentId, ChatId, IdError, MessageId, NodeId, ParticipantId};
 pub use message::{
     BODY_MAX_CHARS, Body, IDEMPOTENCY_KEY_MAX_CHARS, IdempotencyKey, Message, Revision,
     SUBJECT_MAX_CHARS, Subject, Thread, UnreadRange,

@@ -92,7 +92,20 @@ impl fmt::Display for UserId {
 }
 
 /// The id of a tenant: an organisation whose chats and people no other tenant can see.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow)]
+#[derive(
+    Debug,
+    Clone,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    AsExpression,
+    FromSqlRow,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+#[serde(transparent)]
 #[diesel(sql_type = Text)]
 pub struct TenantId(Arc<str>);
 

@@ -8,6 +8,8 @@
 //! connection. Everything else is diesel's query DSL, whose `SELECT`s are cached likewise and whose writes
 //! are parsed on each call. Behind a proxy of transactions nothing is kept: see [`PoolMode`].
 
+pub mod attachment_downloads;
+pub mod attachments;
 pub mod audit_entries;
 pub mod chats;
 mod connection;
@@ -17,6 +19,7 @@ pub mod doorbell;
 pub mod events;
 mod lending;
 pub mod marks;
+pub mod message_attachments;
 pub mod messages;
 mod metrics;
 pub mod migrations;

@@ -28,6 +28,9 @@ const PRIVILEGES: &[(&str, &[&str])] = &[
             "receipts",
             "stars",
             "audit_entries",
+            "attachments",
+            "attachment_downloads",
+            "message_attachments",
             "servers",
             "epoch",
         ],
@@ -44,9 +47,15 @@ const PRIVILEGES: &[(&str, &[&str])] = &[
             "audit_entries",
             "receipts",
             "stars",
+            "attachments",
+            "attachment_downloads",
+            "message_attachments",
         ],
     ),
-    ("UPDATE", &["users", "chats", "participants", "messages"]),
+    (
+        "UPDATE",
+        &["users", "chats", "participants", "messages", "attachments"],
+    ),
     ("DELETE", &["participants", "stars"]),
 ];
 

@@ -170,7 +170,7 @@ async fn rows(conn: &mut Connection, query: &str, attacker: &Attacker) -> BTreeS
 }
 
 /// The kinds that are handed in, at every place: also those that do not belong there.
-const KINDS: [Kind; 18] = [
+const KINDS: [Kind; 19] = [
     Kind::Chat,
     Kind::Direct,
     Kind::Deleted,
@@ -189,6 +189,7 @@ const KINDS: [Kind; 18] = [
     Kind::EventCursor,
     Kind::ChannelType,
     Kind::ChannelId,
+    Kind::Attachment,
 ];
 
 /// Runs an operation, and returns its answer without the ids and the SQL that it took.

@@ -59,6 +59,9 @@ pub(crate) const QUERIES: &[Case] = &[
     case("node", "{ node(id: \"DELETED\") { id } }", Null),
     case("nodes", "{ nodes(ids: [\"CHAT\", \"MESSAGE\", \"GONE\", \"PARTICIPANT\", \"DELETED\"]) { id } }", Nulls),
     case("user", "{ user(id: \"never seen\") { id } }", Null),
+    case("node", "{ node(id: \"ATTACHMENT\") { id } }", Null),
+    case("attachmentDownloads", "{ attachmentDownloads { nodes { attachmentId } } }", Forbidden),
+    case("attachmentDownloads", "{ attachmentDownloads(attachmentId: \"ATTACHMENT\") { nodes { attachmentId } } }", Forbidden),
     // What needs no look-up still needs a user.
     case("user", "{ user(id: \"\") { id } }", Null),
     case("chat", "{ chat(id: \"nonsense\") { id } }", Null),
@@ -94,12 +97,16 @@ pub(crate) const MUTATIONS: &[Case] = &[
     case("sendMessage", "{ chatId: \"CHAT\", body: \"hi\", replyToId: \"MESSAGE\" }", NotFound),
     case("forwardMessages", "{ messageIds: [\"MESSAGE\"], chatIds: [\"CHAT\"] }", NotFound),
     case("forwardMessages", "{ messageIds: [\"GONE\"], chatIds: [\"DELETED\"] }", NotFound),
+    case("sendMessage", "{ chatId: \"CHAT\", attachmentIds: [\"ATTACHMENT\"] }", NotFound),
     case("editMessage", "{ messageId: \"MESSAGE\", body: \"new\" }", NotFound),
     case("deleteMessage", "{ messageId: \"MESSAGE\" }", NotFound),
     case("restoreMessage", "{ messageId: \"GONE\" }", NotFound),
     case("starMessage", "{ messageId: \"MESSAGE\" }", NotFound),
     case("starMessage", "{ messageId: \"GONE\" }", NotFound),
     case("unstarMessage", "{ messageId: \"MESSAGE\" }", NotFound),
+    case("createUpload", "{ name: \"a\", contentType: \"text/plain\", size: 1, checksum: \"0000000000000000000000000000000000000000000000000000000000000000\" }", Theirs),
+    case("finalizeUpload", "{ attachmentId: \"ATTACHMENT\" }", NotFound),
+    case("finalizeUpload", "{ attachmentId: \"nonsense\" }", NotFound),
     case("markChatRead", "{ chatId: \"CHAT\", messageId: \"MESSAGE\" }", NotFound),
     case("setTyping", "{ chatId: \"CHAT\", typing: true }", NotFound),
     case("setTyping", "{ chatId: \"CHAT\", typing: false }", NotFound),
@@ -136,7 +143,10 @@ impl Private {
     pub(crate) async fn new(server: &Server) -> Self {
         let (alice, bob) = (server.user("alice"), server.user("bob"));
         let chat = alice.group("Private", &[&bob]).await;
-        let input = json!({ "chatId": chat, "body": "secret", "idempotencyKey": "key" });
+        let attachment = alice.uploads("a.txt", "text/plain", b"secret").await;
+        let input = json!({
+            "chatId": chat, "body": "secret", "idempotencyKey": "key", "attachmentIds": [attachment],
+        });
         let payload = alice.does("sendMessage", "message { id }", input).await;
         let message = payload["message"]["id"].as_str().unwrap().to_owned();
         let gone = alice.sends(&chat, "gone").await;
@@ -154,6 +164,7 @@ impl Private {
             ("CHAT", chat.clone()),
             ("MESSAGE", message),
             ("GONE", gone),
+            ("ATTACHMENT", attachment),
             ("DELETED", deleted.clone()),
         ];
         let chats = [chat, deleted];

@@ -422,6 +422,8 @@ fn every_write_to_a_chat_is_among_those_a_deleted_one_refuses() {
             "createGroupChat",
             "deleteChat",
             "restoreChat",
+            "createUpload",
+            "finalizeUpload",
             "setPresenceVisibility",
             "setReceiptVisibility",
             "revokeTokens",

@@ -320,3 +320,33 @@ fn the_receipts_of_fifty_messages_cost_what_those_of_five_do() {
         assert!(fifty <= 10, "{fifty} statements");
     });
 }
+
+#[test]
+fn the_attachments_of_fifty_messages_cost_what_those_of_five_do_and_unasked_nothing() {
+    run(async {
+        let scene = Scene::set().await;
+        let alice = scene.writer.user("alice");
+        let chat = alice.group("chat", &[]).await;
+        let file = alice.uploads("a.txt", "text/plain", b"x").await;
+        for n in 0..50 {
+            alice.sends_files(&chat, &format!("{n}"), &[&file]).await;
+        }
+        let ask = async |first: usize, fields: &str| {
+            let query = format!(
+                "query ($chat: ID!, $first: Int!) {{ chat(id: $chat) {{ messages(first: $first) {{ nodes {{ body {fields} }} }} }} }}"
+            );
+            let variables = json!({ "chat": chat, "first": first });
+            scene.cost(&alice, &query, variables).await
+        };
+        let (unasked, _) = ask(50, "").await;
+        let (five, _) = ask(5, "attachments { name }").await;
+        let (fifty, data) = ask(50, "attachments { name }").await;
+        let (urls, _) = ask(50, "attachments { name downloadUrl }").await;
+        println!("attachments: {unasked}, {fifty}, {urls} statements");
+        let last = &data["chat"]["messages"]["nodes"][49]["attachments"];
+        assert_eq!(*last, json!([{ "name": "a.txt" }]));
+        assert_eq!(five, fifty);
+        assert!(fifty <= unasked + 2, "{unasked} and {fifty} statements");
+        assert!(urls <= fifty + 2, "{fifty} and {urls} statements");
+    });
+}

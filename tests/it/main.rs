@@ -17,6 +17,7 @@
 mod administration;
 mod architecture;
 mod at_once;
+mod attachments;
 mod attack;
 mod authorization;
 mod chats;

@@ -14,13 +14,17 @@ async fn nodes(viewer: &User, ids: &[&str]) -> Value {
     viewer.ask(query, json!({ "ids": ids })).await["nodes"].clone()
 }
 
-/// One id of each type that alice sees: a chat, a message, a participant, a person.
-async fn one_of_each(alice: &User, bob: &User) -> [(&'static str, String); 4] {
+/// One id of each type that alice sees: an attachment, a chat, a message, a participant, a person.
+async fn one_of_each(alice: &User, bob: &User) -> [(&'static str, String); 5] {
     let chat = alice.group("Tea", &[bob]).await;
     let message = alice.sends(&chat, "hi").await;
     let fields = "viewerParticipant { id }";
     let participant = bob.chat(&chat, fields).await["viewerParticipant"]["id"].clone();
     [
+        (
+            "Attachment",
+            alice.uploads("a.txt", "text/plain", b"a").await,
+        ),
         ("Chat", chat),
         ("Message", message),
         ("Participant", participant.as_str().unwrap().to_owned()),
@@ -60,7 +64,7 @@ fn each_node_stands_in_its_place() {
     run(async {
         let server = Server::start().await;
         let (alice, bob) = (server.user("alice"), server.user("bob"));
-        let [(_, chat), (_, message), (_, participant), _] = one_of_each(&alice, &bob).await;
+        let [_, (_, chat), (_, message), (_, participant), _] = one_of_each(&alice, &bob).await;
         let foreign = bob.group("Private", &[]).await;
         let secret = bob.sends(&foreign, "secret").await;
         let ids = [
@@ -99,7 +103,7 @@ fn a_malformed_id_is_the_id_of_nothing() {
     run(async {
         let server = Server::start().await;
         let (alice, bob) = (server.user("alice"), server.user("bob"));
-        let [(_, chat), (_, message), (_, participant), _] = one_of_each(&alice, &bob).await;
+        let [_, (_, chat), (_, message), (_, participant), _] = one_of_each(&alice, &bob).await;
         let malformed = [
             chat.to_uppercase(),
             format!("{chat}0"),
@@ -123,7 +127,7 @@ fn a_participant_of_who_left_is_null() {
     run(async {
         let server = Server::start().await;
         let (alice, bob) = (server.user("alice"), server.user("bob"));
-        let [(_, chat), _, (_, participant), _] = one_of_each(&alice, &bob).await;
+        let [_, (_, chat), _, (_, participant), _] = one_of_each(&alice, &bob).await;
         bob.leaves(&chat).await;
         for viewer in [&alice, &bob] {
             assert_eq!(node(viewer, &participant).await, json!(null));
@@ -158,7 +162,7 @@ fn a_chat_under_what_is_seen_is_seen() {
     run(async {
         let server = Server::start().await;
         let (alice, bob) = (server.user("alice"), server.user("bob"));
-        let [(_, chat), (_, message), (_, participant), _] = one_of_each(&alice, &bob).await;
+        let [_, (_, chat), (_, message), (_, participant), _] = one_of_each(&alice, &bob).await;
         let query = "query ($ids: [ID!]!) { nodes(ids: $ids) {
             ... on Message { chat { id } } ... on Participant { chat { id } user { id } } } }";
         let ids = json!({ "ids": [message, participant] });

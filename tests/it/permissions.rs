@@ -227,6 +227,8 @@ fn every_mutation_of_a_chat_is_in_the_table() {
             [
                 "openDirectChat",
                 "createGroupChat",
+                "createUpload",
+                "finalizeUpload",
                 "setPresenceVisibility",
                 "revokeTokens",
                 "setReceiptVisibility"

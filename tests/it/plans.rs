@@ -10,8 +10,11 @@ use crate::support::rows::lines;
 use crate::support::{postgres, run};
 
 /// The tables that grow with use.
-const LARGE: [&str; 9] = [
+const LARGE: [&str; 12] = [
     "receipts",
+    "message_attachments",
+    "attachments",
+    "attachment_downloads",
     "stars",
     "messages",
     "chat_events",
@@ -46,15 +49,28 @@ const FILL: &str = "
         SELECT chat_id, 'u1', seq % 2, seq, 'default', now() FROM messages WHERE body = 'filler';
     INSERT INTO audit_entries (tenant_id, occurred_at, actor_id, act, chat_id, data)
         SELECT 'default', now() - seq * interval '1 s', 'u1', 0, chat_id, '{}' FROM messages WHERE body = 'filler';
+    INSERT INTO attachments (id, tenant_id, uploader_id, name, content_type, size, checksum, status, created_at, sent_at)
+        SELECT gen_random_uuid(), 'default', 'u' || 1 + n % 5000, 'filler', 'text/plain', 1, sha256(''), 1, now(),
+            CASE WHEN n % 2 = 0 THEN now() END
+        FROM generate_series(1, 20000) AS n;
+    INSERT INTO message_attachments (chat_id, seq, position, attachment_id, tenant_id)
+        SELECT m.chat_id, m.seq, 0, a.id, 'default'
+        FROM (SELECT chat_id, seq, row_number() OVER () AS n FROM messages WHERE body = 'filler') AS m
+        JOIN (SELECT id, row_number() OVER () AS n FROM attachments WHERE name = 'filler') AS a ON a.n = m.n;
+    INSERT INTO attachment_downloads (id, tenant_id, attachment_id, user_id, occurred_at)
+        SELECT gen_random_uuid(), 'default', a.id, 'u' || 1 + n % 5, now() - n * interval '1 s'
+        FROM attachments AS a, generate_series(1, 3) AS n WHERE name = 'filler';
     INSERT INTO direct_chats (tenant_id, low_user_id, high_user_id, chat_id)
         SELECT 'default', 'u' || n, 'u' || n || 'x', id
         FROM (SELECT id, row_number() OVER () AS n FROM chats WHERE title = 'filler') AS c;
     ANALYZE";
 
 /// Those that serve no constraint, and no statement of a user either, with what they are for.
-const OTHERWISE: [&str; 3] = [
+const OTHERWISE: [&str; 4] = [
     // The removal of those that are old.
     "receipts_marked_at_idx",
+    // The engine, which clears away what was never sent.
+    "attachments_created_at_idx",
     // The foreign key to the servers, when one of them is gone.
     "presences_server_id_idx",
     // An operator's reports of one tenant.

@@ -7,11 +7,12 @@ use diesel_async::AsyncConnection as _;
 
 use super::no_such_message;
 use crate::app::access::{self, no_such_chat, permit, read_for};
+use crate::app::attachments::SentWith;
 use crate::app::sends::{Membership, stored};
 use crate::app::{Actor, App, Error};
 use crate::model::{
-    Action, Body, ChatId, Decision, IdempotencyKey, Message, MessageId, Metadata, Origin, Subject,
-    decide,
+    Action, Body, ChatId, Decision, IdempotencyKey, Message, MessageId, Metadata, NewAttachments,
+    Origin, Subject, decide,
 };
 use crate::sabotage::{self, Sabotage};
 use crate::store::messages::{NewMessage, Sent};
@@ -37,6 +38,8 @@ pub struct SendMessage {
     pub idempotency_key: Option<IdempotencyKey>,
     /// Where it is forwarded from.
     pub forwarded_from: Option<Origin>,
+    /// What is sent with it.
+    pub attachments: NewAttachments,
 }
 
 impl App {
@@ -45,7 +48,7 @@ impl App {
     ///
     /// # Errors
     ///
-    /// `NOT_FOUND` for the chat or the message to answer; [`Error::Refused`] as the permission table says;
+    /// `NOT_FOUND` for the chat, the message to answer or an attachment, `CONFLICT` for one that is not finished; [`Error::Refused`] as the permission table says;
     /// [`Error::Unavailable`], [`Error::Internal`].
     pub async fn message_send(&self, actor: &Actor, send: SendMessage) -> Result<Message, Error> {
         self.rates.send(actor)?;
@@ -63,7 +66,13 @@ impl App {
                 Decided::Send(new) => Arc::new(new),
                 Decided::Done(message) => return Ok(message),
             };
-            let came = if sabotage::is(Sabotage::NotifyBeforeCommit) {
+            let came = if !send.attachments.ids().is_empty() {
+                // Boxed, because it is rare, and its future would make that of every send larger.
+                match Box::pin(self.send_with_attachments(actor, &new, &send.attachments)).await? {
+                    SentWith::Came(came) => came,
+                    SentWith::Before(message) => return Ok(*message),
+                }
+            } else if sabotage::is(Sabotage::NotifyBeforeCommit) {
                 self.ring_then_commit(actor, &new).await?
             } else {
                 self.sends.write(&new).await?

@@ -15,7 +15,7 @@ use async_graphql_value::{ConstValue, Value};
 
 use super::operation;
 use super::types::{Types, base, root};
-use crate::model::PAGE_DEFAULT;
+use crate::model::{ATTACHMENTS_MAX, PAGE_DEFAULT};
 
 /// How deep selections and fragments may stand in each other while they are counted.
 const DEPTH_MAX: usize = 64;
@@ -25,6 +25,9 @@ const WRITE: u64 = 10;
 
 /// The lists of introspection. Each multiplies the answer by the size of the schema.
 const INTROSPECTION_LISTS: [&str; 4] = ["fields", "inputFields", "interfaces", "possibleTypes"];
+
+/// The fields that lead to lists without pages, with the most that is in them.
+const LISTS: [(&str, usize); 1] = [("attachments", ATTACHMENTS_MAX)];
 
 /// How large a selection is.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -274,7 +277,9 @@ impl<'a> Scale<'a> {
         } else if takes(definition, "ids") {
             self.size(field, "ids").unwrap_or(self.page_max)
         } else {
-            1
+            let name = definition.name.node.as_str();
+            let list = LISTS.iter().find(|(list, _)| *list == name);
+            list.map_or(1, |(_, most)| *most)
         };
         u64::try_from(count).unwrap_or(u64::MAX)
     }

@@ -9,14 +9,17 @@ use crate::graphql::context::{ContextExt as _, nullable};
 use crate::graphql::error::UserError;
 use crate::graphql::payload::{chat_id, message_id, outcome};
 use crate::graphql::scalar::JsonObject;
-use crate::model::{self, Body, IdempotencyKey, Operation, Refusal, Subject};
+use crate::model::{
+    self, AttachmentId, Body, IdempotencyKey, NewAttachments, Operation, Refusal, Subject,
+};
 
 /// What to send, and where.
 #[derive(Debug, InputObject)]
 struct SendMessageInput {
     /// The chat to send to.
     chat_id: ID,
-    /// The text: 1 to 10000 characters, not blank, kept byte for byte.
+    /// The text: 1 to 10000 characters, not blank, kept byte for byte. Beside attachments it may be blank, and absent.
+    #[graphql(default)]
     body: String,
     /// The message of the same chat to answer.
     reply_to_id: Option<ID>,
@@ -27,6 +30,10 @@ struct SendMessageInput {
     subject: Option<String>,
     /// What the application keeps with the message.
     metadata: Option<JsonObject>,
+    /// The attachments to send with it, in this order: at most 10 of the viewer's own that are ready. Each may be sent as
+    /// often as one likes. What is named twice is sent once.
+    #[graphql(default)]
+    attachment_ids: Vec<ID>,
 }
 
 /// Which message to change, and to what.
@@ -218,7 +225,13 @@ impl MessageMutation {
 }
 
 async fn send(app: &App, actor: &Actor, input: SendMessageInput) -> Result<model::Message, Error> {
-    let body = Body::new(input.body).map_err(|refusal| refusal.at("body"))?;
+    let attachments = attachments(&input.attachment_ids)?;
+    let body = if attachments.ids().is_empty() {
+        Body::new(input.body)
+    } else {
+        Body::beside_attachments(input.body)
+    };
+    let body = body.map_err(|refusal| refusal.at("body"))?;
     let key = input.idempotency_key.map(IdempotencyKey::new).transpose();
     let send = SendMessage {
         body,
@@ -227,12 +240,22 @@ async fn send(app: &App, actor: &Actor, input: SendMessageInput) -> Result<model
         idempotency_key: key.map_err(|refusal| refusal.at("idempotencyKey"))?,
         chat_id: chat_id(&input.chat_id)?,
         forwarded_from: None,
+        attachments,
         reply_to: input
             .reply_to_id
             .map(|id| message_id(&id, "replyToId"))
             .transpose()?,
     };
     app.message_send(actor, send).await
+}
+
+/// Reads ids of attachments. A malformed id is an id of nothing.
+fn attachments(ids: &[ID]) -> Result<NewAttachments, Refusal> {
+    let missing = || Refusal::not_found("An attachment does not exist, or is not yours.");
+    let ids = ids.iter().map(|id| id.parse().ok().ok_or_else(missing));
+    let ids: Result<Vec<AttachmentId>, Refusal> = ids.collect();
+    let attachments = ids.and_then(NewAttachments::own);
+    attachments.map_err(|refusal| refusal.at("attachmentIds"))
 }
 
 fn subject(text: impl AsRef<str>) -> Result<Subject, Refusal> {

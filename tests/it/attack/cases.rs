@@ -34,6 +34,10 @@ pub(super) const TEXTS: &[&str] = &[
     "Mutation.createGroupChat.input.externalReference.channelId",
     "Mutation.changeChatExternalReference.input.externalReference.channelType",
     "Mutation.changeChatExternalReference.input.externalReference.channelId",
+    // What a file is called, and what it is.
+    "Mutation.createUpload.input.name",
+    "Mutation.createUpload.input.contentType",
+    "Mutation.createUpload.input.checksum",
     // A token's name means something together with its bearer alone.
     "Mutation.revokeTokens.input.tokenId",
 ];
@@ -54,6 +58,9 @@ pub(super) const ADMINISTERS: &[&str] = &[
     "Query.auditRecords.filter.actorId",
     "Query.auditRecords.filter.chatId",
     "Query.auditRecords.filter.userId",
+    "Query.attachmentDownloads.attachmentId",
+    "Query.attachmentDownloads.after",
+    "Query.attachmentDownloads.before",
 ];
 
 /// Where the schema says that whoever was ever seen in one's own tenant is found.
@@ -72,6 +79,10 @@ pub(super) const CASES: &[Case] = &[
     case("Query.chatByExternalReference.channelId", "{ chatByExternalReference(channelType: \"@TYPE\", channelId: \"@\") { id title } }"),
     case("Query.node.id", "{ node(id: \"@\") { __typename id ... on Message { body chat { title } }
         ... on Chat { title } ... on Participant { role } } }"),
+    case("Query.node.id", "{ node(id: \"@\") { ... on Attachment { name downloadUrl uploader { id } } } }"),
+    case("Query.attachmentDownloads.attachmentId", "{ attachmentDownloads(attachmentId: \"@\") { nodes { attachmentId user { id } } } }"),
+    case("Query.attachmentDownloads.after", "{ attachmentDownloads(after: \"@\") { nodes { attachmentId } } }"),
+    case("Query.attachmentDownloads.before", "{ attachmentDownloads(before: \"@\") { nodes { attachmentId } } }"),
     case("Query.nodes.ids", "{ nodes(ids: [\"@\"]) { __typename id ... on Message { body chat { title } } } }"),
     case("Query.nodes.ids", "{ nodes(ids: [\"OWN\", \"@\", \"OWN_MESSAGE\", \"@CHAT\", \"@MESSAGE\"]) { __typename } }"),
     case("Query.auditRecords.after", "{ auditRecords(after: \"@\") { nodes { action } } }"),
@@ -162,6 +173,10 @@ pub(super) const CASES: &[Case] = &[
         { messages { id body } userErrors { code message field } } }"),
     case("Mutation.forwardMessages.input.chatIds", "mutation { forwardMessages(input: { messageIds: [\"OWN_MESSAGE\"], chatIds: [\"OWN\", \"@\"] })
         { messages { id body } userErrors { code message field } } }"),
+    case("Mutation.sendMessage.input.attachmentIds", "mutation { sendMessage(input: { chatId: \"OWN\", attachmentIds: [\"@\"] })
+        { message { id attachments { name } } userErrors { code message field } } }"),
+    case("Mutation.sendMessage.input.attachmentIds", "mutation { sendMessage(input: { chatId: \"@CHAT\", body: \"hi\", attachmentIds: [\"@\"] })
+        { message { id attachments { name } } userErrors { code message field } } }"),
     case("Mutation.editMessage.input.messageId", "mutation { editMessage(input: { messageId: \"@\", body: \"new\" })
         { message { id body } userErrors { code message field } } }"),
     case("Mutation.deleteMessage.input.messageId", "mutation { deleteMessage(input: { messageId: \"@\" })
@@ -172,6 +187,10 @@ pub(super) const CASES: &[Case] = &[
         { message { id body viewerHasStarred } userErrors { code message field } } }"),
     case("Mutation.unstarMessage.input.messageId", "mutation { unstarMessage(input: { messageId: \"@\" })
         { message { id body viewerHasStarred } userErrors { code message field } } }"),
+    case("Mutation.createUpload", "mutation { createUpload(input: { name: \"\", contentType: \"text/plain\", size: 1, checksum: \"\" })
+        { attachment { id } userErrors { code message field } } }"),
+    case("Mutation.finalizeUpload.input.attachmentId", "mutation { finalizeUpload(input: { attachmentId: \"@\" })
+        { attachment { id name } userErrors { code message field } } }"),
     case("Mutation.markChatRead.input.chatId", "mutation { markChatRead(input: { chatId: \"@\", messageId: \"@MESSAGE\" })
         { chat { id unreadCount } userErrors { code message field } } }"),
     case("Mutation.markChatRead.input.messageId", "mutation { markChatRead(input: { chatId: \"OWN\", messageId: \"@\" })

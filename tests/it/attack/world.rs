@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::{DateTime, Utc};
 use colloquy::model::{
-    ChatFilter, ChatId, EventCursor, ListCursor, ListKey, MessageId, ParticipantId, ReceiptKind,
-    StarPlace, UserId,
+    AttachmentId, ChatFilter, ChatId, EventCursor, ListCursor, ListKey, MessageId, ParticipantId,
+    ReceiptKind, StarPlace, UserId,
 };
 use colloquy::store::Connection;
 use serde_json::json;
@@ -35,6 +35,7 @@ pub(super) enum Kind {
     EventCursor,
     ChannelType,
     ChannelId,
+    Attachment,
 }
 
 /// One id or cursor of each kind.
@@ -85,7 +86,10 @@ impl World {
     pub(super) async fn new(server: &Server) -> Self {
         let (alice, carol) = (server.user("alice"), server.user("carol"));
         let chat = alice.group("s3cret", &[&carol]).await;
-        let input = json!({ "chatId": chat, "body": "s3cret", "idempotencyKey": "key" });
+        let attachment = alice.uploads("s3cret.txt", "text/plain", b"s3cret").await;
+        let input = json!({
+            "chatId": chat, "body": "s3cret", "idempotencyKey": "key", "attachmentIds": [attachment],
+        });
         let sent = alice.does("sendMessage", "message { id }", input).await;
         let message = sent["message"]["id"].as_str().unwrap().to_owned();
         let gone = alice.sends(&chat, "s3cret that is gone").await;
@@ -153,6 +157,7 @@ impl World {
             (Kind::Deleted, deleted),
             (Kind::Message, message),
             (Kind::Gone, gone),
+            (Kind::Attachment, attachment),
         ];
         let ids = Ids(ids);
         Self { alice, ids }
@@ -249,6 +254,7 @@ pub(super) fn nowhere() -> Ids {
         (Kind::Deleted, chat().to_string()),
         (Kind::Message, message()),
         (Kind::Gone, message()),
+        (Kind::Attachment, AttachmentId(Uuid::now_v7()).to_string()),
         (Kind::User, user),
     ])
 }

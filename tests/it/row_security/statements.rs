@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::hot_path::{plan, quiet};
+use crate::support::files::get;
 use crate::support::proxy::Text;
 use crate::support::rows::lines;
 use crate::support::{Server, User, postgres, run};
@@ -106,6 +107,7 @@ pub(crate) async fn does_everything(server: &Server) {
         bob.does(mutation, fields, message).await;
     }
     starred(&bob).await;
+    attaches(server, &alice, &chat).await;
     let mark = json!({ "chatId": chat, "messageId": first });
     bob.does("markChatRead", "", mark.clone()).await;
     bob.does("markChatDelivered", "", json!({ "marks": [mark] }))
@@ -204,6 +206,35 @@ pub(crate) async fn does_everything(server: &Server) {
     bob.does("leaveChat", "", of_chat.clone()).await;
     alice.does("deleteChat", "", of_chat.clone()).await;
     alice.does("restoreChat", "", of_chat).await;
+}
+
+/// Uploads a file, asks for it, and reads who did.
+async fn attaches(server: &Server, user: &User, chat: &str) {
+    let id = user.uploads("a.txt", "text/plain", b"Hello").await;
+    let message = user.sends_files(chat, "", &[&id]).await;
+    user.message(&message, "attachments { name }").await;
+    let url = user.download_url(&id).await.unwrap();
+    assert_eq!(get(&url, &[]).await.status, 200);
+    let root = user.permitted(&["colloquy:admin"]);
+    let nobody = server.user("nobody").permitted(&["colloquy:admin"]);
+    nobody.attachment(&id, "name").await;
+    let query = |args: &str| {
+        format!(
+            "{{ attachmentDownloads{args} {{ nodes {{ attachmentId }} pageInfo {{ endCursor }} }} }}"
+        )
+    };
+    for of in [String::new(), format!(", attachmentId: \"{id}\"")] {
+        let page = root
+            .ask(&query(&format!("(first: 1{of})")), json!({}))
+            .await;
+        let cursor = page["attachmentDownloads"]["pageInfo"]["endCursor"].to_string();
+        for place in [
+            format!("after: {cursor}"),
+            format!("last: 1, before: {cursor}"),
+        ] {
+            root.ask(&query(&format!("({place}{of})")), json!({})).await;
+        }
+    }
 }
 
 /// Reads somebody's list both ways, from in front of its only element and from behind it.

@@ -3,6 +3,7 @@
 pub(crate) mod binary;
 pub(crate) mod certificate;
 pub(crate) mod database;
+pub(crate) mod files;
 pub(crate) mod frames;
 pub(crate) mod http2;
 pub(crate) mod issuer;

@@ -63,6 +63,12 @@ fn remove_in_the_end(folder: &Path) {
     std::mem::forget(shell.unwrap());
 }
 
+/// A folder for files, which goes with the run's Postgres.
+pub(crate) fn files() -> PathBuf {
+    let folder = format!("colloquy-test-{}-shared", std::process::id());
+    std::env::temp_dir().join(folder).join("attachments")
+}
+
 /// A throw-away Postgres, for tests that stop or kill it.
 pub(crate) async fn start(name: &str) -> Postgres {
     let folder = format!("colloquy-test-{}-{name}", std::process::id());

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use colloquy::app::{App, Limits, Permissions, Tokens};
+use colloquy::app::{App, AttachmentRules, Attachments, Limits, Permissions, Tokens};
 use colloquy::config::IdentityArgs;
 use colloquy::graphql::{self, SchemaOptions};
 use colloquy::http::{
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::user::User;
-use super::{postgres, row_security};
+use super::{files, postgres, row_security};
 
 /// The secret of all test servers.
 pub(crate) const SECRET: &str = "a secret of thirty-two bytes, or more";
@@ -42,6 +42,8 @@ pub(crate) struct Setup {
     pub(crate) http: HttpOptions,
     pub(crate) schema: graphql::Schema,
     pub(crate) trusted_proxies: Vec<&'static str>,
+    /// Makes the place of attachments, from where the server listens.
+    pub(crate) attachments: Option<Arc<dyn Fn(SocketAddr) -> Attachments + Send + Sync>>,
 }
 
 impl Default for Setup {
@@ -72,6 +74,7 @@ impl Default for Setup {
             http: HttpOptions::default(),
             schema: graphql::schema(SchemaOptions::default()),
             trusted_proxies: Vec::new(),
+            attachments: files::in_folder(&postgres::files(), AttachmentRules::default()),
         }
     }
 }
@@ -135,11 +138,17 @@ impl Server {
                 tokens
             }
         };
-        let app = App::new(pool, realtime, tokens, setup.limits);
-        let app = Arc::new(app.with_permissions(setup.permissions));
+        let listener = http::listen("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let app = App::new(pool, realtime, tokens, setup.limits)
+            .with_permissions(setup.permissions)
+            .with_attachments(setup.attachments.map(|make| make(address)));
+        let app = Arc::new(app);
         let tended = Arc::clone(&app);
         let stop = stop_engine.clone();
         engine.spawn(async move { tended.rates.tend(stop).await });
+        let (tended, stop) = (Arc::clone(&app), stop_engine.clone());
+        engine.spawn(async move { tended.attachments_tend(stop).await });
         let trusted = setup.trusted_proxies.iter();
         let connections = Connections::default();
         let origins = setup
@@ -166,8 +175,6 @@ impl Server {
         let apart = http::listen("127.0.0.1:0").await.unwrap();
         let metrics = apart.local_addr().unwrap();
         engine.spawn(http::serve_metrics(apart, state.clone()));
-        let listener = http::listen("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
         sockets.spawn(http::serve(listener, router, state));
         let server = Self {
             address,

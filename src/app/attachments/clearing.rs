@@ -1,0 +1,78 @@
+//! Clearing away what was never sent: in steps that any server can take up where another left off.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::app::attachments::Attachments;
+use crate::app::{App, Error};
+use crate::model::AttachmentId;
+use crate::store;
+
+/// How much is cleared away in one go.
+const TOGETHER: i64 = 100;
+
+/// How many goes there are in one run.
+const GOES: usize = 10;
+
+/// How often it runs, at least and at most.
+const EVERY_MIN: Duration = Duration::from_millis(200);
+const EVERY_MAX: Duration = Duration::from_mins(10);
+
+impl App {
+    /// Clears away, from time to time, what was not sent in time, until `shutdown`.
+    pub async fn attachments_tend(&self, shutdown: CancellationToken) {
+        let Some(attachments) = &self.attachments else {
+            return;
+        };
+        let every = attachments.rules.unsent_for / 24;
+        let every = every.clamp(EVERY_MIN, EVERY_MAX);
+        let tending = async {
+            loop {
+                // Servers that started together need not come together.
+                tokio::time::sleep(every.mul_f64(0.5 + fastrand::f64())).await;
+                if let Err(error) = Box::pin(self.attachments_clear(attachments)).await {
+                    tracing::warn!(%error, "attachments that were not sent are not cleared away");
+                }
+            }
+        };
+        tokio::select! {
+            () = tending => {}
+            () = shutdown.cancelled() => {}
+        }
+    }
+
+    /// First they are marked, so that nobody sends them any more; then their bytes go; then they are forgotten. Where a
+    /// server ends in between, the next one goes on.
+    async fn attachments_clear(&self, attachments: &Attachments) -> Result<(), Error> {
+        let Attachments { blobs, rules } = attachments;
+        let before = self.clock.now() - rules.unsent_for;
+        blobs.sweep(rules.unsent_for).await?;
+        for _ in 0..GOES {
+            let given_up = {
+                let mut conn = self.connection().await?;
+                store::attachments::give_up(&mut conn, before, TOGETHER).await?;
+                store::attachments::given_up(&mut conn, before, TOGETHER).await?
+            };
+            let mut gone: Vec<AttachmentId> = Vec::with_capacity(given_up.len());
+            let mut failed = None;
+            for attachment in &given_up {
+                match blobs.delete(attachment).await {
+                    Ok(()) => gone.push(attachment.id),
+                    Err(error) => failed = Some(error),
+                }
+            }
+            if !gone.is_empty() {
+                let mut conn = self.connection().await?;
+                store::attachments::forget(&mut conn, &gone).await?;
+            }
+            if let Some(error) = failed {
+                return Err(error.into());
+            }
+            if i64::try_from(given_up.len()).is_ok_and(|count| count < TOGETHER) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
