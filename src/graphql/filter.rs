@@ -19,6 +19,8 @@ pub(super) struct MessageFilterInput {
     starred: Option<bool>,
     /// Only live messages of others behind the viewer's read mark, or only the rest.
     unread: Option<bool>,
+    /// Only live messages that have attachments, or only the rest.
+    has_attachments: Option<bool>,
     /// Only messages that answer this one.
     reply_to_id: Option<ID>,
     /// Only live messages with this text in their subject or body: 1 to 200 characters, in any case.
@@ -42,6 +44,7 @@ impl MessageFilterInput {
             before: self.sent_before.map(Into::into),
             starred: self.starred,
             unread: self.unread,
+            has_attachments: self.has_attachments,
             reply_to: None,
             text,
         };

@@ -62,6 +62,8 @@ pub struct MessageFilter {
     pub starred: Option<bool>,
     /// Only live messages of others behind the viewer's read mark, or only the rest.
     pub unread: Option<bool>,
+    /// Only live messages that have attachments, or only the rest.
+    pub has_attachments: Option<bool>,
     /// Only messages that answer this one.
     pub reply_to: Option<MessageId>,
     /// Only live messages with this text in their subject or body.

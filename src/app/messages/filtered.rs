@@ -129,6 +129,7 @@ impl App {
             senders: senders.map(|all| all.iter().map(UserId::as_str).collect()),
             starred: filter.starred,
             unread: filter.unread,
+            has_attachments: filter.has_attachments,
             reply_to,
             text: filter.text.as_ref().map(SearchText::as_str),
         };

@@ -32,6 +32,8 @@ pub struct Kept<'a> {
     pub starred: Option<bool>,
     /// Only live messages of others behind the read mark, or only the rest.
     pub unread: Option<bool>,
+    /// Only live messages that have attachments, or only the rest.
+    pub has_attachments: Option<bool>,
     /// Only messages that answer the one at this place.
     pub reply_to: Option<i64>,
     /// Only live messages with this text.
@@ -147,6 +149,12 @@ impl Kept<'_> {
             out.push_sql(" AND m.sender_id <> ");
             out.push_bind_param::<Text, _>(self.viewer)?;
             out.push_sql(")");
+        }
+        if let Some(has) = self.has_attachments {
+            out.push_sql(if has { " AND (" } else { " AND NOT (" });
+            out.push_sql("m.deleted_at IS NULL AND EXISTS (SELECT FROM message_attachments AS a WHERE a.chat_id = m.chat_id AND a.seq = m.seq AND a.tenant_id = ");
+            out.push_bind_param::<Text, _>(self.tenant)?;
+            out.push_sql("))");
         }
         if let Some(text) = &self.text {
             out.push_sql(" AND m.deleted_at IS NULL AND strpos(lower(coalesce(m.subject || chr(10), '') || m.body), lower(");
