@@ -35,4 +35,10 @@ impl IdMaker {
     pub fn message(&self) -> MessageId {
         MessageId(Uuid::now_v7())
     }
+
+    /// The name of a claim, which nobody else has.
+    #[must_use]
+    pub(super) fn claim() -> Uuid {
+        Uuid::now_v7()
+    }
 }

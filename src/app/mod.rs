@@ -9,6 +9,7 @@ mod audit_entries;
 mod bearers;
 mod chats;
 mod clock;
+mod deliveries;
 mod error;
 mod events;
 mod forwards;
@@ -39,6 +40,7 @@ pub use audit_entries::Administration;
 pub use bearers::Bearers;
 pub use chats::NewGroup;
 pub use clock::{Clock, IdMaker};
+pub use deliveries::{Deliveries, DeliveryMetrics, DeliveryOptions};
 pub use error::Error;
 pub use events::{ChatEvents, EventBatch};
 pub use forwards::{ForwardMessages, no_such_chat, no_such_message};
@@ -57,6 +59,7 @@ pub use updates::{ChatUpdate, ChatUpdateKind, ChatUpdates};
 
 use crate::model::{Message, Refusal};
 use crate::realtime::Realtime;
+use crate::sinks::Sinks;
 pub use crate::store::Entry;
 use crate::store::{self, Pool, PooledConnection};
 
@@ -108,6 +111,8 @@ pub struct App {
     pub realtime: Realtime,
     /// Writes messages.
     pub sends: Sends,
+    /// Delivers what was written to sinks.
+    pub deliveries: Deliveries,
     /// The time.
     pub clock: Clock,
     /// New ids.
@@ -140,8 +145,10 @@ impl App {
     /// Puts the parts together.
     #[must_use]
     pub fn new(pool: Pool, realtime: Realtime, tokens: Tokens, limits: Limits) -> Self {
+        let (sinks, options) = (Sinks::default(), DeliveryOptions::default());
         Self {
             sends: Sends::new(pool.clone(), realtime.clone(), Clock),
+            deliveries: Deliveries::new(pool.clone(), realtime.clone(), sinks, options),
             pool,
             realtime,
             clock: Clock,
@@ -159,6 +166,16 @@ impl App {
     pub fn with_permissions(self, permissions: Permissions) -> Self {
         Self {
             permissions,
+            ..self
+        }
+    }
+
+    /// The same with sinks to deliver to. They are still to be registered, and delivered to.
+    #[must_use]
+    pub fn with_sinks(self, sinks: Sinks, options: DeliveryOptions) -> Self {
+        let (pool, realtime) = (self.pool.clone(), self.realtime.clone());
+        Self {
+            deliveries: Deliveries::new(pool, realtime, sinks, options),
             ..self
         }
     }

@@ -6,6 +6,7 @@ mod audit_entry;
 mod chat;
 mod closed_set;
 mod cursor;
+mod delivery;
 mod event;
 mod filter;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod receipt;
 mod refusal;
 mod revocation;
 mod signal;
+mod sink;
 mod star;
 mod user;
 
@@ -31,6 +33,7 @@ pub use chat::{
     ChatState, InboxChat, InboxFields, TITLE_MAX_CHARS, Title, visible_from,
 };
 pub use cursor::{CursorError, EventCursor, ListCursor, ListKey};
+pub use delivery::{DeadLetter, Delivery, Failure, FailureKind, Lane, wait_after};
 pub use event::{Change, Event, EventData, EventKind, NewEvent};
 pub use filter::{FilterError, MessageFilter, SEARCH_MAX_CHARS, SENDERS_MAX, SearchText};
 pub use grant::{Grants, Operation, Permission};
@@ -48,5 +51,6 @@ pub use receipt::{Receipt, ReceiptKind};
 pub use refusal::{Refusal, RefusalCode};
 pub use revocation::{Revocation, TOKEN_ID_MAX_CHARS, checked_token_id};
 pub use signal::{ChatSignal, Presence, Signal};
+pub use sink::{Feeds, RegisteredSink, SINK_NAME_MAX_CHARS, SinkId, SinkKind};
 pub use star::{StarPlace, StarredMessage};
 pub use user::{Profile, TenantId, USER_ID_MAX_CHARS, User, UserId, fingerprint};

@@ -30,6 +30,7 @@ const PRIVILEGES: &[(&str, &[&str])] = &[
             "audit_entries",
             "servers",
             "epoch",
+            "sinks",
         ],
     ),
     (
@@ -44,6 +45,7 @@ const PRIVILEGES: &[(&str, &[&str])] = &[
             "audit_entries",
             "receipts",
             "stars",
+            "outbox",
         ],
     ),
     ("UPDATE", &["users", "chats", "participants", "messages"]),

@@ -68,6 +68,7 @@ mod schema;
 mod sends;
 mod servers;
 mod signals;
+mod sinks;
 mod slow_clients;
 mod snapshots;
 mod sockets;

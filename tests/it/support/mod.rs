@@ -10,6 +10,7 @@ pub(crate) mod log;
 pub(crate) mod pgbouncer;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
+pub(crate) mod receiver;
 pub(crate) mod row_security;
 pub(crate) mod rows;
 pub(crate) mod server;

@@ -1,18 +1,21 @@
 //! A server in this process: the real router on a real socket, wired as `main` does.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use colloquy::app::{App, Limits, Permissions, Tokens};
+use colloquy::app::{App, DeliveryOptions, Limits, Permissions, Tokens};
 use colloquy::config::IdentityArgs;
 use colloquy::graphql::{self, SchemaOptions};
 use colloquy::http::{
     self, Connections, HttpOptions, HttpParts, HttpState, Metrics, Origins, SocketOptions,
 };
 use colloquy::realtime::{Realtime, RealtimeOptions};
+use colloquy::sinks::Sinks;
 use colloquy::store::{Connection, Database, PoolOptions, RoleName};
 use secrecy::SecretString;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -42,6 +45,11 @@ pub(crate) struct Setup {
     pub(crate) http: HttpOptions,
     pub(crate) schema: graphql::Schema,
     pub(crate) trusted_proxies: Vec<&'static str>,
+    /// What the file of sinks has; without one, nothing is delivered.
+    pub(crate) sinks: Option<Vec<Value>>,
+    /// The certificates that sinks are checked with.
+    pub(crate) sinks_roots: Option<PathBuf>,
+    pub(crate) deliveries: DeliveryOptions,
 }
 
 impl Default for Setup {
@@ -72,6 +80,9 @@ impl Default for Setup {
             http: HttpOptions::default(),
             schema: graphql::schema(SchemaOptions::default()),
             trusted_proxies: Vec::new(),
+            sinks: None,
+            sinks_roots: None,
+            deliveries: DeliveryOptions::default(),
         }
     }
 }
@@ -136,7 +147,15 @@ impl Server {
             }
         };
         let app = App::new(pool, realtime, tokens, setup.limits);
-        let app = Arc::new(app.with_permissions(setup.permissions));
+        let mut app = app.with_permissions(setup.permissions);
+        if let Some(sinks) = &setup.sinks {
+            let file = json!({ "sinks": sinks }).to_string();
+            let sinks = Sinks::parse(&file, setup.sinks_roots.as_deref()).unwrap();
+            app = app.with_sinks(sinks, setup.deliveries);
+            app.deliveries.register().await.unwrap();
+            engine.spawn(app.deliveries.clone().run(stop_engine.clone()));
+        }
+        let app = Arc::new(app);
         let tended = Arc::clone(&app);
         let stop = stop_engine.clone();
         engine.spawn(async move { tended.rates.tend(stop).await });
