@@ -55,6 +55,24 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// Where people want to be told of a chat otherwise than of others.
+    chat_notification_settings (chat_id, user_id) {
+        /// The chat, and the key by which the table can be distributed.
+        chat_id -> Uuid,
+        /// The person.
+        user_id -> Text,
+        /// The tenant of both.
+        tenant_id -> Text,
+        /// 0 everything, 1 mentions and direct chats, 2 nothing; null as the person's own settings say.
+        level -> Nullable<Int2>,
+        /// Whether the person has muted the chat.
+        muted -> Bool,
+        /// Until when it is muted; null for ever.
+        muted_until -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     /// Conversations. The row orders the chat's writers: a seq is taken under its lock.
     chats (id) {
         /// A version 7 UUID made by the server.
@@ -92,7 +110,7 @@ diesel::table! {
 
 diesel::table! {
     /// Deliveries that were given up. An administrator can have them tried again.
-    dead_letters (id) {
+    dead_letters (tenant_id, id) {
         /// Numbers them, with gaps.
         id -> Int8,
         /// The tenant of the sink and the chat.
@@ -221,6 +239,48 @@ diesel::table! {
         metadata -> Nullable<Jsonb>,
         /// Of a forwarded message, the first original: its chat, place, id, author and time. It never changes.
         forwarded_from -> Nullable<Jsonb>,
+    }
+}
+
+diesel::table! {
+    /// Whom there is something to tell, once they have had the time to read it themselves: at most one notice of a person and a chat, however many messages there are. All times are the database's.
+    notices (tenant_id, user_id, chat_id) {
+        /// The tenant of the person and the chat.
+        tenant_id -> Text,
+        /// The person.
+        user_id -> Text,
+        /// The chat.
+        chat_id -> Uuid,
+        /// The oldest message to tell of.
+        from_seq -> Int8,
+        /// The newest message to tell of.
+        seq -> Int8,
+        /// Whether one of them mentions the person.
+        mentioned -> Bool,
+        /// Whether one of them is critical.
+        critical -> Bool,
+        /// When the oldest of them was put here.
+        begun_at -> Timestamptz,
+        /// When to tell the person, if they have not read it by then.
+        due_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// Of what people are told while they are away. Who has no row is told of everything, at any hour.
+    notification_settings (tenant_id, user_id) {
+        /// The tenant of the person.
+        tenant_id -> Text,
+        /// The person.
+        user_id -> Text,
+        /// 0 everything, 1 mentions and direct chats, 2 nothing.
+        level -> Int2,
+        /// When the quiet hours begin each day, in minutes after midnight; null where there are none.
+        quiet_from -> Nullable<Int2>,
+        /// When they end; on the next day, where it is not after their beginning.
+        quiet_to -> Nullable<Int2>,
+        /// The time zone of both, by its name in the IANA database.
+        time_zone -> Nullable<Text>,
     }
 }
 
@@ -389,6 +449,7 @@ diesel::joinable!(presences -> servers (server_id));
 diesel::allow_tables_to_appear_in_same_query!(
     audit_entries,
     chat_events,
+    chat_notification_settings,
     chats,
     dead_letters,
     deliveries,
@@ -396,6 +457,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     direct_chats,
     epoch,
     messages,
+    notices,
+    notification_settings,
     outbox,
     participants,
     presences,

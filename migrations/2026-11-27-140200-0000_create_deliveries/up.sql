@@ -66,11 +66,9 @@ CREATE TABLE dead_letters (
     status smallint,
     created_at timestamptz NOT NULL,
     died_at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT dead_letters_pkey PRIMARY KEY (id),
+    CONSTRAINT dead_letters_pkey PRIMARY KEY (tenant_id, id),
     CONSTRAINT dead_letters_failure_check CHECK (failure BETWEEN 0 AND 8)
 );
-
-CREATE INDEX dead_letters_tenant_id_idx ON dead_letters (tenant_id, id);
 
 COMMENT ON TABLE dead_letters IS 'Deliveries that were given up. An administrator can have them tried again.';
 COMMENT ON COLUMN dead_letters.id IS 'Numbers them, with gaps.';

@@ -7,6 +7,7 @@
 
 mod content;
 mod metrics;
+mod notify;
 mod spread;
 mod work;
 
@@ -56,6 +57,8 @@ pub struct DeliveryOptions {
     pub attempts: i32,
     /// How long what was given up is kept, and what waits for a sink that is gone.
     pub kept: Duration,
+    /// How long after the last message somebody who is away is told of it.
+    pub notify_after: Duration,
 }
 
 impl Default for DeliveryOptions {
@@ -64,6 +67,7 @@ impl Default for DeliveryOptions {
             within: Duration::from_secs(10),
             attempts: 12,
             kept: Duration::from_hours(14 * 24),
+            notify_after: Duration::from_secs(30),
         }
     }
 }
@@ -121,6 +125,11 @@ impl Deliveries {
         self.0.metrics.shown()
     }
 
+    /// Has lanes be looked at that may have become due.
+    pub(super) fn wake(&self) {
+        self.0.due.notify_one();
+    }
+
     /// Makes the sinks of the database those of this server. From its commit on, every event of their tenants is
     /// delivered: so it is to be called before anything is served.
     ///
@@ -142,8 +151,8 @@ impl Deliveries {
     pub async fn run(self, stop: CancellationToken) {
         let spread = self.0.spread_on();
         let work = self.0.work_on(&stop);
-        let tidy = self.0.tidy_on();
-        let all = async { tokio::join!(spread, work, tidy) };
+        let (notify, tidy) = (self.0.notify_on(), self.0.tidy_on());
+        let all = async { tokio::join!(spread, work, notify, tidy) };
         tokio::select! {
             _ = all => {}
             () = stop.cancelled() => {}
@@ -175,7 +184,14 @@ impl Inner {
         let (mut conn, _place) = self.connection().await?;
         let kept = self.options.kept;
         store::dead_letters::forget(&mut conn, kept, TIDY_MOST).await?;
-        store::deliveries::forget(&mut conn, kept, TIDY_MOST).await?;
+        conn.transaction(async |conn| {
+            // Else something could come into a lane while it is removed.
+            if store::outbox::lock(conn).await? {
+                store::deliveries::forget(conn, kept, TIDY_MOST).await?;
+            }
+            Ok::<_, Error>(())
+        })
+        .await?;
         let depth = store::outbox::depth(&mut conn, COUNT_MOST).await?;
         self.metrics.wait(depth, self.clock.now());
         Ok(())

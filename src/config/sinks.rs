@@ -28,6 +28,10 @@ pub struct SinkArgs {
     /// How long what was given up is kept, to be tried again, and what waits for a sink that is gone.
     #[arg(long, env = "COLLOQUY_DELIVERY_KEPT", default_value = "14d", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub delivery_kept: Duration,
+    /// How long after the last message somebody who is away is notified of it; a burst is one notification. Who is
+    /// connected has ten times as long to read it.
+    #[arg(long, env = "COLLOQUY_NOTIFY_AFTER", default_value = "30s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub notify_after: Duration,
 }
 
 /// The shortest time that a try is given.
@@ -65,6 +69,7 @@ impl SinkArgs {
             within: self.delivery_timeout,
             attempts: self.delivery_attempts.into(),
             kept: self.delivery_kept,
+            notify_after: self.notify_after,
         }
     }
 }

@@ -11,8 +11,9 @@ use super::error::to_graphql;
 use super::execute::Turns;
 use crate::app::{Actor, App, Error, ReceiptPage};
 use crate::model::{
-    ChatId, ChatState, Message, MessageId, Page, Participant, ParticipantId, Presence, Receipt,
-    ReceiptKind, Revision, Slice, Thread, UnreadRange, User, UserId,
+    ChatId, ChatNotificationSettings, ChatState, Message, MessageId, Page, Participant,
+    ParticipantId, Presence, Receipt, ReceiptKind, Revision, Slice, Thread, UnreadRange, User,
+    UserId,
 };
 
 /// A chat that the viewer may see, by its id.
@@ -46,6 +47,10 @@ struct ReceiptsOf(ReceiptKind, ReceiptPage);
 /// Whether the viewer has starred a message, by its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct StarOn(ChatId, i64);
+
+/// Of what the viewer is notified of a chat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct NotificationsOf(ChatId);
 
 /// A person by their id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -101,6 +106,7 @@ impl Loaders {
         self.0.clear::<RevisionsOf>();
         self.0.clear::<ReceiptsOf>();
         self.0.clear::<StarOn>();
+        self.0.clear::<NotificationsOf>();
         self.0.clear::<UserById>();
         self.forget_participants();
     }
@@ -182,6 +188,15 @@ impl Loaders {
     pub(super) async fn has_starred(&self, id: ChatId, seq: i64) -> Result<bool> {
         let star = self.0.load_one(StarOn(id, seq)).await.map_err(shared)?;
         Ok(star.is_some())
+    }
+
+    /// Of what the viewer is notified of a chat.
+    pub(super) async fn notification_settings(
+        &self,
+        id: ChatId,
+    ) -> Result<ChatNotificationSettings> {
+        let settings = self.0.load_one(NotificationsOf(id)).await;
+        Ok(settings.map_err(shared)?.unwrap_or_default())
     }
 
     /// A person who was ever seen in the viewer's tenant.
@@ -355,6 +370,23 @@ impl Loader<StarOn> for Batch {
         let found = self.app.stars_among(&self.actor, &places).await?;
         let found = found.into_iter();
         Ok(found.map(|(chat, seq)| (StarOn(chat, seq), ())).collect())
+    }
+}
+
+impl Loader<NotificationsOf> for Batch {
+    type Value = ChatNotificationSettings;
+    type Error = SharedError;
+
+    async fn load(
+        &self,
+        keys: &[NotificationsOf],
+    ) -> Result<HashMap<NotificationsOf, Self::Value>, Self::Error> {
+        let chats: Vec<ChatId> = keys.iter().map(|key| key.0).collect();
+        let found = self.app.notification_settings_of_chats(&self.actor, &chats);
+        let found = found.await?.into_iter();
+        Ok(found
+            .map(|(chat, settings)| (NotificationsOf(chat), settings))
+            .collect())
     }
 }
 

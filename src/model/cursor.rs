@@ -22,6 +22,7 @@ const REVISIONS: u8 = b'v';
 const TRAIL: u8 = b't';
 const READ_BY: u8 = b'b';
 const DELIVERED_TO: u8 = b'd';
+const DEAD_LETTERS: u8 = b'x';
 
 /// As many bytes as most places take.
 const PLACE_MAX: usize = 48;
@@ -50,12 +51,14 @@ pub enum ListKey {
     Stars(u64),
     /// The audit trail of the tenant of a viewer (by fingerprint).
     Trail(u64),
+    /// The dead letters of a viewer's tenant (by the viewer's fingerprint).
+    DeadLetters(u64),
 }
 
 /// The place of an element in its list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListCursor {
-    /// A message, or an edit of one, by its seq.
+    /// A message, or an edit of one, by its seq; a dead letter by its number.
     Message(i64),
     /// A participant, by when they joined and who they are.
     Participant(DateTime<Utc>, UserId),
@@ -114,7 +117,10 @@ impl ListCursor {
         }
         let time = || DateTime::from_timestamp_micros(number).ok_or(CursorError);
         match list {
-            ListKey::Messages(_) | ListKey::Replies(..) | ListKey::Revisions(..) => {
+            ListKey::Messages(_)
+            | ListKey::Replies(..)
+            | ListKey::Revisions(..)
+            | ListKey::DeadLetters(_) => {
                 // Nothing follows the number.
                 rest.is_empty()
                     .then_some(Self::Message(number))
@@ -213,6 +219,10 @@ impl ListKey {
             }
             Self::Stars(viewer) => {
                 bytes.push(STARS);
+                bytes.extend(viewer.to_be_bytes());
+            }
+            Self::DeadLetters(viewer) => {
+                bytes.push(DEAD_LETTERS);
                 bytes.extend(viewer.to_be_bytes());
             }
         }

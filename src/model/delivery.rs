@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::closed_set::closed_set;
@@ -106,6 +109,24 @@ pub fn wait_after(failures: i32, retry_after: Option<Duration>, jitter: f64) -> 
     wait.max(retry_after.unwrap_or_default().min(WAIT_MOST))
 }
 
+/// The id of an event, for whoever gets it: the same for all sinks, and for every try.
+#[must_use]
+pub fn event_id(chat: ChatId, seq: i64) -> String {
+    let chat = chat.to_string();
+    format!("evt_{}_{seq}", chat.trim_start_matches("chat_"))
+}
+
+/// The id of a notification, likewise: a person is told of each newest message of a chat once.
+#[must_use]
+pub fn notification_id(chat: ChatId, seq: i64, user: &UserId) -> String {
+    let chat = chat.to_string();
+    let chat = chat.trim_start_matches("chat_");
+    // A header holds neither every letter nor every length that an id may have.
+    let user = Sha256::digest(user.as_str());
+    let user = URL_SAFE_NO_PAD.encode(user.get(..12).unwrap_or_default());
+    format!("ntf_{chat}_{seq}_{user}")
+}
+
 /// A target with something to deliver, claimed by a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lane {
@@ -163,6 +184,17 @@ pub struct DeadLetter {
     pub created_at: DateTime<Utc>,
     /// When it was given up.
     pub died_at: DateTime<Utc>,
+}
+
+impl DeadLetter {
+    /// The id under which the sink would have got it.
+    #[must_use]
+    pub fn delivery_id(&self) -> String {
+        match &self.recipient {
+            None => event_id(self.chat_id, self.seq),
+            Some(user) => notification_id(self.chat_id, self.seq, user),
+        }
+    }
 }
 
 #[cfg(test)]

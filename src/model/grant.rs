@@ -164,6 +164,7 @@ operations! {
     ReadChatByExternalReference "chatByExternalReference" [ViewMessage],
     ListChats "chats" [ViewMessage],
     ListAuditRecords "auditRecords" [Administer],
+    ListDeadLetters "deadLetters" [Administer],
     // Mutations.
     OpenDirectChat "openDirectChat" [CreateMessageRecipient],
     CreateGroupChat "createGroupChat" [CreateMessageRecipient],
@@ -189,7 +190,12 @@ operations! {
     SetTyping "setTyping" [CreateMessage],
     SetPresenceVisibility "setPresenceVisibility" [UpdateMessageRecipient],
     SetReceiptVisibility "setReceiptVisibility" [UpdateMessageRecipient],
+    UpdateNotificationSettings "updateNotificationSettings" [UpdateMessageRecipient],
+    SetChatNotificationLevel "setChatNotificationLevel" [UpdateMessageRecipient],
+    MuteChat "muteChat" [UpdateMessageRecipient],
+    UnmuteChat "unmuteChat" [UpdateMessageRecipient],
     RevokeTokens "revokeTokens" [Administer],
+    ReplayDeadLetters "replayDeadLetters" [Administer],
     // Subscriptions.
     FollowChatEvents "chatEvents" [ViewMessage],
     FollowChatUpdates "chatUpdates" [ViewMessage],

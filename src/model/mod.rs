@@ -15,6 +15,7 @@ mod grant;
 mod id;
 mod message;
 mod metadata;
+mod notification;
 mod origin;
 mod page;
 mod participant;
@@ -33,7 +34,9 @@ pub use chat::{
     ChatState, InboxChat, InboxFields, TITLE_MAX_CHARS, Title, visible_from,
 };
 pub use cursor::{CursorError, EventCursor, ListCursor, ListKey};
-pub use delivery::{DeadLetter, Delivery, Failure, FailureKind, Lane, wait_after};
+pub use delivery::{
+    DeadLetter, Delivery, Failure, FailureKind, Lane, event_id, notification_id, wait_after,
+};
 pub use event::{Change, Event, EventData, EventKind, NewEvent};
 pub use filter::{FilterError, MessageFilter, SEARCH_MAX_CHARS, SENDERS_MAX, SearchText};
 pub use grant::{Grants, Operation, Permission};
@@ -43,6 +46,10 @@ pub use message::{
     SUBJECT_MAX_CHARS, Subject, Thread, UnreadRange,
 };
 pub use metadata::{METADATA_MAX_BYTES, METADATA_MAX_DEPTH, Metadata};
+pub use notification::{
+    ChatNotificationSettings, Digest, Notice, NoticeFacts, NotificationLevel, NotificationSettings,
+    PATIENCE, QuietHours, Verdict, is_critical, mentions,
+};
 pub use origin::Origin;
 pub use page::{PAGE_DEFAULT, PAGE_MAX, Page, PageArgs, PageError, Slice, Stop};
 pub use participant::{Participant, Role};

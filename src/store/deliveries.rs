@@ -18,47 +18,82 @@ use uuid::Uuid;
 use super::Connection;
 use super::outbox::Entry;
 use super::statement::hot;
-use crate::model::{ChatId, Delivery, Failure, FailureKind, Lane, SinkId, TenantId, UserId};
+use crate::model::{
+    ChatId, Delivery, Failure, FailureKind, Lane, Notice, SinkId, TenantId, UserId,
+};
 use crate::schema::{deliveries, delivery_lanes};
 
 /// Makes deliveries of events, in this order, to each sink that gets its tenant's events; says how many.
 pub async fn of_events(conn: &mut Connection, entries: &[Entry]) -> QueryResult<usize> {
-    let statement = OfEvents {
-        tenants: entries.iter().map(|entry| entry.tenant.as_str()).collect(),
-        chats: entries.iter().map(|entry| entry.chat_id).collect(),
-        seqs: entries.iter().map(|entry| entry.seq).collect(),
+    let all = || entries.iter();
+    let statement = Make {
+        tenants: all().map(|entry| entry.tenant.as_str()).collect(),
+        chats: all().map(|entry| entry.chat_id).collect(),
+        users: vec![NOBODY; entries.len()],
+        seqs: all().map(|entry| entry.seq).collect(),
+        from_seqs: vec![None; entries.len()],
+        notifications: false,
     };
     statement.execute(conn).await
 }
 
-#[derive(Debug)]
-struct OfEvents<'a> {
-    tenants: Vec<&'a str>,
-    chats: Vec<ChatId>,
-    seqs: Vec<i64>,
+/// Makes deliveries of notices to each sink that gets its tenant's notifications; says how many.
+pub async fn of_notices(conn: &mut Connection, notices: &[&Notice]) -> QueryResult<usize> {
+    let all = || notices.iter();
+    let statement = Make {
+        tenants: all().map(|notice| notice.tenant.as_str()).collect(),
+        chats: all().map(|notice| notice.chat_id).collect(),
+        users: all().map(|notice| notice.user.as_str()).collect(),
+        seqs: all().map(|notice| notice.seq).collect(),
+        from_seqs: all().map(|notice| Some(notice.from_seq)).collect(),
+        notifications: true,
+    };
+    statement.execute(conn).await
 }
 
-hot!(OfEvents<'a> -> BigInt);
+/// Whom events are for: no user has an empty id.
+const NOBODY: &str = "";
 
-impl QueryFragment<Pg> for OfEvents<'_> {
+#[derive(Debug)]
+struct Make<'a> {
+    tenants: Vec<&'a str>,
+    chats: Vec<ChatId>,
+    users: Vec<&'a str>,
+    seqs: Vec<i64>,
+    from_seqs: Vec<Option<i64>>,
+    notifications: bool,
+}
+
+hot!(Make<'a> -> BigInt);
+
+impl QueryFragment<Pg> for Make<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("WITH wanted AS MATERIALIZED (SELECT e.tenant_id, s.name AS sink, e.chat_id, e.seq, e.place FROM unnest(");
+        out.push_sql("WITH wanted AS MATERIALIZED (SELECT e.*, s.name AS sink FROM unnest(");
         out.push_bind_param::<Array<Text>, _>(&self.tenants)?;
         out.push_sql(", ");
         out.push_bind_param::<Array<SqlUuid>, _>(&self.chats)?;
         out.push_sql(", ");
+        out.push_bind_param::<Array<Text>, _>(&self.users)?;
+        out.push_sql(", ");
         out.push_bind_param::<Array<BigInt>, _>(&self.seqs)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<BigInt>>, _>(&self.from_seqs)?;
+        out.push_sql(
+            ") WITH ORDINALITY AS e (tenant_id, chat_id, user_id, seq, from_seq, place) \
+             JOIN sinks AS s ON s.tenant_id = e.tenant_id AND CASE WHEN ",
+        );
+        out.push_bind_param::<Bool, _>(&self.notifications)?;
         // The update changes nothing but locks the lane: who empties it at the same time waits, or is waited for.
         out.push_sql(
-            ") WITH ORDINALITY AS e (tenant_id, chat_id, seq, place) \
-             JOIN sinks AS s ON s.tenant_id = e.tenant_id AND s.events), \
+            " THEN s.notifications ELSE s.events END), \
              lane AS (INSERT INTO delivery_lanes AS l (tenant_id, sink, chat_id, user_id, due_at) \
-             SELECT DISTINCT tenant_id, sink, chat_id, '', now() FROM wanted ORDER BY tenant_id, sink, chat_id \
+             SELECT DISTINCT tenant_id, sink, chat_id, user_id, now() FROM wanted \
+             ORDER BY tenant_id, sink, chat_id, user_id \
              ON CONFLICT (tenant_id, sink, chat_id, user_id) DO UPDATE SET due_at = l.due_at \
-             RETURNING id, tenant_id, sink, chat_id) \
-             INSERT INTO deliveries (lane_id, tenant_id, seq) \
-             SELECT lane.id, wanted.tenant_id, wanted.seq FROM wanted JOIN lane ON lane.tenant_id = wanted.tenant_id \
-             AND lane.sink = wanted.sink AND lane.chat_id = wanted.chat_id ORDER BY wanted.place",
+             RETURNING id, tenant_id, sink, chat_id, user_id) \
+             INSERT INTO deliveries (lane_id, tenant_id, seq, from_seq) \
+             SELECT lane.id, w.tenant_id, w.seq, w.from_seq FROM wanted AS w JOIN lane ON lane.tenant_id = w.tenant_id \
+             AND lane.sink = w.sink AND lane.chat_id = w.chat_id AND lane.user_id = w.user_id ORDER BY w.place",
         );
         Ok(())
     }
@@ -252,10 +287,10 @@ pub async fn fail(
     conn: &mut Connection,
     lane: &Lane,
     delivery: i64,
+    kind: FailureKind,
     wait: Duration,
 ) -> QueryResult<()> {
-    let wait = wait.as_secs_f64();
-    let lane = LetGo { lane, wait };
+    let lane = LetGo::new(lane, kind, wait);
     let statement = Fail { lane, delivery };
     statement.execute(conn).await?;
     Ok(())
@@ -265,12 +300,27 @@ pub async fn fail(
 #[derive(Debug)]
 struct LetGo<'a> {
     lane: &'a Lane,
+    failures: i32,
     wait: f64,
+}
+
+impl<'a> LetGo<'a> {
+    fn new(lane: &'a Lane, kind: FailureKind, wait: Duration) -> Self {
+        // That a server died says nothing of the sink.
+        let failed = i32::from(kind != FailureKind::ServerDied);
+        Self {
+            lane,
+            failures: lane.failures.saturating_add(failed),
+            wait: wait.as_secs_f64(),
+        }
+    }
 }
 
 impl QueryFragment<Pg> for LetGo<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("WITH lane AS (UPDATE delivery_lanes SET holder = NULL, failures = failures + 1, due_at = now() + make_interval(secs => ");
+        out.push_sql("WITH lane AS (UPDATE delivery_lanes SET holder = NULL, failures = ");
+        out.push_bind_param::<Integer, _>(&self.failures)?;
+        out.push_sql(", due_at = now() + make_interval(secs => ");
         out.push_bind_param::<Double, _>(&self.wait)?;
         out.push_sql(") WHERE id = ");
         out.push_bind_param::<BigInt, _>(&self.lane.id)?;
@@ -308,9 +358,8 @@ pub async fn give_up(
     failure: Failure,
     wait: Duration,
 ) -> QueryResult<()> {
-    let wait = wait.as_secs_f64();
     let statement = GiveUp {
-        lane: LetGo { lane, wait },
+        lane: LetGo::new(lane, failure.kind, wait),
         delivery,
         kind: failure.kind,
         status: failure.status,
@@ -363,17 +412,27 @@ pub async fn release(conn: &mut Connection, lanes: &[i64], holder: Uuid) -> Quer
     Ok(())
 }
 
-/// Removes up to `limit` deliveries of sinks that have not been there for longer than `kept`, and their empty lanes.
+/// Removes up to `limit` deliveries of sinks that are gone which are older than `kept`, and as many empty lanes of such. To be
+/// called while no deliveries are made.
 pub async fn forget(conn: &mut Connection, kept: Duration, limit: i64) -> QueryResult<usize> {
-    let kept = kept.as_secs_f64();
-    diesel::sql_query(
+    let gone =
+        "NOT EXISTS (SELECT FROM sinks AS s WHERE s.tenant_id = l.tenant_id AND s.name = l.sink)";
+    let removed = diesel::sql_query(format!(
         "WITH old AS (SELECT d.lane_id, d.id FROM delivery_lanes AS l JOIN deliveries AS d ON d.lane_id = l.id \
-         WHERE NOT EXISTS (SELECT FROM sinks AS s WHERE s.tenant_id = l.tenant_id AND s.name = l.sink) \
-         AND d.created_at < now() - make_interval(secs => $1) LIMIT $2) \
-         DELETE FROM deliveries AS d USING old WHERE d.lane_id = old.lane_id AND d.id = old.id",
-    )
-    .bind::<Double, _>(kept)
+         WHERE {gone} AND d.created_at < now() - make_interval(secs => $1) LIMIT $2) \
+         DELETE FROM deliveries AS d USING old WHERE d.lane_id = old.lane_id AND d.id = old.id"
+    ));
+    let removed = removed
+        .bind::<Double, _>(kept.as_secs_f64())
+        .bind::<BigInt, _>(limit)
+        .execute(conn)
+        .await?;
+    diesel::sql_query(format!(
+        "DELETE FROM delivery_lanes WHERE id IN (SELECT l.id FROM delivery_lanes AS l \
+         WHERE {gone} AND NOT EXISTS (SELECT FROM deliveries AS d WHERE d.lane_id = l.id) LIMIT $1 FOR UPDATE SKIP LOCKED)"
+    ))
     .bind::<BigInt, _>(limit)
     .execute(conn)
-    .await
+    .await?;
+    Ok(removed)
 }

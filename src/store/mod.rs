@@ -22,6 +22,8 @@ pub mod marks;
 pub mod messages;
 mod metrics;
 pub mod migrations;
+pub mod notices;
+pub mod notification_settings;
 pub mod outbox;
 pub mod participants;
 mod pool;

@@ -54,15 +54,20 @@ pub async fn is_filled(conn: &mut Connection) -> QueryResult<bool> {
         .await
 }
 
+/// Keeps other servers from making deliveries, to the end of the transaction; says whether none of them does just now.
+pub async fn lock(conn: &mut Connection) -> QueryResult<bool> {
+    let lock = diesel::sql_query("SELECT pg_try_advisory_xact_lock($1) AS taken");
+    let lock: Lock = lock.bind::<BigInt, _>(TAKING).get_result(conn).await?;
+    Ok(lock.taken)
+}
+
 /// Takes up to `limit` entries out, in their order; none where another server does so just now. What is not made of them
 /// in the same transaction is lost.
 pub async fn take(conn: &mut Connection, limit: i64) -> QueryResult<Vec<Entry>> {
-    let lock = diesel::sql_query("SELECT pg_try_advisory_xact_lock($1) AS taken");
-    let lock: Lock = lock.bind::<BigInt, _>(TAKING).get_result(conn).await?;
-    if !lock.taken {
+    // The lock first, the look then: whoever held it before has committed.
+    if !lock(conn).await? {
         return Ok(Vec::new());
     }
-    // The lock first, the look then: whoever held it before has committed.
     let mut rows: Vec<(i64, Entry)> = Take { limit }.load(conn).await?;
     rows.sort_unstable_by_key(|(id, _)| *id);
     Ok(rows.into_iter().map(|(_, entry)| entry).collect())

@@ -31,6 +31,10 @@ const PRIVILEGES: &[(&str, &[&str])] = &[
             "servers",
             "epoch",
             "sinks",
+            "delivery_lanes",
+            "dead_letters",
+            "notification_settings",
+            "chat_notification_settings",
         ],
     ),
     (
@@ -46,10 +50,25 @@ const PRIVILEGES: &[(&str, &[&str])] = &[
             "receipts",
             "stars",
             "outbox",
+            "delivery_lanes",
+            "deliveries",
+            "notification_settings",
+            "chat_notification_settings",
         ],
     ),
-    ("UPDATE", &["users", "chats", "participants", "messages"]),
-    ("DELETE", &["participants", "stars"]),
+    (
+        "UPDATE",
+        &[
+            "users",
+            "chats",
+            "participants",
+            "messages",
+            "delivery_lanes",
+            "notification_settings",
+            "chat_notification_settings",
+        ],
+    ),
+    ("DELETE", &["participants", "stars", "dead_letters"]),
 ];
 
 /// How often privileges are granted anew that another server grants at the same time.

@@ -3,7 +3,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::model::{Change, ChatHistory, ChatId, Event, Message, Role, TenantId};
+use crate::model::{
+    Change, ChatHistory, ChatId, ChatKind, Digest, Event, Message, Notice, Role, TenantId,
+    event_id, notification_id,
+};
 use crate::sinks::Parcel;
 use crate::store::events::LogRange;
 use crate::store::{self, Connection};
@@ -26,10 +29,44 @@ pub(super) async fn of_event(
     Ok(event.map(|event| parcel(tenant, &event)))
 }
 
-/// The id of an event, for whoever gets it: the same for all sinks, and for every try.
-fn event_id(chat: ChatId, seq: i64) -> String {
-    let chat = chat.to_string();
-    format!("evt_{}_{seq}", chat.trim_start_matches("chat_"))
+/// How many messages a notification counts.
+const COUNT_MOST: i64 = 100;
+
+/// What is first in a lane of notifications, as a parcel. None where the person has read it meanwhile.
+pub(super) async fn of_notice(
+    conn: &mut Connection,
+    notice: &Notice,
+) -> Result<Option<Parcel>, diesel::result::Error> {
+    let digest = store::notices::digest(conn, notice, COUNT_MOST).await?;
+    Ok(digest.map(|digest| notification(notice, &digest)))
+}
+
+fn notification(notice: &Notice, digest: &Digest) -> Parcel {
+    let id = notification_id(notice.chat_id, notice.seq, &notice.user);
+    let kind = match digest.kind {
+        ChatKind::Direct => "DIRECT",
+        ChatKind::Group => "GROUP",
+    };
+    let data = json!({
+        "id": id,
+        "tenantId": notice.tenant.as_str(),
+        "recipientId": notice.user,
+        "chatId": notice.chat_id.to_string(),
+        "chat": { "kind": kind, "title": digest.title },
+        "count": digest.count,
+        "mentioned": digest.mentioned,
+        "critical": digest.critical,
+        "lastMessage": message(&digest.last),
+        "sender": { "id": digest.last.sender_id, "displayName": digest.sender_name },
+    });
+    Parcel {
+        id,
+        kind: "notification.created",
+        at: digest.last.created_at,
+        chat_id: notice.chat_id,
+        recipient: Some(notice.user.clone()),
+        data,
+    }
 }
 
 fn parcel(tenant: &TenantId, event: &Event) -> Parcel {
@@ -83,6 +120,12 @@ fn change(change: &Change) -> (&'static str, Value) {
             };
             ("chat.history_changed", json!({ "history": history }))
         }
+        Change::ChatMetadataChanged { metadata } => {
+            ("chat.metadata_changed", json!({ "metadata": metadata }))
+        }
+        Change::ChatChannelChanged { channel } => {
+            ("chat.channel_changed", json!({ "channel": channel }))
+        }
     }
 }
 
@@ -101,7 +144,10 @@ pub(super) fn message(message: &Message) -> Value {
         "id": message.id.to_string(),
         "seq": message.seq,
         "senderId": message.sender_id,
+        "subject": message.visible(message.subject.as_ref()),
         "body": message.visible_body(),
+        "metadata": message.visible(message.metadata.as_ref()),
+        "isForwarded": message.forwarded_from.is_some(),
         "replyToSeq": message.reply_to_seq,
         "createdAt": message.created_at,
         "editedAt": message.edited_at,

@@ -41,6 +41,10 @@ impl Inner {
             if !entries.is_empty() {
                 store::deliveries::of_events(conn, &entries).await?;
             }
+            let messages = store::notices::messages(conn, &entries).await?;
+            if !messages.is_empty() {
+                store::notices::put(conn, &messages, self.options.notify_after).await?;
+            }
             Ok::<_, Error>(entries.len())
         });
         spread.await

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::{Error, IdMaker};
 use super::{Causes, Inner, LOOK_AGAIN, LOOK_EVERY, about, content};
-use crate::model::{Delivery, Failure, FailureKind, Lane, SinkId, SinkKind, wait_after};
+use crate::model::{Delivery, Failure, FailureKind, Lane, Notice, SinkId, SinkKind, wait_after};
 use crate::sinks::{Configured, Parcel};
 use crate::store;
 
@@ -198,8 +198,18 @@ impl Inner {
 
     async fn content(&self, lane: &Lane, delivery: &Delivery) -> Result<Option<Parcel>, Error> {
         let (mut conn, _place) = self.connection().await?;
-        let (tenant, chat) = (&lane.sink.tenant, lane.chat_id);
-        Ok(content::of_event(&mut conn, tenant, chat, delivery.seq).await?)
+        let (tenant, chat_id) = (&lane.sink.tenant, lane.chat_id);
+        let (Some(user), Some(from_seq)) = (&lane.recipient, delivery.from_seq) else {
+            return Ok(content::of_event(&mut conn, tenant, chat_id, delivery.seq).await?);
+        };
+        let notice = Notice {
+            tenant: tenant.clone(),
+            user: user.clone(),
+            chat_id,
+            from_seq,
+            seq: delivery.seq,
+        };
+        Ok(content::of_notice(&mut conn, &notice).await?)
     }
 
     /// Removes what was delivered; says what is next. Nothing is, where the claim is over.
@@ -260,7 +270,7 @@ impl Inner {
         let tries = delivery.attempts.saturating_add(1);
         let (mut conn, _place) = self.connection().await?;
         if tries < failure.kind.tries(self.options.attempts) {
-            store::deliveries::fail(&mut conn, lane, delivery.id, wait).await?;
+            store::deliveries::fail(&mut conn, lane, delivery.id, failure.kind, wait).await?;
         } else {
             store::deliveries::give_up(&mut conn, lane, delivery.id, failure, wait).await?;
             self.metrics.given_up(kind);

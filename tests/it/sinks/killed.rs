@@ -1,6 +1,7 @@
 //! Servers are killed while they deliver: everything still arrives, under one id each, and in order.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -23,14 +24,14 @@ const BETWEEN: usize = 8;
 fn what_a_killed_server_was_delivering_arrives_by_another() {
     run(async {
         let receiver = Receiver::start().await;
-        // Slow enough that a kill finds deliveries under way, and now and then it fails.
-        receiver.answers(|one| Reply {
-            status: if one.raw.len() % 7 == 0 && fastrand::bool() {
-                500
-            } else {
-                200
-            },
-            after: Duration::from_millis(fastrand::u64(5..60)),
+        // Slow enough that a kill finds deliveries under way, and now and then a first try fails.
+        let failed = Mutex::new(HashSet::new());
+        receiver.answers(move |one| {
+            let fails = one.seq() % 9 == 0 && failed.lock().unwrap().insert(one.id.clone());
+            Reply {
+                status: if fails { 500 } else { 200 },
+                after: Duration::from_millis(fastrand::u64(5..60)),
+            }
         });
         let database = postgres::database().await;
         let folder = TempDir::new().unwrap();
