@@ -4,6 +4,9 @@
 //! [`Failure`] or as nothing: retries, order and bookkeeping are `app::deliveries`'.
 
 mod file;
+mod pubnub;
+mod smtp;
+mod template;
 mod webhook;
 
 use std::collections::HashMap;

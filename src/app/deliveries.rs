@@ -65,7 +65,7 @@ impl Default for DeliveryOptions {
     fn default() -> Self {
         Self {
             within: Duration::from_secs(10),
-            attempts: 12,
+            attempts: 16,
             kept: Duration::from_hours(14 * 24),
             notify_after: Duration::from_secs(30),
         }

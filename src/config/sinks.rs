@@ -23,7 +23,7 @@ pub struct SinkArgs {
     #[arg(long, env = "COLLOQUY_DELIVERY_TIMEOUT", default_value = "10s", value_parser = timeout, value_name = "TIME")]
     pub delivery_timeout: Duration,
     /// How often something is tried before it is given up. The waits in between double, from 2s to an hour.
-    #[arg(long, env = "COLLOQUY_DELIVERY_ATTEMPTS", default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..), value_name = "COUNT")]
+    #[arg(long, env = "COLLOQUY_DELIVERY_ATTEMPTS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..), value_name = "COUNT")]
     pub delivery_attempts: u16,
     /// How long what was given up is kept, to be tried again, and what waits for a sink that is gone.
     #[arg(long, env = "COLLOQUY_DELIVERY_KEPT", default_value = "14d", value_parser = humantime::parse_duration, value_name = "TIME")]

@@ -56,7 +56,8 @@ impl FailureKind {
     #[must_use]
     pub fn tries(self, most: i32) -> i32 {
         match self {
-            Self::RefusedForGood | Self::NotSent => most.min(TRIES_OF_THE_REFUSED),
+            Self::RefusedForGood => most.min(TRIES_OF_THE_REFUSED),
+            Self::NotSent => 1,
             Self::Unreachable
             | Self::AddressNotAllowed
             | Self::Tls

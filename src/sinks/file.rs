@@ -11,6 +11,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::pubnub::PubNub;
+use super::smtp::Smtp;
 use super::webhook::Webhook;
 use super::{Configured, Sink, Sinks};
 use crate::model::{Feeds, RegisteredSink, SINK_NAME_MAX_CHARS, SinkId, SinkKind, TenantId};
@@ -73,6 +75,8 @@ const COMMON: [&str; 5] = ["name", "kind", "tenant", "feeds", "at_once"];
 #[serde(rename_all = "lowercase")]
 enum Kind {
     Webhook,
+    PubNub,
+    Smtp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -112,7 +116,8 @@ impl Sinks {
         let client = Client::new(roots)?;
         for (place, entry) in file.sinks.into_iter().enumerate() {
             let called = format!("{} of the file", place + 1);
-            let made = configured(entry, &client).map_err(|why| SinksError::Sink(called, why))?;
+            let made =
+                configured(entry, &client, roots).map_err(|why| SinksError::Sink(called, why))?;
             let id = made.registered.id.clone();
             if sinks.insert(id.clone(), made).is_some() {
                 let why = "another one of its tenant has the same name";
@@ -123,7 +128,11 @@ impl Sinks {
     }
 }
 
-fn configured(mut entry: Map<String, Value>, client: &Client) -> Result<Configured, String> {
+fn configured(
+    mut entry: Map<String, Value>,
+    client: &Client,
+    roots: Option<&Path>,
+) -> Result<Configured, String> {
     let common = COMMON.iter().filter_map(|name| entry.remove_entry(*name));
     let common: Common = typed(common.collect())?;
     let length = common.name.chars().count();
@@ -141,8 +150,19 @@ fn configured(mut entry: Map<String, Value>, client: &Client) -> Result<Configur
             let webhook = Webhook::new(&typed(entry)?, client.clone())?;
             (SinkKind::Webhook, Arc::new(webhook), Feed::Events)
         }
+        Kind::PubNub => {
+            let pubnub = PubNub::new(typed(entry)?, client.clone())?;
+            (SinkKind::PubNub, Arc::new(pubnub), Feed::Events)
+        }
+        Kind::Smtp => {
+            let smtp = Smtp::new(typed(entry)?, roots)?;
+            (SinkKind::Smtp, Arc::new(smtp), Feed::Notifications)
+        }
     };
     let feeds = common.feeds.unwrap_or_else(|| vec![usual]);
+    if kind == SinkKind::Smtp && feeds.contains(&Feed::Events) {
+        return Err("mail is for notifications alone".to_owned());
+    }
     let feeds = Feeds {
         events: feeds.contains(&Feed::Events),
         notifications: feeds.contains(&Feed::Notifications),

@@ -1,6 +1,8 @@
 //! What is written to chats reaches the sinks of its tenant: everything, at least once, in order, and signed.
 
 mod killed;
+mod mail;
+mod pubnub;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};

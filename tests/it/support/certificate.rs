@@ -75,8 +75,8 @@ impl Certificate {
         connector.connect(name, stream).await.unwrap()
     }
 
-    /// Serves one request at a port, with this certificate, and returns it once it has come.
-    pub(crate) async fn receives(&self) -> (JoinHandle<String>, u16) {
+    /// Accepts TLS with this certificate.
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
         let key = PrivateKeyDer::from_pem_file(self.key()).unwrap();
         let provider = Arc::new(aws_lc_rs::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
@@ -85,7 +85,12 @@ impl Certificate {
             .with_no_client_auth()
             .with_single_cert(vec![self.der()], key)
             .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        TlsAcceptor::from(Arc::new(config))
+    }
+
+    /// Serves one request at a port, with this certificate, and returns it once it has come.
+    pub(crate) async fn receives(&self) -> (JoinHandle<String>, u16) {
+        let acceptor = self.acceptor();
         let listener = TcpListener::bind("localhost:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let receive = async move {

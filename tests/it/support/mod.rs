@@ -7,6 +7,7 @@ pub(crate) mod frames;
 pub(crate) mod http2;
 pub(crate) mod issuer;
 pub(crate) mod log;
+pub(crate) mod mail;
 pub(crate) mod pgbouncer;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
