@@ -300,6 +300,15 @@ impl Tasks {
             let registered = deliveries.register().await;
             registered.context("the sinks cannot be registered")?;
             self.engine.spawn(deliveries.run(self.stop_engine.clone()));
+        } else {
+            let sinks = app.deliveries.registered().await;
+            let sinks = sinks.context("the sinks cannot be read")?;
+            if sinks > 0 {
+                tracing::warn!(
+                    sinks,
+                    "this server has no --sinks-file, and delivers nothing to the sinks there are"
+                );
+            }
         }
         Ok(())
     }

@@ -147,6 +147,16 @@ impl Deliveries {
         Ok(())
     }
 
+    /// How many sinks the database knows, of whichever server.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] and [`Error::Internal`].
+    pub async fn registered(&self) -> Result<usize, Error> {
+        let mut conn = self.0.pool.get().await?;
+        Ok(store::sinks::all(&mut conn).await?.len())
+    }
+
     /// Delivers until it is stopped, and then ends what is under way.
     pub async fn run(self, stop: CancellationToken) {
         let spread = self.0.spread_on();

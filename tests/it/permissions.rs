@@ -232,9 +232,9 @@ fn every_mutation_of_a_chat_is_in_the_table() {
                 "createGroupChat",
                 "setPresenceVisibility",
                 "revokeTokens",
-                "setReceiptVisibility",
                 "updateNotificationSettings",
-                "replayDeadLetters"
+                "replayDeadLetters",
+                "setReceiptVisibility"
             ]
         );
     });

@@ -7,14 +7,21 @@ use super::super::Error;
 use super::{Causes, Inner, LOOK_AGAIN, LOOK_EVERY, about};
 use crate::store;
 
-/// How many entries are taken at a time.
+/// How many entries are taken at a time, where that goes well.
 const MOST: i64 = 500;
 
 impl Inner {
     /// Makes deliveries of what comes into the outbox.
     pub(super) async fn spread_on(&self) {
+        let mut most = MOST;
         loop {
-            match self.spread().await {
+            let spread = self.spread(most).await;
+            // So many may take longer than a statement may: in a large group, each is a row for everybody.
+            most = match &spread {
+                Ok(_) => most.saturating_mul(2).min(MOST),
+                Err(_) => (most / 8).max(1),
+            };
+            match spread {
                 Ok(0) => {
                     timeout(about(LOOK_EVERY), self.realtime.committed())
                         .await
@@ -29,15 +36,15 @@ impl Inner {
         }
     }
 
-    /// Takes entries out of the outbox and makes deliveries of them, both or neither. Says how many entries there were.
-    async fn spread(&self) -> Result<usize, Error> {
+    /// Takes up to `most` entries out of the outbox and makes deliveries of them, both or neither. Says how many there were.
+    async fn spread(&self, most: i64) -> Result<usize, Error> {
         let (mut conn, _place) = self.connection().await?;
         // Most often there is nothing, which takes no transaction.
         if !store::outbox::is_filled(&mut conn).await? {
             return Ok(0);
         }
         let spread = conn.transaction(async |conn| {
-            let entries = store::outbox::take(conn, MOST).await?;
+            let entries = store::outbox::take(conn, most).await?;
             if !entries.is_empty() {
                 store::deliveries::of_events(conn, &entries).await?;
             }
