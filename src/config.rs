@@ -13,6 +13,7 @@ mod mcp;
 mod permissions;
 mod queries;
 mod realtime;
+mod sinks;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,6 +32,7 @@ pub use self::mcp::McpArgs;
 pub use self::permissions::{CoarseArg, PermissionArgs};
 pub use self::queries::QueryArgs;
 pub use self::realtime::{CarrierArg, RealtimeArgs};
+pub use self::sinks::SinkArgs;
 use crate::app::Limits;
 use crate::http::SocketOptions;
 use crate::store::{PoolOptions, RoleName};
@@ -172,6 +174,9 @@ pub struct ServeArgs {
     /// How much one operation may ask for.
     #[command(flatten)]
     pub queries: QueryArgs,
+    /// Where events and notifications are delivered to.
+    #[command(flatten)]
+    pub sinks: SinkArgs,
     /// How the log looks.
     #[command(flatten)]
     pub log: LogArgs,

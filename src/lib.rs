@@ -3,7 +3,7 @@
 //! The modules are layers. What stands left may be imported by what stands right, never the other way:
 //!
 //! ```text
-//! sabotage, schema ← model ← store, blobs ← realtime ← app ← graphql ← scaffold ← mcp ← http ← main
+//! sabotage, schema, outgoing ← model ← store, blobs ← realtime ← sinks ← app ← graphql ← scaffold ← mcp ← http ← main
 //!                      config, telemetry, embedded, development ← main only
 //! ```
 //!
@@ -21,9 +21,11 @@ pub mod graphql;
 pub mod http;
 pub mod mcp;
 pub mod model;
+pub mod outgoing;
 pub mod realtime;
 pub mod sabotage;
 pub mod scaffold;
+pub mod sinks;
 pub mod store;
 pub mod telemetry;
 

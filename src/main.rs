@@ -18,6 +18,7 @@ use colloquy::http::{self, Connections, HttpOptions, HttpParts, HttpState, Metri
 use colloquy::mcp::{self, Executor, Remote};
 use colloquy::model::{TenantId, UserId};
 use colloquy::realtime::{Carrier, Realtime, RealtimeOptions};
+use colloquy::sinks::Sinks;
 use colloquy::store::{self, Connection, Database, Pool, PoolMode, migrations, row_security};
 use colloquy::{development, graphql, scaffold, telemetry};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -84,6 +85,7 @@ fn print(text: &str) -> anyhow::Result<()> {
 async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     telemetry::start(&args.log).context("the log filter cannot be read")?;
     let tokens = tokens(&args)?;
+    let sinks = args.sinks.sinks()?;
     let http = HttpOptions {
         operation_within: args.queries.operation_timeout,
         ..args.http.options(args.database.url().is_none())?
@@ -100,7 +102,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         row_security::prepare(&mut connect(&database).await?, role).await?;
         let databases = (&database, &listen);
         let http = ((listener, metrics), http);
-        serve_on(&args, http, databases, tokens, postgres.as_mut()).await
+        serve_on(&args, http, databases, (tokens, sinks), postgres.as_mut()).await
     };
     let served = served.await;
     if let Some(postgres) = postgres {
@@ -187,7 +189,7 @@ async fn serve_on(
     args: &ServeArgs,
     ((listener, metrics_listener), http): ((TcpListener, Option<TcpListener>), HttpOptions),
     (database, listen): (&Database, &Database),
-    (tokens, refresher): (Tokens, Option<Refresher>),
+    ((tokens, refresher), sinks): ((Tokens, Option<Refresher>), Option<Sinks>),
     postgres: Option<&mut Postgres>,
 ) -> anyhow::Result<()> {
     let secure = http.certificates.is_some();
@@ -202,20 +204,11 @@ async fn serve_on(
     let app = App::new(pool, realtime, tokens, args.limits())
         .with_permissions(args.permissions.permissions())
         .with_attachments(attachments(args, &origin)?);
-    let app = Arc::new(app);
-    let tended = Arc::clone(&app);
-    let stop = tasks.stop_engine.clone();
-    tasks
-        .engine
-        .spawn(async move { tended.rates.tend(stop).await });
-    let (tended, stop) = (Arc::clone(&app), tasks.stop_engine.clone());
-    tasks
-        .engine
-        .spawn(async move { tended.receipts_tend(stop).await });
-    let (tended, stop) = (Arc::clone(&app), tasks.stop_engine.clone());
-    tasks
-        .engine
-        .spawn(async move { tended.attachments_tend(stop).await });
+    let app = Arc::new(match &sinks {
+        Some(sinks) => app.with_sinks(sinks.clone(), args.sinks.options()),
+        None => app,
+    });
+    tasks.tend(&app, sinks.is_some()).await?;
     if args.demo {
         development::fill_demo(&app).await?;
     }
@@ -307,6 +300,36 @@ impl Tasks {
         if let Some(refresher) = refresher {
             self.engine.spawn(refresher.run(self.stop_engine.clone()));
         }
+    }
+
+    /// Tends what the application keeps, and delivers to its sinks, where it has been told of any.
+    async fn tend(&self, app: &Arc<App>, deliver: bool) -> anyhow::Result<()> {
+        let tended = Arc::clone(app);
+        let stop = self.stop_engine.clone();
+        self.engine
+            .spawn(async move { tended.rates.tend(stop).await });
+        let (tended, stop) = (Arc::clone(app), self.stop_engine.clone());
+        self.engine
+            .spawn(async move { tended.receipts_tend(stop).await });
+        let (tended, stop) = (Arc::clone(app), self.stop_engine.clone());
+        self.engine
+            .spawn(async move { tended.attachments_tend(stop).await });
+        if deliver {
+            let deliveries = app.deliveries.clone();
+            let registered = deliveries.register().await;
+            registered.context("the sinks cannot be registered")?;
+            self.engine.spawn(deliveries.run(self.stop_engine.clone()));
+        } else {
+            let sinks = app.deliveries.registered().await;
+            let sinks = sinks.context("the sinks cannot be read")?;
+            if sinks > 0 {
+                tracing::warn!(
+                    sinks,
+                    "this server has no --sinks-file, and delivers nothing to the sinks there are"
+                );
+            }
+        }
+        Ok(())
     }
 
     async fn stop(&self, drain_within: Duration) {

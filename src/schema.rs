@@ -101,6 +101,24 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// Where people want to be told of a chat otherwise than of others.
+    chat_notification_settings (chat_id, user_id) {
+        /// The chat, and the key by which the table can be distributed.
+        chat_id -> Uuid,
+        /// The person.
+        user_id -> Text,
+        /// The tenant of both.
+        tenant_id -> Text,
+        /// 0 everything, 1 mentions and direct chats, 2 nothing; null as the person's own settings say.
+        level -> Nullable<Int2>,
+        /// Whether the person has muted the chat.
+        muted -> Bool,
+        /// Until when it is muted; null for ever.
+        muted_until -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     /// Conversations. The row orders the chat's writers: a seq is taken under its lock.
     chats (id) {
         /// A version 7 UUID made by the server.
@@ -133,6 +151,78 @@ diesel::table! {
         channel_type -> Nullable<Text>,
         /// Which of them; null where channel_type is.
         channel_id -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    /// Deliveries that were given up. An administrator can have them tried again.
+    dead_letters (tenant_id, id) {
+        /// Numbers them, with gaps.
+        id -> Int8,
+        /// The tenant of the sink and the chat.
+        tenant_id -> Text,
+        /// The name of the sink.
+        sink -> Text,
+        /// The chat.
+        chat_id -> Uuid,
+        /// Whom the notification was for; empty for events.
+        user_id -> Text,
+        /// The event; of a notification, the newest message that it tells of.
+        seq -> Int8,
+        /// The oldest message that a notification tells of; null for events.
+        from_seq -> Nullable<Int8>,
+        /// How many times it was tried.
+        attempts -> Int4,
+        /// Why the last try failed: 0 unreachable, 1 address not allowed, 2 TLS, 3 timed out, 4 broken off, 5 refused for now, 6 refused for good, 7 not sent, 8 the server died.
+        failure -> Int2,
+        /// What the sink answered: a status of HTTP, or a code of SMTP; null where it said nothing.
+        status -> Nullable<Int2>,
+        /// When it was first to be delivered.
+        created_at -> Timestamptz,
+        /// When it was given up, by the database's clock.
+        died_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// What is to be delivered. The content is read from the log when it is; what was delivered goes.
+    deliveries (lane_id, id) {
+        /// The lane it waits in.
+        lane_id -> Int8,
+        /// The order within the lane.
+        id -> Int8,
+        /// The tenant of the lane.
+        tenant_id -> Text,
+        /// The event; of a notification, the newest message that it tells of.
+        seq -> Int8,
+        /// The oldest message that a notification tells of; null for events.
+        from_seq -> Nullable<Int8>,
+        /// How many times it was tried in vain.
+        attempts -> Int4,
+        /// When it came into the lane, by the database's clock.
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// The targets that something is to be delivered to: a sink and a chat, and a person where it is about one.
+    delivery_lanes (id) {
+        /// Numbers the lanes. A lane goes with its last delivery; the target gets another one.
+        id -> Int8,
+        /// The tenant of the sink and the chat.
+        tenant_id -> Text,
+        /// The name of the sink.
+        sink -> Text,
+        /// The chat.
+        chat_id -> Uuid,
+        /// Whom the notifications are for; empty for events.
+        user_id -> Text,
+        /// When the first delivery may be tried; while somebody tries it, when they count as dead.
+        due_at -> Timestamptz,
+        /// How many times in a row nothing could be delivered: what the wait grows with.
+        failures -> Int4,
+        /// Who delivers just now: a random number of each claim; null while nobody does.
+        holder -> Nullable<Uuid>,
     }
 }
 
@@ -211,6 +301,64 @@ diesel::table! {
         metadata -> Nullable<Jsonb>,
         /// Of a forwarded message, the first original: its chat, place, id, author and time. It never changes.
         forwarded_from -> Nullable<Jsonb>,
+    }
+}
+
+diesel::table! {
+    /// Whom there is something to tell, once they have had the time to read it themselves: at most one notice of a person and a chat, however many messages there are. All times are the database's.
+    notices (tenant_id, user_id, chat_id) {
+        /// The tenant of the person and the chat.
+        tenant_id -> Text,
+        /// The person.
+        user_id -> Text,
+        /// The chat.
+        chat_id -> Uuid,
+        /// The oldest message to tell of.
+        from_seq -> Int8,
+        /// The newest message to tell of.
+        seq -> Int8,
+        /// Whether one of them mentions the person.
+        mentioned -> Bool,
+        /// Whether one of them is critical.
+        critical -> Bool,
+        /// When the oldest of them was put here.
+        begun_at -> Timestamptz,
+        /// When to tell the person, if they have not read it by then.
+        due_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// Of what people are told while they are away. Who has no row is told of everything, at any hour.
+    notification_settings (tenant_id, user_id) {
+        /// The tenant of the person.
+        tenant_id -> Text,
+        /// The person.
+        user_id -> Text,
+        /// 0 everything, 1 mentions and direct chats, 2 nothing.
+        level -> Int2,
+        /// When the quiet hours begin each day, in minutes after midnight; null where there are none.
+        quiet_from -> Nullable<Int2>,
+        /// When they end; on the next day, where it is not after their beginning.
+        quiet_to -> Nullable<Int2>,
+        /// The time zone of both, by its name in the IANA database.
+        time_zone -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    /// Events that no delivery has been made of yet, of tenants that have a sink.
+    outbox (id) {
+        /// Numbers the entries, with gaps; those of one chat in the order of its log.
+        id -> Int8,
+        /// The tenant of the chat.
+        tenant_id -> Text,
+        /// The chat.
+        chat_id -> Uuid,
+        /// The event: the place in the chat's log.
+        seq -> Int8,
+        /// When the event was written, by the database's clock.
+        written_at -> Timestamptz,
     }
 }
 
@@ -299,6 +447,22 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// Where servers deliver to, as the last one that started with a file of sinks read it. No secrets: those stand in the file.
+    sinks (tenant_id, name) {
+        /// The tenant whose events and notifications it gets.
+        tenant_id -> Text,
+        /// What the operator calls it.
+        name -> Text,
+        /// 0 webhook, 1 PubNub, 2 SMTP.
+        kind -> Int2,
+        /// Whether it gets every event of the tenant's chats.
+        events -> Bool,
+        /// Whether it gets the notifications of people who are away.
+        notifications -> Bool,
+    }
+}
+
+diesel::table! {
     /// Messages that somebody keeps at hand. Each is one person's alone.
     stars (chat_id, user_id, seq) {
         /// The chat, and the key by which the table can be distributed.
@@ -349,16 +513,24 @@ diesel::allow_tables_to_appear_in_same_query!(
     attachments,
     audit_entries,
     chat_events,
+    chat_notification_settings,
     chats,
+    dead_letters,
+    deliveries,
+    delivery_lanes,
     direct_chats,
     epoch,
     message_attachments,
     messages,
+    notices,
+    notification_settings,
+    outbox,
     participants,
     presences,
     receipts,
     revocations,
     servers,
+    sinks,
     stars,
     users,
 );

@@ -161,6 +161,7 @@ fn act_of(action: Action) -> Option<Act> {
         | Action::ReadOthersRevisions
         | Action::MarkRead
         | Action::Star
+        | Action::SetNotifications
         | Action::Send
         | Action::EditOwnMessage
         | Action::EditOthersMessage

@@ -47,4 +47,10 @@ impl IdMaker {
     pub fn attachment(&self) -> AttachmentId {
         AttachmentId(Uuid::now_v7())
     }
+
+    /// The name of a claim, which nobody else has.
+    #[must_use]
+    pub(super) fn claim() -> Uuid {
+        Uuid::now_v7()
+    }
 }

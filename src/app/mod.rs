@@ -10,10 +10,13 @@ mod audit_entries;
 mod bearers;
 mod chats;
 mod clock;
+mod dead_letters;
+mod deliveries;
 mod error;
 mod events;
 mod forwards;
 mod messages;
+mod notification_settings;
 mod participants;
 mod permissions;
 mod rates;
@@ -43,10 +46,12 @@ pub use audit_entries::Administration;
 pub use bearers::Bearers;
 pub use chats::NewGroup;
 pub use clock::{Clock, IdMaker};
+pub use deliveries::{Deliveries, DeliveryMetrics, DeliveryOptions};
 pub use error::Error;
 pub use events::{ChatEvents, EventBatch};
 pub use forwards::{ForwardMessages, no_such_chat, no_such_message};
 pub use messages::{EditMessage, ListedChat, Patch, SendMessage};
+pub use notification_settings::ChangeNotificationSettings;
 pub use permissions::{Coarse, Permissions};
 pub use rates::{Limit, Network, Rate, RateLimited, RateLimits, Rates};
 pub use receipts::ReceiptPage;
@@ -61,6 +66,7 @@ pub use updates::{ChatUpdate, ChatUpdateKind, ChatUpdates};
 
 use crate::model::{Message, Refusal};
 use crate::realtime::Realtime;
+use crate::sinks::Sinks;
 pub use crate::store::Entry;
 use crate::store::{self, Pool, PooledConnection};
 
@@ -115,6 +121,8 @@ pub struct App {
     pub realtime: Realtime,
     /// Writes messages.
     pub sends: Sends,
+    /// Delivers what was written to sinks.
+    pub deliveries: Deliveries,
     /// The time.
     pub clock: Clock,
     /// New ids.
@@ -149,8 +157,10 @@ impl App {
     /// Puts the parts together.
     #[must_use]
     pub fn new(pool: Pool, realtime: Realtime, tokens: Tokens, limits: Limits) -> Self {
+        let (sinks, options) = (Sinks::default(), DeliveryOptions::default());
         Self {
             sends: Sends::new(pool.clone(), realtime.clone(), Clock),
+            deliveries: Deliveries::new(pool.clone(), realtime.clone(), sinks, options),
             pool,
             realtime,
             clock: Clock,
@@ -178,6 +188,16 @@ impl App {
     pub fn with_permissions(self, permissions: Permissions) -> Self {
         Self {
             permissions,
+            ..self
+        }
+    }
+
+    /// The same with sinks to deliver to. They are still to be registered, and delivered to.
+    #[must_use]
+    pub fn with_sinks(self, sinks: Sinks, options: DeliveryOptions) -> Self {
+        let (pool, realtime) = (self.pool.clone(), self.realtime.clone());
+        Self {
+            deliveries: Deliveries::new(pool, realtime, sinks, options),
             ..self
         }
     }

@@ -16,6 +16,7 @@ use super::context::{ContextExt as _, nullable};
 use super::error::to_graphql;
 use super::filter::MessageFilterInput;
 use super::message::Message;
+use super::notification::ChatNotificationSettings;
 use super::participant::Participant;
 use super::reference::ExternalReference;
 use super::scalar::{DateTime, JsonObject};
@@ -348,6 +349,21 @@ impl Chat {
     async fn viewer_participant(&self, ctx: &Context<'_>) -> Option<Result<Participant>> {
         let participant = self.viewer.clone().map(Participant::from);
         ctx.shown(Operation::Participant, participant)
+    }
+
+    /// Of what the viewer is notified of the chat while they are away. Null for who is not in it.
+    async fn viewer_notification_settings(
+        &self,
+        ctx: &Context<'_>,
+    ) -> Option<Result<ChatNotificationSettings>> {
+        nullable(async {
+            if self.viewer.is_none() {
+                return Ok(None);
+            }
+            let settings = ctx.loaders()?.notification_settings(self.row.id).await?;
+            Ok(Some(settings.into()))
+        })
+        .await
     }
 
     /// How many live messages of others stand behind the viewer's read mark. It is exact up to 100, and

@@ -11,9 +11,9 @@ use super::error::to_graphql;
 use super::execute::Turns;
 use crate::app::{Actor, App, Error, ReceiptPage};
 use crate::model::{
-    Attachment, AttachmentId, ChatId, ChatState, Message, MessageId, Page, Participant,
-    ParticipantId, Presence, Receipt, ReceiptKind, Revision, Slice, Thread, UnreadRange, User,
-    UserId,
+    Attachment, AttachmentId, ChatId, ChatNotificationSettings, ChatState, Message, MessageId,
+    Page, Participant, ParticipantId, Presence, Receipt, ReceiptKind, Revision, Slice, Thread,
+    UnreadRange, User, UserId,
 };
 
 /// A chat that the viewer may see, by its id.
@@ -55,6 +55,10 @@ struct AttachedTo(ChatId, i64);
 /// The URL from which an attachment is downloaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct UrlOf(AttachmentId);
+
+/// Of what the viewer is notified of a chat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct NotificationsOf(ChatId);
 
 /// A person by their id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -112,6 +116,7 @@ impl Loaders {
         self.0.clear::<StarOn>();
         self.0.clear::<AttachedTo>();
         self.0.clear::<UrlOf>();
+        self.0.clear::<NotificationsOf>();
         self.0.clear::<UserById>();
         self.forget_participants();
     }
@@ -204,6 +209,15 @@ impl Loaders {
     /// The URL from which the viewer downloads an attachment, if they may.
     pub(super) async fn download_url(&self, id: AttachmentId) -> Result<Option<String>> {
         self.0.load_one(UrlOf(id)).await.map_err(shared)
+    }
+
+    /// Of what the viewer is notified of a chat.
+    pub(super) async fn notification_settings(
+        &self,
+        id: ChatId,
+    ) -> Result<ChatNotificationSettings> {
+        let settings = self.0.load_one(NotificationsOf(id)).await;
+        Ok(settings.map_err(shared)?.unwrap_or_default())
     }
 
     /// A person who was ever seen in the viewer's tenant.
@@ -393,6 +407,23 @@ impl Loader<AttachedTo> for Batch {
         let found = found.into_iter();
         Ok(found
             .map(|((chat, seq), attachments)| (AttachedTo(chat, seq), attachments))
+            .collect())
+    }
+}
+
+impl Loader<NotificationsOf> for Batch {
+    type Value = ChatNotificationSettings;
+    type Error = SharedError;
+
+    async fn load(
+        &self,
+        keys: &[NotificationsOf],
+    ) -> Result<HashMap<NotificationsOf, Self::Value>, Self::Error> {
+        let chats: Vec<ChatId> = keys.iter().map(|key| key.0).collect();
+        let found = self.app.notification_settings_of_chats(&self.actor, &chats);
+        let found = found.await?.into_iter();
+        Ok(found
+            .map(|(chat, settings)| (NotificationsOf(chat), settings))
             .collect())
     }
 }

@@ -8,7 +8,7 @@ use super::error::UserError;
 use super::payload::{chat_id, outcome};
 use super::scalar::JsonObject;
 use crate::app::Error;
-use crate::model::{Channel, ChatState, Operation, Refusal};
+use crate::model::{Channel, Operation, Refusal};
 
 /// The thing of the application that a chat belongs to, such as a task or an order. At most one chat of a tenant belongs
 /// to it.

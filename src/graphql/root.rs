@@ -15,12 +15,14 @@ use super::connection::{
     AttachmentDownloadConnection, AuditRecordConnection, ChatConnection, page_args,
 };
 use super::context::{ContextExt as _, nullable};
+use super::dead_letter::{DeadLetterConnection, DeadLetterMutation};
 use super::document::{DocumentLimits, Rules};
 use super::error::to_graphql;
 use super::event::EventSubscription;
 use super::forward::ForwardMutation;
 use super::message::MessageMutation;
 use super::node::{Node, nodes};
+use super::notification::NotificationMutation;
 use super::participant::ParticipantMutation;
 use super::receipt::ReceiptMutation;
 use super::reference::ReferenceMutation;
@@ -253,6 +255,23 @@ impl Query {
         let page = downloads(ctx, attachment_id, args);
         Box::pin(nullable(async { page.await.map(Some) })).await
     }
+
+    /// What was to be delivered to sinks of the viewer's tenant and was given up, the newest first: for administrators of
+    /// the tenant. Without `first` and `last` it is `first: 50`; more than 100 is refused.
+    async fn dead_letters(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most so many from the start, 0 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Only those behind this cursor of the list.")] after: Option<String>,
+        #[graphql(desc = "At most so many from the end, 0 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only those in front of this cursor of the list.")] before: Option<String>,
+    ) -> Result<DeadLetterConnection> {
+        let actor = ctx.permit(Operation::ListDeadLetters)?;
+        let args = page_args(first, after, last, before);
+        let page = Box::pin(ctx.app()?.dead_letters_page(actor, &args)).await;
+        let key = App::dead_letters_key(actor);
+        Ok(DeadLetterConnection::new(key, page.map_err(to_graphql)?))
+    }
 }
 
 /// What can be changed.
@@ -265,6 +284,8 @@ pub struct Mutation(
     AttachmentMutation,
     SignalMutation,
     RevocationMutation,
+    NotificationMutation,
+    DeadLetterMutation,
     ReferenceMutation,
     ForwardMutation,
     ReceiptMutation,

@@ -9,6 +9,7 @@ use super::at_once::{AtOnce, Look};
 use super::connection::page_args;
 use super::context::{ContextExt as _, nullable};
 use super::error::to_graphql;
+use super::notification::NotificationSettings;
 use super::star::StarredMessageConnection;
 use crate::app::App;
 use crate::model::{self, Operation, UserId};
@@ -127,6 +128,23 @@ impl User {
             let row = self.row(ctx).await?;
             Ok(row.map(|row| row.receipts_visible))
         })
+        .await
+    }
+
+    /// Of what the viewer is notified while they are away. Null for everyone but the viewer.
+    async fn notification_settings(
+        &self,
+        ctx: &Context<'_>,
+    ) -> Option<Result<NotificationSettings>> {
+        // Boxed, because a field's future has room for the largest of its type.
+        Box::pin(nullable(async {
+            let actor = ctx.actor()?;
+            if actor.user != self.id {
+                return Ok(None);
+            }
+            let settings = ctx.app()?.notification_settings(actor).await;
+            Ok(Some(settings.map_err(to_graphql)?.into()))
+        }))
         .await
     }
 

@@ -27,6 +27,7 @@ const REVISIONS: u8 = b'v';
 const TRAIL: u8 = b't';
 const READ_BY: u8 = b'b';
 const DELIVERED_TO: u8 = b'd';
+const DEAD_LETTERS: u8 = b'x';
 
 /// As many bytes as most places take.
 const PLACE_MAX: usize = 48;
@@ -57,12 +58,14 @@ pub enum ListKey {
     Trail(u64),
     /// The downloads that an administrator (by fingerprint) sees, of one attachment or of all.
     Downloads(u64, Option<AttachmentId>),
+    /// The dead letters of a viewer's tenant (by the viewer's fingerprint).
+    DeadLetters(u64),
 }
 
 /// The place of an element in its list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListCursor {
-    /// A message, or an edit of one, by its seq.
+    /// A message, or an edit of one, by its seq; a dead letter by its number.
     Message(i64),
     /// A participant, by when they joined and who they are.
     Participant(DateTime<Utc>, UserId),
@@ -127,7 +130,10 @@ impl ListCursor {
         }
         let time = || DateTime::from_timestamp_micros(number).ok_or(CursorError);
         match list {
-            ListKey::Messages(_) | ListKey::Replies(..) | ListKey::Revisions(..) => {
+            ListKey::Messages(_)
+            | ListKey::Replies(..)
+            | ListKey::Revisions(..)
+            | ListKey::DeadLetters(_) => {
                 // Nothing follows the number.
                 rest.is_empty()
                     .then_some(Self::Message(number))
@@ -240,6 +246,10 @@ impl ListKey {
                 bytes.push(DOWNLOADS_OF_ONE);
                 bytes.extend(viewer.to_be_bytes());
                 bytes.extend(attachment.0.as_bytes());
+            }
+            Self::DeadLetters(viewer) => {
+                bytes.push(DEAD_LETTERS);
+                bytes.extend(viewer.to_be_bytes());
             }
         }
         bytes

@@ -152,6 +152,7 @@ fn list() -> impl Strategy<Value = ListKey> {
         (any::<u64>(), prop::option::of(any::<u128>())).prop_map(|(viewer, of)| {
             ListKey::Downloads(viewer, of.map(|id| AttachmentId(Uuid::from_u128(id))))
         }),
+        any::<u64>().prop_map(ListKey::DeadLetters),
     ]
 }
 
@@ -164,9 +165,10 @@ fn time() -> impl Strategy<Value = DateTime<Utc>> {
 fn place() -> impl Strategy<Value = (ListKey, ListCursor)> {
     (list(), 0..=i64::MAX, time(), user(), chat()).prop_map(|(list, seq, time, user, chat)| {
         let cursor = match list {
-            ListKey::Messages(_) | ListKey::Replies(..) | ListKey::Revisions(..) => {
-                ListCursor::Message(seq)
-            }
+            ListKey::Messages(_)
+            | ListKey::Replies(..)
+            | ListKey::Revisions(..)
+            | ListKey::DeadLetters(_) => ListCursor::Message(seq),
             ListKey::Participants(_) | ListKey::Receipts(..) => ListCursor::Participant(time, user),
             ListKey::Chats(..) => ListCursor::Chat(time, chat),
             ListKey::Trail(_) => ListCursor::Trail(TrailPlace {

@@ -166,6 +166,7 @@ operations! {
     ListChats "chats" [ViewMessage],
     ListAuditRecords "auditRecords" [Administer],
     ListAttachmentDownloads "attachmentDownloads" [Administer],
+    ListDeadLetters "deadLetters" [Administer],
     // Mutations.
     OpenDirectChat "openDirectChat" [CreateMessageRecipient],
     CreateGroupChat "createGroupChat" [CreateMessageRecipient],
@@ -193,7 +194,12 @@ operations! {
     SetTyping "setTyping" [CreateMessage],
     SetPresenceVisibility "setPresenceVisibility" [UpdateMessageRecipient],
     SetReceiptVisibility "setReceiptVisibility" [UpdateMessageRecipient],
+    UpdateNotificationSettings "updateNotificationSettings" [UpdateMessageRecipient],
+    SetChatNotificationLevel "setChatNotificationLevel" [UpdateMessageRecipient],
+    MuteChat "muteChat" [UpdateMessageRecipient],
+    UnmuteChat "unmuteChat" [UpdateMessageRecipient],
     RevokeTokens "revokeTokens" [Administer],
+    ReplayDeadLetters "replayDeadLetters" [Administer],
     // Subscriptions.
     FollowChatEvents "chatEvents" [ViewMessage],
     FollowChatUpdates "chatUpdates" [ViewMessage],

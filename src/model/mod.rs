@@ -7,6 +7,7 @@ mod audit_entry;
 mod chat;
 mod closed_set;
 mod cursor;
+mod delivery;
 mod event;
 mod filter;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod grant;
 mod id;
 mod message;
 mod metadata;
+mod notification;
 mod origin;
 mod page;
 mod participant;
@@ -23,6 +25,7 @@ mod receipt;
 mod refusal;
 mod revocation;
 mod signal;
+mod sink;
 mod star;
 mod user;
 
@@ -36,6 +39,9 @@ pub use chat::{
     ChatState, InboxChat, InboxFields, TITLE_MAX_CHARS, Title, visible_from,
 };
 pub use cursor::{CursorError, EventCursor, ListCursor, ListKey};
+pub use delivery::{
+    DeadLetter, Delivery, Failure, FailureKind, Lane, event_id, notification_id, wait_after,
+};
 pub use event::{Change, Event, EventData, EventKind, NewEvent};
 pub use filter::{FilterError, MessageFilter, SEARCH_MAX_CHARS, SENDERS_MAX, SearchText};
 pub use grant::{Grants, Operation, Permission};
@@ -45,6 +51,10 @@ pub use message::{
     SUBJECT_MAX_CHARS, Subject, Thread, UnreadRange,
 };
 pub use metadata::{METADATA_MAX_BYTES, METADATA_MAX_DEPTH, Metadata};
+pub use notification::{
+    ChatNotificationSettings, Digest, Notice, NoticeFacts, NotificationLevel, NotificationSettings,
+    PATIENCE, QuietHours, Verdict, is_critical, mentions,
+};
 pub use origin::Origin;
 pub use page::{PAGE_DEFAULT, PAGE_MAX, Page, PageArgs, PageError, Slice, Stop};
 pub use participant::{Participant, Role};
@@ -53,5 +63,6 @@ pub use receipt::{Receipt, ReceiptKind};
 pub use refusal::{Refusal, RefusalCode};
 pub use revocation::{Revocation, TOKEN_ID_MAX_CHARS, checked_token_id};
 pub use signal::{ChatSignal, Presence, Signal};
+pub use sink::{Feeds, RegisteredSink, SINK_NAME_MAX_CHARS, SinkId, SinkKind};
 pub use star::{StarPlace, StarredMessage};
 pub use user::{Profile, TenantId, USER_ID_MAX_CHARS, User, UserId, fingerprint};

@@ -31,6 +31,8 @@ pub enum Action {
     MarkRead,
     /// Star a message, or take the star off.
     Star,
+    /// Set of what one is told of the chat.
+    SetNotifications,
     /// Send a message.
     Send,
     /// See the earlier texts of one's own message.
@@ -81,6 +83,7 @@ impl Action {
         Self::Read,
         Self::MarkRead,
         Self::Star,
+        Self::SetNotifications,
         Self::Send,
         Self::ReadOwnRevisions,
         Self::ReadOthersRevisions,
@@ -181,6 +184,7 @@ fn decide_as_administrator(action: Action, kind: ChatKind) -> Decision {
         (
             Action::MarkRead
             | Action::Star
+            | Action::SetNotifications
             | Action::Send
             | Action::EditOwnMessage
             | Action::EditOthersMessage
@@ -201,6 +205,7 @@ fn decide_in_direct(action: Action) -> Decision {
         Action::Read
         | Action::MarkRead
         | Action::Star
+        | Action::SetNotifications
         | Action::Send
         | Action::ReadOwnRevisions
         | Action::EditOwnMessage
@@ -230,6 +235,7 @@ fn decide_in_group(action: Action, role: Role) -> Decision {
         Action::Read
         | Action::MarkRead
         | Action::Star
+        | Action::SetNotifications
         | Action::Send
         | Action::ReadOwnRevisions
         | Action::EditOwnMessage

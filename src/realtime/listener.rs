@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::StreamExt as _;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +28,7 @@ pub(super) struct Listener {
     signals: Arc<Signals>,
     revocations: Arc<Revocations>,
     metrics: Arc<RealtimeMetrics>,
+    commits: Arc<Notify>,
 }
 
 /// Why a connection is given up.
@@ -59,6 +61,7 @@ impl Listener {
             signals,
             revocations,
             metrics: Arc::default(),
+            commits: Arc::default(),
         }
     }
 
@@ -66,6 +69,12 @@ impl Listener {
     pub(super) fn measured(self, metrics: &Arc<RealtimeMetrics>) -> Self {
         let metrics = Arc::clone(metrics);
         Self { metrics, ..self }
+    }
+
+    /// The same, which tells of every commit that it hears of.
+    pub(super) fn telling(self, commits: &Arc<Notify>) -> Self {
+        let commits = Arc::clone(commits);
+        Self { commits, ..self }
     }
 
     pub(super) fn is_live(&self) -> bool {
@@ -154,6 +163,9 @@ impl Listener {
         // This server's own subscribers were woken when it rang.
         if server == self.server {
             return;
+        }
+        if !hints.chats.is_empty() {
+            self.commits.notify_one();
         }
         for (chat, seq) in hints.chats {
             hub.grew(chat, seq);

@@ -23,6 +23,7 @@ mod sweep;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -138,6 +139,7 @@ pub struct Realtime {
     signals: Arc<Signals>,
     revocations: Arc<Revocations>,
     metrics: Arc<RealtimeMetrics>,
+    commits: Arc<Notify>,
 }
 
 impl Realtime {
@@ -157,6 +159,7 @@ impl Realtime {
     ) -> Self {
         let server = fastrand::u64(..);
         let metrics = Arc::<RealtimeMetrics>::default();
+        let commits = Arc::new(Notify::new());
         let hub = Hub::new(options, pool.clone(), shutdown.clone());
         let hub = Arc::new(hub.measured(&metrics));
         let doorbell = (options.carrier == Carrier::Notify).then(|| {
@@ -178,7 +181,8 @@ impl Realtime {
         let notify = doorbell.map(|doorbell| {
             let heard_by = (Arc::clone(&signals), Arc::clone(&revocations));
             let listener = Listener::new(options, listener, server, shutdown, heard_by);
-            let listener = Arc::new(listener.measured(&metrics));
+            let listener = listener.measured(&metrics).telling(&commits);
+            let listener = Arc::new(listener);
             tasks.spawn(Arc::clone(&doorbell).run());
             tasks.spawn(Arc::clone(&listener).run(Arc::clone(&hub)));
             (doorbell, listener)
@@ -191,6 +195,7 @@ impl Realtime {
             signals,
             revocations,
             metrics,
+            commits,
         }
     }
 
@@ -211,6 +216,7 @@ impl Realtime {
         if let Some((doorbell, _)) = &self.notify {
             doorbell.ring(hint.chat_id, hint.seq, &people);
         }
+        self.commits.notify_one();
     }
 
     /// Tells of messages that this server has just sent, as [`Realtime::ring`] does, and hands them to the subscribers of
@@ -233,6 +239,13 @@ impl Realtime {
         };
         let events = messages.into_iter().map(event);
         self.hub.wrote(epoch, events.collect());
+        self.commits.notify_one();
+    }
+
+    /// Waits until a commit is told of, by this server or by another. One who waits is woken by the first that was told
+    /// since they last were; some are never told of, and a wait is to be bounded.
+    pub async fn committed(&self) {
+        self.commits.notified().await;
     }
 
     /// Who was just read, to be shown in events.

@@ -12,12 +12,13 @@ use uuid::Uuid;
 
 use super::Connection;
 use super::messages::{COLUMNS, MessageSql};
+use super::outbox::put;
 use super::statement::hot;
 use super::users::{self, UserSql, UserValue};
 use crate::model::{
     Change, ChatId, Event, EventData, EventKind, Message, NewEvent, TenantId, User, UserId,
 };
-use crate::schema::{chat_events, epoch};
+use crate::schema::epoch;
 
 /// Who does something, and how they came to it.
 #[derive(Debug, Clone, Copy)]
@@ -41,27 +42,70 @@ pub async fn append(
     at: DateTime<Utc>,
     events: Vec<NewEvent>,
 ) -> QueryResult<()> {
-    let mut rows = Vec::with_capacity(events.len());
+    let mut append = Append {
+        tenant,
+        chat,
+        by,
+        at,
+        seqs: Vec::with_capacity(events.len()),
+        kinds: Vec::with_capacity(events.len()),
+        messages: Vec::with_capacity(events.len()),
+        data: Vec::with_capacity(events.len()),
+    };
     for (seq, event) in (0..=last_seq).rev().zip(events.into_iter().rev()) {
         let (kind, message_seq, data) = event.into_columns();
-        rows.push((
-            chat_events::chat_id.eq(chat),
-            chat_events::seq.eq(seq),
-            chat_events::tenant_id.eq(tenant),
-            chat_events::kind.eq(kind),
-            chat_events::actor_id.eq(by.user),
-            chat_events::request_id.eq(by.request_id),
-            chat_events::token_id.eq(by.token_id),
-            chat_events::occurred_at.eq(at),
-            chat_events::message_seq.eq(message_seq),
-            chat_events::data.eq(to_json(&data)?),
-        ));
+        append.seqs.push(seq);
+        append.kinds.push(kind);
+        append.messages.push(message_seq);
+        append.data.push(to_json(&data)?);
     }
-    diesel::insert_into(chat_events::table)
-        .values(rows)
-        .execute(conn)
-        .await?;
+    append.execute(conn).await?;
     Ok(())
+}
+
+#[derive(Debug)]
+struct Append<'a> {
+    tenant: &'a TenantId,
+    chat: ChatId,
+    by: By<'a>,
+    at: DateTime<Utc>,
+    seqs: Vec<i64>,
+    kinds: Vec<EventKind>,
+    messages: Vec<Option<i64>>,
+    data: Vec<serde_json::Value>,
+}
+
+hot!(Append<'a> -> BigInt);
+
+impl QueryFragment<Pg> for Append<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("WITH new AS (SELECT * FROM unnest(");
+        out.push_bind_param::<Array<BigInt>, _>(&self.seqs)?; // $1
+        out.push_sql(", ");
+        out.push_bind_param::<Array<SmallInt>, _>(&self.kinds)?; // $2
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<BigInt>>, _>(&self.messages)?; // $3
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Jsonb>, _>(&self.data)?; // $4
+        out.push_sql(") AS e (seq, kind, message_seq, data)), ");
+        out.push_sql(put!("$5, $6, seq FROM new", tenant: "$5", in_order_of: "seq"));
+        out.push_sql(
+            " INSERT INTO chat_events (tenant_id, chat_id, actor_id, request_id, token_id, occurred_at, seq, kind, message_seq, data) SELECT ",
+        );
+        out.push_bind_param::<Text, _>(self.tenant)?; // $5
+        out.push_sql(", ");
+        out.push_bind_param::<SqlUuid, _>(&self.chat)?; // $6
+        out.push_sql(", ");
+        out.push_bind_param::<Text, _>(self.by.user)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Nullable<Text>, _>(&self.by.request_id)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Nullable<Text>, _>(&self.by.token_id)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Timestamptz, _>(&self.at)?;
+        out.push_sql(", seq, kind, message_seq, data FROM new");
+        Ok(())
+    }
 }
 
 fn to_json(data: &EventData) -> QueryResult<serde_json::Value> {

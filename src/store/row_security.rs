@@ -33,6 +33,11 @@ const PRIVILEGES: &[(&str, &[&str])] = &[
             "message_attachments",
             "servers",
             "epoch",
+            "sinks",
+            "delivery_lanes",
+            "dead_letters",
+            "notification_settings",
+            "chat_notification_settings",
         ],
     ),
     (
@@ -50,13 +55,27 @@ const PRIVILEGES: &[(&str, &[&str])] = &[
             "attachments",
             "attachment_downloads",
             "message_attachments",
+            "outbox",
+            "delivery_lanes",
+            "deliveries",
+            "notification_settings",
+            "chat_notification_settings",
         ],
     ),
     (
         "UPDATE",
-        &["users", "chats", "participants", "messages", "attachments"],
+        &[
+            "users",
+            "chats",
+            "participants",
+            "messages",
+            "attachments",
+            "delivery_lanes",
+            "notification_settings",
+            "chat_notification_settings",
+        ],
     ),
-    ("DELETE", &["participants", "stars"]),
+    ("DELETE", &["participants", "stars", "dead_letters"]),
 ];
 
 /// How often privileges are granted anew that another server grants at the same time.

@@ -70,6 +70,8 @@ pub(crate) const QUERIES: &[Case] = &[
     case("auditRecords", "{ auditRecords(filter: { chatId: \"nonsense\" }) { nodes { action } } }", Forbidden),
     case("node", "{ node(id: \"\") { id } }", Null),
     case("nodes", "{ nodes(ids: []) { id } }", Nulls),
+    case("deadLetters", "{ deadLetters { nodes { id } } }", Forbidden),
+    case("deadLetters", "{ deadLetters(last: 1) { nodes { chatId } } }", Forbidden),
 ];
 
 #[rustfmt::skip]
@@ -114,6 +116,15 @@ pub(crate) const MUTATIONS: &[Case] = &[
     case("markChatDelivered", "{ marks: [{ chatId: \"CHAT\", messageId: \"MESSAGE\" }] }", NotFound),
     case("markChatDelivered", "{ marks: [{ chatId: \"nonsense\", messageId: \"MESSAGE\" }] }", NotFound),
     case("markChatDelivered", "{ marks: [] }", Theirs),
+    case("updateNotificationSettings", "{}", Theirs),
+    case("updateNotificationSettings", "{ level: MENTIONS }", Theirs),
+    case("setChatNotificationLevel", "{ chatId: \"CHAT\", level: NONE }", NotFound),
+    case("setChatNotificationLevel", "{ chatId: \"DELETED\" }", NotFound),
+    case("muteChat", "{ chatId: \"CHAT\" }", NotFound),
+    case("muteChat", "{ chatId: \"DELETED\", until: \"2999-01-01T00:00:00Z\" }", NotFound),
+    case("unmuteChat", "{ chatId: \"CHAT\" }", NotFound),
+    case("unmuteChat", "{ chatId: \"nonsense\" }", NotFound),
+    case("replayDeadLetters", "{ ids: [\"1\"] }", Forbidden),
     case("revokeTokens", "{ userId: \"alice\" }", Forbidden),
     case("revokeTokens", "{ userId: \"alice\", tokenId: \"t\" }", Forbidden),
     case("setPresenceVisibility", "{ visible: false }", Theirs),

@@ -348,6 +348,12 @@ async fn writes(chat: &str, message: &str, person: &User) -> Vec<(&'static str, 
             json!({ "messageIds": [message], "chatIds": [chat] }),
         ),
         (
+            "setChatNotificationLevel",
+            json!({ "chatId": chat, "level": "NONE" }),
+        ),
+        ("muteChat", json!({ "chatId": chat })),
+        ("unmuteChat", json!({ "chatId": chat })),
+        (
             "addParticipants",
             json!({ "chatId": chat, "userIds": ["dora"] }),
         ),
@@ -427,6 +433,8 @@ fn every_write_to_a_chat_is_among_those_a_deleted_one_refuses() {
             "setPresenceVisibility",
             "setReceiptVisibility",
             "revokeTokens",
+            "updateNotificationSettings",
+            "replayDeadLetters",
         ];
         for field in schema["__type"]["fields"].as_array().unwrap() {
             let name = field["name"].as_str().unwrap();

@@ -45,6 +45,9 @@ const TABLE: &[Row] = &[
     row!("mark read", "markChatRead", r#"{"chatId":"CHAT","messageId":"OTHERS"}"#, [OK, OK, OK, OK], READ_ONLY),
     row!("star", "starMessage", r#"{"messageId":"OTHERS"}"#, [OK, OK, OK, OK], READ_ONLY),
     row!("unstar", "unstarMessage", r#"{"messageId":"OTHERS"}"#, [OK, OK, OK, OK], READ_ONLY),
+    row!("set a level", "setChatNotificationLevel", r#"{"chatId":"CHAT","level":"MENTIONS"}"#, [OK, OK, OK, OK], READ_ONLY),
+    row!("mute", "muteChat", r#"{"chatId":"CHAT"}"#, [OK, OK, OK, OK], READ_ONLY),
+    row!("unmute", "unmuteChat", r#"{"chatId":"CHAT"}"#, [OK, OK, OK, OK], READ_ONLY),
     row!("type", "setTyping", r#"{"chatId":"CHAT","typing":true}"#, [OK, OK, OK, OK], READ_ONLY),
     row!("mark delivered", "markChatDelivered", r#"{"marks":[{"chatId":"CHAT","messageId":"OTHERS"}]}"#, [OK, OK, OK, OK], READ_ONLY),
     row!("forward", "forwardMessages", r#"{"messageIds":["OTHERS"],"chatIds":["CHAT"]}"#, [OK, OK, OK, OK], [CONFLICT, NOT_FOUND, NOT_FOUND, CONFLICT]),
@@ -231,6 +234,8 @@ fn every_mutation_of_a_chat_is_in_the_table() {
                 "finalizeUpload",
                 "setPresenceVisibility",
                 "revokeTokens",
+                "updateNotificationSettings",
+                "replayDeadLetters",
                 "setReceiptVisibility"
             ]
         );

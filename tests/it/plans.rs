@@ -10,12 +10,17 @@ use crate::support::rows::lines;
 use crate::support::{postgres, run};
 
 /// The tables that grow with use.
-const LARGE: [&str; 12] = [
+const LARGE: [&str; 17] = [
     "receipts",
     "message_attachments",
     "attachments",
     "attachment_downloads",
     "stars",
+    "notification_settings",
+    "chat_notification_settings",
+    "dead_letters",
+    "delivery_lanes",
+    "deliveries",
     "messages",
     "chat_events",
     "participants",
@@ -60,17 +65,30 @@ const FILL: &str = "
     INSERT INTO attachment_downloads (id, tenant_id, attachment_id, user_id, occurred_at)
         SELECT gen_random_uuid(), 'default', a.id, 'u' || 1 + n % 5, now() - n * interval '1 s'
         FROM attachments AS a, generate_series(1, 3) AS n WHERE name = 'filler';
+    INSERT INTO notification_settings (tenant_id, user_id, level)
+        SELECT 'default', 'u' || n, 1 FROM generate_series(1, 5000) AS n;
+    INSERT INTO chat_notification_settings (chat_id, user_id, tenant_id, level)
+        SELECT chat_id, user_id, tenant_id, 1 FROM participants WHERE user_id LIKE 'u%' ON CONFLICT DO NOTHING;
+    INSERT INTO dead_letters (tenant_id, sink, chat_id, user_id, seq, attempts, failure, created_at)
+        SELECT 'default', 'crm', id, '', 1, 1, 0, now() FROM chats;
+    INSERT INTO delivery_lanes (tenant_id, sink, chat_id, user_id, due_at)
+        SELECT 'default', 'crm', id, '', now() FROM chats;
+    INSERT INTO deliveries (lane_id, tenant_id, seq)
+        SELECT id, tenant_id, n FROM delivery_lanes, generate_series(1, 3) AS n;
     INSERT INTO direct_chats (tenant_id, low_user_id, high_user_id, chat_id)
         SELECT 'default', 'u' || n, 'u' || n || 'x', id
         FROM (SELECT id, row_number() OVER () AS n FROM chats WHERE title = 'filler') AS c;
     ANALYZE";
 
 /// Those that serve no constraint, and no statement of a user either, with what they are for.
-const OTHERWISE: [&str; 4] = [
+const OTHERWISE: [&str; 6] = [
     // The removal of those that are old.
     "receipts_marked_at_idx",
     // The engine, which clears away what was never sent.
     "attachments_created_at_idx",
+    // The workers' claims, which no user causes.
+    "delivery_lanes_due_idx",
+    "notices_due_at_idx",
     // The foreign key to the servers, when one of them is gone.
     "presences_server_id_idx",
     // An operator's reports of one tenant.

@@ -20,7 +20,8 @@ use chrono::{DateTime, Utc};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use secrecy::{ExposeSecret as _, SecretString};
 
-pub use fetch::{AddressError, KeyAddress, RootsError, connector, is_private};
+pub use crate::outgoing::{RootsError, connector};
+pub use fetch::{AddressError, KeyAddress, is_private};
 pub use made::Claims;
 pub use mapping::{Mapping, Name};
 pub use pointer::{Pointer, PointerError};

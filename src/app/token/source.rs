@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use jsonwebtoken::Algorithm;
 use secrecy::SecretString;
 
-use super::fetch::{Client, KeyAddress, RootsError};
+use super::fetch::{Client, KeyAddress};
 use super::jwk::{SET_MAX_BYTES, SetError};
 use super::keys::{self, KeySet, PUBLIC_ALGORITHMS, PemError, SECRET_ALGORITHMS};
 use super::{Keys, Refresher, Rules, Times, Tokens, remote};
+use crate::outgoing::RootsError;
 
 /// Where the keys come from.
 #[derive(Debug, Clone)]

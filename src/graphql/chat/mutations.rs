@@ -9,7 +9,7 @@ use crate::graphql::error::UserError;
 use crate::graphql::payload::{chat_id, outcome, user_id, user_ids};
 use crate::graphql::reference::ExternalReferenceInput;
 use crate::graphql::scalar::JsonObject;
-use crate::model::{ChatState, Operation, Title};
+use crate::model::{Operation, Title};
 
 /// With whom to open a direct chat.
 #[derive(Debug, InputObject)]
@@ -82,7 +82,7 @@ macro_rules! chat_payload {
         impl $name {
             async fn new(
                 ctx: &Context<'_>,
-                result: Result<ChatState, Error>,
+                result: Result<crate::model::ChatState, Error>,
             ) -> Result<Option<Self>> {
                 let (state, user_errors) = outcome(result)?;
                 let chat = Chat::after_write(ctx, state).await?;

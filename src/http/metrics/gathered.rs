@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -82,6 +84,7 @@ impl Collector for Gathered {
         self.doorbell(&mut page)?;
         self.hub(&mut page)?;
         self.clients(&mut page)?;
+        self.deliveries(&mut page)?;
         self.refusals(&mut page)
     }
 }
@@ -252,6 +255,50 @@ impl Gathered {
             "colloquy_subscriptions",
             "Subscriptions of users.",
             self.connections.subscriptions(),
+        )
+    }
+
+    fn deliveries(&self, page: &mut Page<'_>) -> fmt::Result {
+        let measured = self.app.deliveries.metrics();
+        page.one(
+            "colloquy_sink_deliveries",
+            "Tries to deliver to sinks, by kind of sink and result.",
+            &measured.tries,
+        )?;
+        page.one(
+            "colloquy_sink_lag_seconds",
+            "Times from an event until a sink had taken it.",
+            &measured.lags,
+        )?;
+        let count =
+            |value: &AtomicI64| gauge(usize::try_from(value.load(Ordering::Relaxed)).unwrap_or(0));
+        page.each(
+            (
+                "colloquy_sink_waiting",
+                "What is to be delivered, in the database: as it was last counted, up to 100000.",
+            ),
+            "state",
+            &[
+                ("outbox", count(&measured.entries)),
+                ("delivery", count(&measured.deliveries)),
+                ("dead", count(&measured.dead)),
+            ],
+        )?;
+        let seconds = |age: &AtomicI64| {
+            let age =
+                Duration::from_millis(u64::try_from(age.load(Ordering::Relaxed)).unwrap_or(0));
+            ConstGauge::new(age.as_secs_f64())
+        };
+        page.each(
+            (
+                "colloquy_sink_oldest_seconds",
+                "The age of the oldest that is to be delivered, as it was last looked at.",
+            ),
+            "state",
+            &[
+                ("outbox", seconds(&measured.entries_age)),
+                ("delivery", seconds(&measured.deliveries_age)),
+            ],
         )
     }
 

@@ -12,6 +12,7 @@ use diesel_async::RunQueryDsl;
 
 use super::super::Connection;
 use super::super::constraint::OnConstraint as _;
+use super::super::outbox::put;
 use super::super::statement::hot;
 use super::super::users::{self, UserSql, UserValue};
 use crate::model::{ChatId, MessageId, Metadata, Origin, TenantId, User, UserId};
@@ -133,8 +134,10 @@ impl QueryFragment<Pg> for Send<'_> {
              WHERE p.chat_id = $2 AND p.tenant_id = $3 AND p.user_id = ",
         );
         out.push_bind_param::<Text, _>(&message.sender)?; // $5
+        out.push_sql("), ");
+        out.push_sql(put!("chat.tenant_id, chat.id, chat.last_seq FROM chat", tenant: "$3"));
         out.push_sql(
-            ") INSERT INTO messages (chat_id, seq, tenant_id, created_at, sender_id, id, body, \
+            " INSERT INTO messages (chat_id, seq, tenant_id, created_at, sender_id, id, body, \
              reply_to_seq, idempotency_key, subject, metadata, forwarded_from) \
              SELECT chat.id, chat.last_seq, chat.tenant_id, chat.last_activity_at, $5, ",
         );
@@ -359,8 +362,13 @@ impl<const WAIT: bool> QueryFragment<Pg> for SendTogether<'_, WAIT> {
              written AS (INSERT INTO messages (chat_id, seq, tenant_id, created_at, sender_id, id, body, \
              reply_to_seq, idempotency_key, subject, metadata, forwarded_from) \
              SELECT chat_id, seq, tenant_id, at, sender_id, id, body, \
-             reply_to_seq, idempotency_key, subject, metadata, forwarded_from FROM new) \
-             SELECT s.place, new.seq, new.at, CASE WHEN chat.id IS NULL THEN 0 \
+             reply_to_seq, idempotency_key, subject, metadata, forwarded_from FROM new), ",
+        );
+        out.push_sql(
+            put!("tenant_id, chat_id, seq FROM new", tenant: "new.tenant_id", in_order_of: "seq"),
+        );
+        out.push_sql(
+            " SELECT s.place, new.seq, new.at, CASE WHEN chat.id IS NULL THEN 0 \
              WHEN chat.acl_version <> s.acl_version OR chat.tenant_id <> s.tenant_id THEN 1 ELSE 2 END::smallint, \
              (SELECT ",
         );

@@ -38,6 +38,10 @@ pub(super) const TEXTS: &[&str] = &[
     "Mutation.createUpload.input.name",
     "Mutation.createUpload.input.contentType",
     "Mutation.createUpload.input.checksum",
+    // Times of the day, and the name of a time zone.
+    "Mutation.updateNotificationSettings.input.quietHours.start",
+    "Mutation.updateNotificationSettings.input.quietHours.end",
+    "Mutation.updateNotificationSettings.input.quietHours.timeZone",
     // A token's name means something together with its bearer alone.
     "Mutation.revokeTokens.input.tokenId",
 ];
@@ -50,9 +54,12 @@ pub(super) const MAKES: &[&str] = &[
     "Mutation.addParticipants.input.userIds",
 ];
 
-/// Where an administrator names a person of their tenant, known or not; everybody else is refused.
+/// Where an administrator names a person of their tenant, known or not, or what was given up; everybody else is refused.
 pub(super) const ADMINISTERS: &[&str] = &[
     "Mutation.revokeTokens.input.userId",
+    "Mutation.replayDeadLetters.input.ids",
+    "Query.deadLetters.after",
+    "Query.deadLetters.before",
     "Query.auditRecords.after",
     "Query.auditRecords.before",
     "Query.auditRecords.filter.actorId",
@@ -73,6 +80,9 @@ pub(super) const CASES: &[Case] = &[
     case("Query.chats", "{ chats(filter: { includeDeleted: true }) { nodes { id title } } }"),
     case("Query.chats.after", "{ chats(after: \"@\") { nodes { id } pageInfo { hasPreviousPage hasNextPage } } }"),
     case("Query.chats.before", "{ chats(before: \"@\") { nodes { id } pageInfo { hasPreviousPage hasNextPage } } }"),
+    case("Query.deadLetters", "{ deadLetters { nodes { id chatId } } }"),
+    case("Query.deadLetters.after", "{ deadLetters(after: \"@\") { nodes { id } pageInfo { hasPreviousPage hasNextPage } } }"),
+    case("Query.deadLetters.before", "{ deadLetters(before: \"@\") { nodes { id } pageInfo { hasPreviousPage hasNextPage } } }"),
     case("Query.chat.id", "{ chat(id: \"@\") { id title deletedAt eventCursor unreadCount lastMessage { body }
         messages { nodes { body } } participants { nodes { user { id displayName } } } viewerParticipant { id } } }"),
     case("Query.chatByExternalReference.channelType", "{ chatByExternalReference(channelType: \"@\", channelId: \"@ITEM\") { id title } }"),
@@ -204,6 +214,14 @@ pub(super) const CASES: &[Case] = &[
     case("Mutation.markChatDelivered.input.marks.messageId", "mutation { markChatDelivered(input: { marks: [{ chatId: \"@CHAT\", messageId: \"@\" }] })
         { chats { id } userErrors { code message field } } }"),
     case("Mutation.setTyping.input.chatId", "mutation { setTyping(input: { chatId: \"@\", typing: true }) { chat { id } userErrors { code message field } } }"),
+    case("Mutation.updateNotificationSettings", "mutation { updateNotificationSettings(input: {}) { viewer { id } userErrors { code message field } } }"),
+    case("Mutation.setChatNotificationLevel.input.chatId", "mutation { setChatNotificationLevel(input: { chatId: \"@\", level: NONE })
+        { chat { id viewerNotificationSettings { level } } userErrors { code message field } } }"),
+    case("Mutation.muteChat.input.chatId", "mutation { muteChat(input: { chatId: \"@\" })
+        { chat { id viewerNotificationSettings { muted } } userErrors { code message field } } }"),
+    case("Mutation.unmuteChat.input.chatId", "mutation { unmuteChat(input: { chatId: \"@\" })
+        { chat { id viewerNotificationSettings { muted } } userErrors { code message field } } }"),
+    case("Mutation.replayDeadLetters.input.ids", "mutation { replayDeadLetters(input: { ids: [\"@\"] }) { replayedIds userErrors { code message field } } }"),
     case("Mutation.revokeTokens.input.userId", "mutation { revokeTokens(input: { userId: \"@\" }) { revocation { user { id } } userErrors { code message field } } }"),
     case("Mutation.setReceiptVisibility", "mutation { setReceiptVisibility(input: { visible: true }) { userErrors { code message field } } }"),
     case("Mutation.setPresenceVisibility", "mutation { setPresenceVisibility(input: { visible: true }) { userErrors { code message field } } }"),

@@ -108,6 +108,7 @@ pub(crate) async fn does_everything(server: &Server) {
     }
     starred(&bob).await;
     attaches(server, &alice, &chat).await;
+    of_notifications(server, &bob, &chat).await;
     let mark = json!({ "chatId": chat, "messageId": first });
     bob.does("markChatRead", "", mark.clone()).await;
     bob.does("markChatDelivered", "", json!({ "marks": [mark] }))
@@ -235,6 +236,35 @@ async fn attaches(server: &Server, user: &User, chat: &str) {
             root.ask(&query(&format!("({place}{of})")), json!({})).await;
         }
     }
+}
+
+/// Sets of what to be notified, and looks after what was given up.
+async fn of_notifications(server: &Server, user: &User, chat: &str) {
+    let quiet = json!({ "start": "22:00", "end": "07:00", "timeZone": "Europe/Berlin" });
+    for input in [
+        json!({ "level": "MENTIONS", "quietHours": quiet }),
+        json!({ "level": "ALL", "quietHours": null }),
+    ] {
+        let fields = "viewer { notificationSettings { level quietHours { start } } }";
+        user.does("updateNotificationSettings", fields, input).await;
+    }
+    for (mutation, more) in [
+        ("setChatNotificationLevel", json!({ "level": "ALL" })),
+        ("muteChat", json!({ "until": "2999-01-01T00:00:00Z" })),
+        ("unmuteChat", json!({})),
+    ] {
+        let mut input = more;
+        input["chatId"] = json!(chat);
+        let fields = "chat { viewerNotificationSettings { level muted mutedUntil } }";
+        user.does(mutation, fields, input).await;
+    }
+    let root = server.user("root").permitted(&["colloquy:admin"]);
+    for args in ["first: 1", "last: 1"] {
+        let query = format!("{{ deadLetters({args}) {{ nodes {{ id failure }} }} }}");
+        root.ask(&query, json!({})).await;
+    }
+    let ids = json!({ "ids": ["1", "2"] });
+    root.does("replayDeadLetters", "replayedIds", ids).await;
 }
 
 /// Reads somebody's list both ways, from in front of its only element and from behind it.

@@ -1,18 +1,23 @@
 //! A server in this process: the real router on a real socket, wired as `main` does.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use colloquy::app::{App, AttachmentRules, Attachments, Limits, Permissions, Tokens};
+use colloquy::app::{
+    App, AttachmentRules, Attachments, DeliveryOptions, Limits, Permissions, Tokens,
+};
 use colloquy::config::IdentityArgs;
 use colloquy::graphql::{self, SchemaOptions};
 use colloquy::http::{
     self, Connections, HttpOptions, HttpParts, HttpState, Metrics, Origins, SocketOptions,
 };
 use colloquy::realtime::{Realtime, RealtimeOptions};
+use colloquy::sinks::Sinks;
 use colloquy::store::{Connection, Database, PoolOptions, RoleName};
 use secrecy::SecretString;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -44,6 +49,11 @@ pub(crate) struct Setup {
     pub(crate) trusted_proxies: Vec<&'static str>,
     /// Makes the place of attachments, from where the server listens.
     pub(crate) attachments: Option<Arc<dyn Fn(SocketAddr) -> Attachments + Send + Sync>>,
+    /// What the file of sinks has; without one, nothing is delivered.
+    pub(crate) sinks: Option<Vec<Value>>,
+    /// The certificates that sinks are checked with.
+    pub(crate) sinks_roots: Option<PathBuf>,
+    pub(crate) deliveries: DeliveryOptions,
 }
 
 impl Default for Setup {
@@ -75,6 +85,9 @@ impl Default for Setup {
             schema: graphql::schema(SchemaOptions::default()),
             trusted_proxies: Vec::new(),
             attachments: files::in_folder(&postgres::files(), AttachmentRules::default()),
+            sinks: None,
+            sinks_roots: None,
+            deliveries: DeliveryOptions::default(),
         }
     }
 }
@@ -140,9 +153,16 @@ impl Server {
         };
         let listener = http::listen("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let app = App::new(pool, realtime, tokens, setup.limits)
+        let mut app = App::new(pool, realtime, tokens, setup.limits)
             .with_permissions(setup.permissions)
             .with_attachments(setup.attachments.map(|make| make(address)));
+        if let Some(sinks) = &setup.sinks {
+            let file = json!({ "sinks": sinks }).to_string();
+            let sinks = Sinks::parse(&file, setup.sinks_roots.as_deref()).unwrap();
+            app = app.with_sinks(sinks, setup.deliveries);
+            app.deliveries.register().await.unwrap();
+            engine.spawn(app.deliveries.clone().run(stop_engine.clone()));
+        }
         let app = Arc::new(app);
         let tended = Arc::clone(&app);
         let stop = stop_engine.clone();

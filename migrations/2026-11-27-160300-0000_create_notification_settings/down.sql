@@ -1,0 +1,2 @@
+DROP TABLE chat_notification_settings;
+DROP TABLE notification_settings;

@@ -1,0 +1,156 @@
+//! What is delivered, read from the log when it is sent: a message that was edited or deleted meanwhile is shown as it is
+//! then, as it is to a reader of the log.
+
+use serde_json::{Map, Value, json};
+
+use crate::model::{
+    Change, ChatHistory, ChatId, ChatKind, Digest, Event, Message, Notice, Role, TenantId,
+    event_id, notification_id,
+};
+use crate::sinks::Parcel;
+use crate::store::events::LogRange;
+use crate::store::{self, Connection};
+
+/// The event at a place of a chat's log, as a parcel. None where it is not there.
+pub(super) async fn of_event(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    chat_id: ChatId,
+    seq: i64,
+) -> Result<Option<Parcel>, diesel::result::Error> {
+    let range = LogRange {
+        tenant: tenant.clone(),
+        chat_id,
+        after: seq - 1,
+    };
+    let read = store::events::read(conn, &[range], 1).await?;
+    let event = read.into_iter().map(|entry| entry.event).next();
+    let event = event.filter(|event| event.seq == seq);
+    Ok(event.map(|event| parcel(tenant, &event)))
+}
+
+/// How many messages a notification counts.
+const COUNT_MOST: i64 = 100;
+
+/// What is first in a lane of notifications, as a parcel. None where the person has read it meanwhile.
+pub(super) async fn of_notice(
+    conn: &mut Connection,
+    notice: &Notice,
+) -> Result<Option<Parcel>, diesel::result::Error> {
+    let digest = store::notices::digest(conn, notice, COUNT_MOST).await?;
+    Ok(digest.map(|digest| notification(notice, &digest)))
+}
+
+fn notification(notice: &Notice, digest: &Digest) -> Parcel {
+    let id = notification_id(notice.chat_id, notice.seq, &notice.user);
+    let kind = match digest.kind {
+        ChatKind::Direct => "DIRECT",
+        ChatKind::Group => "GROUP",
+    };
+    let data = json!({
+        "id": id,
+        "tenantId": notice.tenant.as_str(),
+        "recipientId": notice.user,
+        "chatId": notice.chat_id.to_string(),
+        "chat": { "kind": kind, "title": digest.title },
+        "count": digest.count,
+        "mentioned": digest.mentioned,
+        "critical": digest.critical,
+        "lastMessage": message(&digest.last),
+        "sender": { "id": digest.last.sender_id, "displayName": digest.sender_name },
+    });
+    Parcel {
+        id,
+        kind: "notification.created",
+        at: digest.last.created_at,
+        chat_id: notice.chat_id,
+        recipient: Some(notice.user.clone()),
+        data,
+    }
+}
+
+fn parcel(tenant: &TenantId, event: &Event) -> Parcel {
+    let id = event_id(event.chat_id, event.seq);
+    let (kind, members) = change(&event.change);
+    let mut data = json!({
+        "id": id,
+        "tenantId": tenant.as_str(),
+        "chatId": event.chat_id.to_string(),
+        "seq": event.seq,
+        "occurredAt": event.occurred_at,
+        "actorId": event.actor,
+    });
+    if let (Value::Object(all), Value::Object(members)) = (&mut data, members) {
+        all.extend(members);
+    }
+    Parcel {
+        id,
+        kind,
+        at: event.occurred_at,
+        chat_id: event.chat_id,
+        recipient: None,
+        data,
+    }
+}
+
+/// What a change is called, and what it says besides.
+fn change(change: &Change) -> (&'static str, Value) {
+    let of_message = |message: &Message| json!({ "message": self::message(message) });
+    match change {
+        Change::MessageSent(message) => ("message.sent", of_message(message)),
+        Change::MessageEdited(message) => ("message.edited", of_message(message)),
+        Change::MessageDeleted(message) => ("message.deleted", of_message(message)),
+        Change::MessageRestored(message) => ("message.restored", of_message(message)),
+        Change::ParticipantAdded { user, role } => (
+            "participant.added",
+            json!({ "userId": user, "role": role_name(*role) }),
+        ),
+        Change::ParticipantRemoved { user } => ("participant.removed", json!({ "userId": user })),
+        Change::ParticipantRoleChanged { user, role } => (
+            "participant.role_changed",
+            json!({ "userId": user, "role": role_name(*role) }),
+        ),
+        Change::ChatRenamed { title } => ("chat.renamed", json!({ "title": title })),
+        Change::ChatDeleted => ("chat.deleted", Value::Object(Map::new())),
+        Change::ChatRestored => ("chat.restored", Value::Object(Map::new())),
+        Change::ChatHistoryChanged { history } => {
+            let history = match history {
+                ChatHistory::Whole => "WHOLE",
+                ChatHistory::SinceJoining => "SINCE_JOINING",
+            };
+            ("chat.history_changed", json!({ "history": history }))
+        }
+        Change::ChatMetadataChanged { metadata } => {
+            ("chat.metadata_changed", json!({ "metadata": metadata }))
+        }
+        Change::ChatChannelChanged { channel } => {
+            ("chat.channel_changed", json!({ "channel": channel }))
+        }
+    }
+}
+
+/// A role, as the API spells it.
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Member => "MEMBER",
+        Role::Admin => "ADMIN",
+        Role::Owner => "OWNER",
+    }
+}
+
+/// A message, with the members that it has in the API.
+pub(super) fn message(message: &Message) -> Value {
+    json!({
+        "id": message.id.to_string(),
+        "seq": message.seq,
+        "senderId": message.sender_id,
+        "subject": message.visible(message.subject.as_ref()),
+        "body": message.visible_body(),
+        "metadata": message.visible(message.metadata.as_ref()),
+        "isForwarded": message.forwarded_from.is_some(),
+        "replyToSeq": message.reply_to_seq,
+        "createdAt": message.created_at,
+        "editedAt": message.edited_at,
+        "deletedAt": message.deleted_at,
+    })
+}

@@ -1,0 +1,157 @@
+//! What an operator sees of deliveries: the file of sinks, what is kept and for how long, and the metrics.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::{delivering, rows};
+use crate::process::{on, refused};
+use crate::support::receiver::Receiver;
+use crate::support::{postgres, run};
+
+/// A sink that is taken out of the file gets nothing more; what waits for it is kept, and sent if it comes back.
+#[test]
+fn what_waits_for_a_sink_that_is_gone_is_kept_until_it_is_back() {
+    run(async {
+        let receiver = Receiver::start().await;
+        receiver.answers(|_| 503.into());
+        let database = postgres::database().await;
+        let before = delivering(&database, vec![receiver.webhook("crm")]).await;
+        let chat = before.user("alice").group("Team", &[]).await;
+        while receiver.received().is_empty() {
+            sleep(Duration::from_millis(10)).await;
+        }
+        before.stop().await;
+        receiver.answers(|_| 200.into());
+        let without = delivering(&database, vec![receiver.webhook("other")]).await;
+        without.user("alice").sends(&chat, "meanwhile").await;
+        let taken = receiver.until_taken(1).await;
+        assert_eq!(
+            (taken[0].path.as_str(), taken[0].text()),
+            ("/other", "meanwhile")
+        );
+        sleep(Duration::from_secs(3)).await;
+        assert_eq!(receiver.taken().len(), 1);
+        without.stop().await;
+        let _back = delivering(&database, vec![receiver.webhook("crm")]).await;
+        let taken = receiver.until_taken(2).await;
+        assert_eq!(
+            (taken[1].path.as_str(), taken[1].kind()),
+            ("/crm", "participant.added")
+        );
+    });
+}
+
+/// What is too old goes, a part at a time, and no more than that.
+#[test]
+fn what_was_given_up_long_ago_is_removed() {
+    run(async {
+        let database = postgres::database().await;
+        let mut conn = database.connect().await.unwrap();
+        let fill = "INSERT INTO dead_letters (tenant_id, sink, chat_id, user_id, seq, attempts, failure, created_at, died_at)
+                SELECT 'default', 'crm', gen_random_uuid(), '', n, 1, 0, now(), now() - n * interval '10 days'
+                FROM generate_series(0, 3) AS n;
+            INSERT INTO delivery_lanes (tenant_id, sink, chat_id, user_id, due_at)
+                SELECT 'default', 'gone', gen_random_uuid(), '', now() FROM generate_series(0, 3);
+            INSERT INTO deliveries (lane_id, tenant_id, seq, created_at)
+                SELECT id, tenant_id, 1, now() - (id - 1) * interval '10 days' FROM delivery_lanes";
+        postgres::sql(&mut conn, fill).await;
+        let server = delivering(&database, Vec::new()).await;
+        let left = "SELECT 'dead ' || seq AS line FROM dead_letters
+            UNION ALL SELECT 'delivery ' || lane_id FROM deliveries
+            UNION ALL SELECT 'lane ' || id FROM delivery_lanes ORDER BY line";
+        let mut seen = Vec::new();
+        for _ in 0..500 {
+            seen = rows(&server, left).await;
+            if seen.len() == 6 {
+                break;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(
+            seen,
+            [
+                "dead 0",
+                "dead 1",
+                "delivery 1",
+                "delivery 2",
+                "lane 1",
+                "lane 2"
+            ]
+        );
+    });
+}
+
+#[test]
+fn the_metrics_tell_what_was_delivered_and_what_waits() {
+    run(async {
+        let receiver = Receiver::start().await;
+        let database = postgres::database().await;
+        let mut conn = database.connect().await.unwrap();
+        let old = "INSERT INTO delivery_lanes (tenant_id, sink, chat_id, user_id, due_at)
+                VALUES ('default', 'gone', gen_random_uuid(), '', now());
+            INSERT INTO deliveries (lane_id, tenant_id, seq, created_at)
+                SELECT id, tenant_id, 1, now() - interval '1 hour' FROM delivery_lanes";
+        postgres::sql(&mut conn, old).await;
+        let server = delivering(&database, vec![receiver.webhook("crm")]).await;
+        server.user("alice").group("Team", &[]).await;
+        receiver.until_taken(1).await;
+        let apart = server.anonymous().on(server.metrics);
+        let mut page = String::new();
+        for _ in 0..500 {
+            let answer = apart.http("GET", "/metrics", &[], b"").await;
+            page = String::from_utf8(answer.body).unwrap();
+            if page
+                .contains("colloquy_sink_deliveries_total{kind=\"webhook\",result=\"delivered\"} 1")
+            {
+                break;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        for line in [
+            "colloquy_sink_deliveries_total{kind=\"webhook\",result=\"delivered\"} 1",
+            "colloquy_sink_lag_seconds_count 1",
+            "colloquy_sink_waiting{state=\"delivery\"} 1",
+            "colloquy_sink_waiting{state=\"dead\"} 0",
+            "colloquy_sink_oldest_seconds{state=\"delivery\"} 36",
+        ] {
+            assert!(page.contains(line), "{line} is not in {page}");
+        }
+    });
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_one_sentence_without_secrets() {
+    run(async {
+        let url = postgres::url(&postgres::database().await);
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("sinks.json");
+        let path = file.to_str().unwrap();
+        let serve = || on(&url, &["--listen", "127.0.0.1:0", "--sinks-file", path]);
+        assert!(refused(serve()).await.contains("sinks.json"));
+        for (text, word) in [
+            ("{", "line 1"),
+            (
+                r#"{"sinks": [{"name": "crm", "kind": "webhook", "url": "https://example.com", "secrets": ["hunter2"]}]}"#,
+                "whsec_",
+            ),
+            (
+                r#"{"sinks": [{"name": "mail", "kind": "smtp", "host": "h", "tls": "none", "from": "a@b.c", "user": "u", "password": "hunter2"}]}"#,
+                "TLS",
+            ),
+            (
+                r#"{"sinks": [{"name": "live", "kind": "pubnub", "publish_key": "hunter2", "subscribe_key": "s", "channel": "{hunter2}"}]}"#,
+                "places",
+            ),
+            (
+                r#"{"sinks": [{"name": "live", "kind": "pubnub", "publish_key": "hunter2", "subscribe_key": ["hunter2"]}]}"#,
+                "wrong form",
+            ),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let said = refused(serve()).await;
+            assert!(said.contains(word), "{said}");
+            assert!(!said.contains("hunter2"), "{said}");
+        }
+    });
+}
