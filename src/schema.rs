@@ -409,6 +409,8 @@ diesel::table! {
         kind -> Int2,
         /// To where the mark moved.
         seq -> Int8,
+        /// From where: what stands up to there was passed before.
+        from_seq -> Int8,
         /// The tenant of the chat.
         tenant_id -> Text,
         /// When it moved.

@@ -5,6 +5,7 @@ CREATE TABLE receipts (
     user_id text COLLATE "C" NOT NULL,
     kind smallint NOT NULL,
     seq bigint NOT NULL,
+    from_seq bigint NOT NULL,
     tenant_id text COLLATE "C" NOT NULL,
     marked_at timestamptz NOT NULL,
     CONSTRAINT receipts_pkey PRIMARY KEY (chat_id, user_id, kind, seq),
@@ -16,6 +17,7 @@ COMMENT ON COLUMN receipts.chat_id IS 'The chat, and the key by which the table 
 COMMENT ON COLUMN receipts.user_id IS 'Whose mark it is.';
 COMMENT ON COLUMN receipts.kind IS '0 read, 1 delivered.';
 COMMENT ON COLUMN receipts.seq IS 'To where the mark moved.';
+COMMENT ON COLUMN receipts.from_seq IS 'From where: what stands up to there was passed before.';
 COMMENT ON COLUMN receipts.tenant_id IS 'The tenant of the chat.';
 COMMENT ON COLUMN receipts.marked_at IS 'When it moved.';
 

@@ -1,6 +1,7 @@
 //! Forwarding: messages that somebody sees are sent again, to other chats.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -54,16 +55,22 @@ impl App {
             let why = "One call sends at most 50 messages: those that it names, to each chat.";
             return Err(Refusal::too_many(why).at("chatIds").into());
         }
+        let key = forward.idempotency_key.as_ref();
+        if let Some(key) = key
+            && let Some(sent) = self.forwarded(actor, &messages, &chats, key).await?
+        {
+            return Ok(sent);
+        }
         let originals = self.originals(actor, &messages).await?;
         self.check_targets(actor, &chats).await?;
         let attached = self.attached(actor, &originals).await?;
-        for _ in 0..originals.len() * chats.len() {
-            self.rates.send(actor)?;
+        let count = u32::try_from(originals.len() * chats.len()).unwrap_or(u32::MAX);
+        if let Some(count) = NonZeroU32::new(count) {
+            self.rates.sends(actor, count)?;
         }
         let mut sent = Vec::with_capacity(originals.len() * chats.len());
-        for (place, chat_id) in chats.into_iter().enumerate() {
+        for (place, chat_id) in chats {
             for original in &originals {
-                let key = forward.idempotency_key.as_ref();
                 let message = SendMessage {
                     chat_id,
                     body: Body::of(original),
@@ -86,11 +93,51 @@ impl App {
         Ok(sent)
     }
 
-    /// The messages to forward, in this order.
-    async fn originals(&self, actor: &Actor, ids: &[MessageId]) -> Result<Vec<Message>, Error> {
+    /// What an earlier try sent, where it sent all: a retry finds it whatever has become of the originals and the chats.
+    async fn forwarded(
+        &self,
+        actor: &Actor,
+        messages: &[(usize, MessageId)],
+        chats: &[(usize, ChatId)],
+        key: &IdempotencyKey,
+    ) -> Result<Option<Vec<Message>>, Error> {
+        let keys = messages.iter().map(|(_, id)| key_of(key, *id));
+        let keys: Vec<IdempotencyKey> = keys.collect::<Result<_, _>>()?;
+        let texts: Vec<&str> = keys.iter().map(IdempotencyKey::as_str).collect();
+        let ids: Vec<ChatId> = chats.iter().map(|(_, id)| *id).collect();
         let Actor { tenant, user, .. } = actor;
         let mut conn = self.connection_for(actor).await?;
-        let found = store::messages::by_ids(&mut conn, tenant, ids).await?;
+        let found = store::messages::by_keys(&mut conn, tenant, &ids, user, &texts).await?;
+        let states = store::chats::states(&mut conn, tenant, user, &ids).await?;
+        let mut sent = Vec::with_capacity(found.len());
+        for id in &ids {
+            let state = states.iter().find(|state| state.chat.id == *id);
+            if !state.is_some_and(access::is_visible) {
+                return Ok(None);
+            }
+            for key in &texts {
+                let message = found
+                    .iter()
+                    .find(|(message, of)| message.chat_id == *id && of == key);
+                let Some((message, _)) = message else {
+                    return Ok(None);
+                };
+                sent.push(message.clone());
+            }
+        }
+        Ok(Some(sent))
+    }
+
+    /// The messages to forward, in this order.
+    async fn originals(
+        &self,
+        actor: &Actor,
+        named: &[(usize, MessageId)],
+    ) -> Result<Vec<Message>, Error> {
+        let Actor { tenant, user, .. } = actor;
+        let ids: Vec<MessageId> = named.iter().map(|(_, id)| *id).collect();
+        let mut conn = self.connection_for(actor).await?;
+        let found = store::messages::by_ids(&mut conn, tenant, &ids).await?;
         let chats: Vec<ChatId> = found.iter().map(|message| message.chat_id).collect();
         // An administrator forwards what they see as one who is in the chat: the trail knows no other way out of it.
         let states = store::chats::states(&mut conn, tenant, user, &chats).await?;
@@ -102,7 +149,8 @@ impl App {
             })
         };
         let mut originals = Vec::with_capacity(ids.len());
-        for (place, id) in ids.iter().enumerate() {
+        for (place, id) in named {
+            let place = *place;
             let message = found.iter().find(|message| message.id == *id);
             let message = message.filter(|message| sees(message));
             let message = message.ok_or_else(|| no_such_message().of("messageIds", place))?;
@@ -134,10 +182,12 @@ impl App {
     }
 
     /// Refuses what the actor may not send to.
-    async fn check_targets(&self, actor: &Actor, ids: &[ChatId]) -> Result<(), Error> {
+    async fn check_targets(&self, actor: &Actor, named: &[(usize, ChatId)]) -> Result<(), Error> {
+        let ids: Vec<ChatId> = named.iter().map(|(_, id)| *id).collect();
         let mut conn = self.connection_for(actor).await?;
-        let states = store::chats::states(&mut conn, &actor.tenant, &actor.user, ids).await?;
-        for (place, id) in ids.iter().enumerate() {
+        let states = store::chats::states(&mut conn, &actor.tenant, &actor.user, &ids).await?;
+        for (place, id) in named {
+            let place = *place;
             let state: Option<&ChatState> = states.iter().find(|state| state.chat.id == *id);
             let state = state.ok_or_else(|| no_such_chat().of("chatIds", place))?;
             let permitted = permit_by_role(Action::Send, state);
@@ -182,18 +232,18 @@ fn key_of(key: &IdempotencyKey, message: MessageId) -> Result<IdempotencyKey, Re
     IdempotencyKey::new(format!("forward:{}", URL_SAFE_NO_PAD.encode(hash)))
 }
 
-/// Drops repeated ids.
-fn distinct<T: PartialEq>(ids: Vec<T>, field: &'static str) -> Result<Vec<T>, Refusal> {
+/// Drops repeated ids. Each is left with the place where it was named first.
+fn distinct<T: PartialEq>(ids: Vec<T>, field: &'static str) -> Result<Vec<(usize, T)>, Refusal> {
     if ids.is_empty() {
         return Err(Refusal::invalid("Name at least one.").at(field));
     }
     if ids.len() > NAMED_MAX {
         return Err(Refusal::too_many("One call names at most 20.").at(field));
     }
-    let mut distinct: Vec<T> = Vec::with_capacity(ids.len());
-    for id in ids {
-        if !distinct.contains(&id) {
-            distinct.push(id);
+    let mut distinct: Vec<(usize, T)> = Vec::with_capacity(ids.len());
+    for (place, id) in ids.into_iter().enumerate() {
+        if distinct.iter().all(|(_, other)| *other != id) {
+            distinct.push((place, id));
         }
     }
     Ok(distinct)

@@ -15,10 +15,11 @@ use std::time::Duration;
 
 use governor::clock::{Clock as _, Reference as _};
 use governor::middleware::NoOpMiddleware;
-use governor::{Quota, RateLimiter};
+use governor::{NotUntil, Quota, RateLimiter};
 use tokio_util::sync::CancellationToken;
 
-use super::Actor;
+use super::{Actor, Error};
+use crate::model::Refusal;
 use cells::{Asked, Cells, Elapsed};
 
 /// How often buckets that are full again are forgotten.
@@ -188,6 +189,24 @@ impl Rates {
         self.ask(|buckets| buckets.send.take(actor))
     }
 
+    /// Takes a token for each of so many messages that a user sends together, or none.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] where so many are never let through together; else [`RateLimited`] until they are.
+    pub fn sends(&self, actor: &Actor, count: NonZeroU32) -> Result<(), Error> {
+        let Some(buckets) = &self.buckets else {
+            return Ok(());
+        };
+        match buckets.send.take_many(actor, count) {
+            Ok(taken) => Ok(self.ask(|_| taken)?),
+            Err(most) => {
+                let why = format!("So many messages are not sent at once here: at most {most}.");
+                Err(Refusal::too_many(why).at("chatIds").into())
+            }
+        }
+    }
+
     /// Takes a token for an operation from an address, or for an upgrade to a WebSocket.
     pub fn address(&self, network: Network) -> Result<(), RateLimited> {
         self.ask(|buckets| buckets.address.take(&network))
@@ -292,19 +311,30 @@ impl<K: Hash + Eq + Clone> Bucket<K> {
         self.check(&Asked::Take(key.clone()))
     }
 
+    /// Takes so many tokens or none. An error where the bucket never has so many, with how many it has when it is full.
+    fn take_many(&self, key: &K, count: NonZeroU32) -> Result<Result<(), RateLimited>, u32> {
+        let asked = Asked::Take(key.clone());
+        let taken = self.limiter.check_key_n(&asked, count);
+        let taken = taken.map_err(|too_many| too_many.0)?;
+        Ok(taken.map_err(|not_until| self.refused(&not_until)))
+    }
+
     fn look(&self, key: &K) -> Result<(), RateLimited> {
         self.check(&Asked::Look(key.clone()))
     }
 
     fn check(&self, asked: &Asked<K>) -> Result<(), RateLimited> {
-        self.limiter.check_key(asked).map_err(|not_until| {
-            let now = self.limiter.clock().now();
-            let at = not_until.earliest_possible();
-            RateLimited {
-                limit: self.limit,
-                wait: at.duration_since(now).into(),
-            }
-        })
+        let checked = self.limiter.check_key(asked);
+        checked.map_err(|not_until| self.refused(&not_until))
+    }
+
+    fn refused(&self, not_until: &NotUntil<Duration>) -> RateLimited {
+        let now = self.limiter.clock().now();
+        let at = not_until.earliest_possible();
+        RateLimited {
+            limit: self.limit,
+            wait: at.duration_since(now).into(),
+        }
     }
 
     fn kept(&self) -> usize {

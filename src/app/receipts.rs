@@ -8,9 +8,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::messages::{Place, by_page, seen};
 use super::{Actor, App, Error};
-use crate::model::{Page, Receipt, ReceiptKind, Slice, UserId};
+use crate::model::{Page, PageError, Receipt, ReceiptKind, Slice, UserId};
 use crate::store::participants::JoinedKey;
 use crate::store::{self, Connection};
+
+/// The most messages whose receipts of a kind are read for one answer: for each, everybody in its chat may be looked at.
+const MESSAGES_MAX: usize = 100;
 
 /// A page of the receipts of a message.
 pub type ReceiptPage = (Place, Page<JoinedKey>);
@@ -21,13 +24,16 @@ impl App {
     ///
     /// # Errors
     ///
-    /// [`Error::BadInput`] where that is more than 2000 people; [`Error::Unavailable`] and [`Error::Internal`].
+    /// [`Error::BadInput`] where that is more than 100 messages, or than 2000 people; [`Error::Unavailable`] and [`Error::Internal`].
     pub async fn receipts(
         &self,
         actor: &Actor,
         kind: ReceiptKind,
         wanted: &[ReceiptPage],
     ) -> Result<HashMap<ReceiptPage, Slice<Receipt>>, Error> {
+        if wanted.len() > MESSAGES_MAX {
+            return Err(PageError::TooLong(wanted.len(), MESSAGES_MAX).into());
+        }
         let by_page = by_page(wanted)?;
         let mut conn = self.connection_for(actor).await?;
         let mut pages = HashMap::with_capacity(wanted.len());

@@ -36,7 +36,10 @@ impl App {
         let tenant = &actor.tenant;
         let mut conn = self.connection_for(actor).await?;
         let reading = AuditEntry {
-            data: json!({ "actor": filter.actor, "chat": filter.chat, "user": filter.user }),
+            data: json!({
+                "actor": filter.actor, "chat": filter.chat, "user": filter.user, "since": filter.since,
+                "before": filter.before, "as_administrator": filter.as_administrator,
+            }),
             ..actor.entry(Act::TrailRead)
         };
         store::audit_entries::append(&mut conn, &[reading]).await?;

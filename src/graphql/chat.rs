@@ -155,6 +155,7 @@ impl Chat {
         filter: MessageFilterInput,
         args: &PageArgs,
     ) -> Result<Slice<Message>> {
+        ctx.search()?;
         let filter = filter.checked().map_err(to_graphql)?;
         let chat = ListedChat {
             id: self.row.id,
@@ -264,7 +265,7 @@ impl Chat {
     /// The chat's messages that the viewer sees, oldest first: `last: 50` is the newest page, and `before`
     /// walks back into history. Without `first` and `last` it is `first: 50`; more than 100 is refused.
     ///
-    /// With a filter, a page looks at 10000 messages at most. Where it finds fewer than it may have, and there are more to
+    /// With a filter, a page looks at 10000 messages at most, and an operation has 10 such pages at most. Where it finds fewer than it may have, and there are more to
     /// look at, the flag of that side is true and the cursor of that side says where to go on. The flag of the other side
     /// may then be true where nothing is left, too.
     async fn messages(

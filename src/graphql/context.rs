@@ -19,6 +19,9 @@ use crate::model::{Metadata, Operation};
 /// is counted in fields, and a message has up to 40 kB.
 const TEXTS_MAX: usize = 16 * 1024 * 1024;
 
+/// The most filtered pages of messages that one operation has.
+const SEARCHES_MAX: usize = 10;
+
 /// What a request brings along: to be given to it as data.
 pub struct RequestContext {
     app: Arc<App>,
@@ -30,6 +33,8 @@ pub struct RequestContext {
     feed: Feed,
     /// The bytes of the texts that were told so far.
     texts: AtomicUsize,
+    /// How many filtered pages were asked for so far.
+    searches: AtomicUsize,
 }
 
 impl fmt::Debug for RequestContext {
@@ -67,6 +72,7 @@ impl RequestContext {
             deadline: None,
             feed: Feed::Absent,
             texts: AtomicUsize::new(0),
+            searches: AtomicUsize::new(0),
         }
     }
 
@@ -161,6 +167,9 @@ pub(super) trait ContextExt<'a> {
     /// A text as a field's value, while the answer has room for it. `QUERY_TOO_COMPLEX` where it has none.
     fn text<T: AsRef<str>>(&self, text: Option<T>) -> Option<Result<T>>;
 
+    /// Counts a filtered page, which may look at many messages. `BAD_USER_INPUT` where the operation has had its share.
+    fn search(&self) -> Result<()>;
+
     /// What the application keeps, as a field's value. It counts as a text.
     fn metadata(&self, metadata: Option<&Metadata>) -> Option<Result<JsonObject>>;
 
@@ -211,6 +220,15 @@ impl<'a> ContextExt<'a> for Context<'a> {
     fn text<T: AsRef<str>>(&self, text: Option<T>) -> Option<Result<T>> {
         let text = text?;
         Some(told(self, text.as_ref().len()).map(|()| text))
+    }
+
+    fn search(&self) -> Result<()> {
+        if request(self)?.searches.fetch_add(1, Ordering::Relaxed) < SEARCHES_MAX {
+            return Ok(());
+        }
+        let why =
+            "An operation has at most 10 filtered pages of messages: ask for fewer at a time.";
+        Err(to_graphql(Error::BadInput(why.to_owned())))
     }
 
     fn metadata(&self, metadata: Option<&Metadata>) -> Option<Result<JsonObject>> {

@@ -16,7 +16,7 @@ use super::payload::{chat_id, outcome, user_id, user_ids};
 use super::scalar::DateTime;
 use super::signal::Presence;
 use super::user::User;
-use crate::model::{self, ListCursor, Operation};
+use crate::model::{self, ListCursor, Operation, UserId};
 
 /// What a participant may do in a group. Both participants of a direct chat are members.
 #[derive(Debug, Enum, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Participant {
     /// participant or the viewer does not show what they have read.
     async fn last_read_message(&self, ctx: &Context<'_>) -> Option<Result<Message>> {
         nullable(async {
-            if !self.shows_marks(ctx).await? {
+            if !shows_marks(ctx, &self.0.user_id).await? {
                 return Ok(None);
             }
             let (chat, seq) = (self.0.chat_id, self.0.read_seq);
@@ -107,7 +107,7 @@ impl Participant {
     /// arrived. Null where there is none, and where the participant or the viewer does not show what they have received.
     async fn last_delivered_message(&self, ctx: &Context<'_>) -> Option<Result<Message>> {
         nullable(async {
-            if !self.shows_marks(ctx).await? {
+            if !shows_marks(ctx, &self.0.user_id).await? {
                 return Ok(None);
             }
             let (chat, seq) = (self.0.chat_id, self.0.delivered());
@@ -127,19 +127,17 @@ impl Participant {
     }
 }
 
-impl Participant {
-    /// Whether the viewer sees how far the person has read: they themselves, and others where both show it.
-    async fn shows_marks(&self, ctx: &Context<'_>) -> Result<bool> {
-        let (viewer, person) = (&ctx.actor()?.user, &self.0.user_id);
-        if viewer == person {
-            return Ok(true);
-        }
-        let people = [viewer.clone(), person.clone()];
-        let rows = ctx.loaders()?.users(&people).await?;
-        Ok(people
-            .iter()
-            .all(|id| rows.get(id).is_some_and(|row| row.receipts_visible)))
+/// Whether the viewer sees how far somebody has read: they themselves, and others where both show it.
+pub(super) async fn shows_marks(ctx: &Context<'_>, person: &UserId) -> Result<bool> {
+    let viewer = &ctx.actor()?.user;
+    if viewer == person {
+        return Ok(true);
     }
+    let people = [viewer.clone(), person.clone()];
+    let rows = ctx.loaders()?.users(&people).await?;
+    Ok(people
+        .iter()
+        .all(|id| rows.get(id).is_some_and(|row| row.receipts_visible)))
 }
 
 /// Whom to add to which group.

@@ -10,7 +10,7 @@ use super::context::{ContextExt as _, nullable};
 use super::error::{UserError, to_graphql};
 use super::feed::{Item, Wanted, follow, followed_chat};
 use super::message::Message;
-use super::participant::Participant;
+use super::participant::{Participant, shows_marks};
 use super::payload::{chat_id, outcome};
 use super::scalar::DateTime;
 use super::user::User;
@@ -83,7 +83,11 @@ impl Subject {
         Ok(participant.map(Participant::from))
     }
 
+    /// A message that their mark is at, where the viewer sees their marks: whoever hides theirs now did not always.
     async fn message(&self, ctx: &Context<'_>, seq: i64) -> Result<Option<Message>> {
+        if !shows_marks(ctx, &self.user).await? {
+            return Ok(None);
+        }
         let message = ctx.loaders()?.message_up_to(self.chat_id, seq).await?;
         Ok(message.map(Message::from))
     }
@@ -159,7 +163,7 @@ signal_type!(
         nullable(self.subject.participant(ctx)).await
     }
 
-    /// The newest message that they have read. Null where there is none.
+    /// The newest message that they have read. Null where there is none, and where they or the viewer do not show it.
     async fn message(&self, ctx: &Context<'_>) -> Option<Result<Message>> {
         nullable(self.subject.message(ctx, self.seq)).await
     }
@@ -173,7 +177,7 @@ signal_type!(
         nullable(self.subject.participant(ctx)).await
     }
 
-    /// The newest message that has arrived. Null where there is none.
+    /// The newest message that has arrived. Null where there is none, and where they or the viewer do not show it.
     async fn message(&self, ctx: &Context<'_>) -> Option<Result<Message>> {
         nullable(self.subject.message(ctx, self.seq)).await
     }

@@ -15,7 +15,7 @@ use crate::model::{Act, Deed, EventKind, ListCursor, TrailEntry, TrailFilter, Us
 enum AuditAction {
     /// An administrator read a chat that they are not in: itself, its messages, people or events.
     ChatRead,
-    /// A message was edited. `text` is what it said before.
+    /// A message was edited: its text, subject or metadata. `text` is what it said before.
     MessageEdited,
     /// A message was deleted. `text` is what it says.
     MessageDeleted,
@@ -137,8 +137,8 @@ impl AuditRecord {
         self.0.message_id.map(|id| ID(id.to_string()))
     }
 
-    /// The text that is lost to others by it: of an edit, what the message said before; of a deletion, what it says.
-    /// Null for everything else.
+    /// The text that is lost to others by it: of an edit, what the message said before; of a deletion, what it
+    /// says now. Null for everything else.
     async fn text(&self, ctx: &Context<'_>) -> Option<Result<&str>> {
         let text = match self.0.deed {
             Deed::Event(EventKind::MessageEdited) => {

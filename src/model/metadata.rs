@@ -29,8 +29,8 @@ impl Metadata {
     ///
     /// # Errors
     ///
-    /// `TOO_LONG` beyond 4096 bytes, `INVALID` where it nests deeper than 16 or a text in it has NUL, which Postgres does
-    /// not keep.
+    /// `TOO_LONG` beyond 4096 bytes, `INVALID` where it nests deeper than 16, a number in it is beyond 1e30 or below 1e-30,
+    /// or a text in it has NUL, which Postgres does not keep.
     pub fn new(object: Map<String, Value>) -> Result<Self, Refusal> {
         for value in object.values() {
             check(value, METADATA_MAX_DEPTH - 1)?;
@@ -71,6 +71,10 @@ fn check(value: &Value, depth: usize) -> Result<(), Refusal> {
     let too_deep = || Refusal::invalid("Metadata nests at most 16 deep.");
     match value {
         Value::String(text) if text.contains('\0') => Err(nul()),
+        // Postgres writes out every digit.
+        Value::Number(number) if number.as_f64().is_some_and(is_extreme) => Err(Refusal::invalid(
+            "Numbers in metadata are between 1e-30 and 1e30, or 0.",
+        )),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
         Value::Array(_) | Value::Object(_) if depth == 0 => Err(too_deep()),
         Value::Array(values) => values.iter().try_for_each(|value| check(value, depth - 1)),
@@ -79,6 +83,10 @@ fn check(value: &Value, depth: usize) -> Result<(), Refusal> {
             .values()
             .try_for_each(|value| check(value, depth - 1)),
     }
+}
+
+fn is_extreme(number: f64) -> bool {
+    number != 0.0 && !(1e-30..=1e30).contains(&number.abs())
 }
 
 /// Counts what is written to it.
@@ -156,6 +164,14 @@ mod tests {
             code(json!({ "a": [[[[nested(13)]]]] })),
             Some(RefusalCode::Invalid)
         );
+    }
+
+    #[test]
+    fn numbers_that_would_grow_are_refused() {
+        for number in [1e31, -1e31, 1e-31] {
+            assert_eq!(code(json!({ "a": [number] })), Some(RefusalCode::Invalid));
+        }
+        assert_eq!(code(json!({ "a": [0, -0.5, 1e30, 1e-30, u64::MAX] })), None);
     }
 
     #[test]

@@ -42,24 +42,29 @@ hot!(MarkRead<'a> -> Bool);
 
 impl QueryFragment<Pg> for MarkRead<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("WITH moved AS (UPDATE participants AS p SET read_seq = ");
-        out.push_bind_param::<BigInt, _>(&self.seq)?; // $1
-        out.push_sql(" WHERE p.chat_id = ");
+        // The row is locked before it is looked at, so that it is known from where the mark moves.
+        out.push_sql(
+            "WITH moved AS (SELECT p.chat_id, p.user_id, p.tenant_id, p.read_seq FROM participants AS p WHERE p.chat_id = ",
+        );
         out.push_bind_param::<SqlUuid, _>(&self.chat)?;
         out.push_sql(" AND p.user_id = ");
-        out.push_bind_param::<Text, _>(self.user)?; // $3
+        out.push_bind_param::<Text, _>(self.user)?; // $2
         out.push_sql(" AND p.tenant_id = ");
-        out.push_bind_param::<Text, _>(self.tenant)?; // $4
+        out.push_bind_param::<Text, _>(self.tenant)?; // $3
+        out.push_sql(" AND p.read_seq < ");
+        out.push_bind_param::<BigInt, _>(&self.seq)?; // $4
         // A mark that was set back, since one was added again, comes by the same places.
         out.push_sql(
-            " AND p.read_seq < $1 RETURNING p.chat_id, p.user_id, p.tenant_id), \
-             kept AS (INSERT INTO receipts (chat_id, user_id, kind, seq, tenant_id, marked_at) \
-             SELECT chat_id, user_id, 0, $1, tenant_id, ",
+            " FOR NO KEY UPDATE), \
+             written AS (UPDATE participants AS p SET read_seq = $4 FROM moved \
+             WHERE p.chat_id = moved.chat_id AND p.user_id = moved.user_id AND p.tenant_id = moved.tenant_id), \
+             kept AS (INSERT INTO receipts (chat_id, user_id, kind, seq, from_seq, tenant_id, marked_at) \
+             SELECT chat_id, user_id, 0, $4, read_seq, tenant_id, ",
         );
         out.push_bind_param::<Timestamptz, _>(&self.at)?;
         out.push_sql(
             " FROM moved ON CONFLICT DO NOTHING) \
-             SELECT u.receipts_visible FROM moved JOIN users AS u ON u.tenant_id = $4 AND u.id = $3",
+             SELECT u.receipts_visible FROM moved JOIN users AS u ON u.tenant_id = $3 AND u.id = $2",
         );
         Ok(())
     }
@@ -108,7 +113,8 @@ impl QueryFragment<Pg> for Deliver<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         // Rows are locked in one order: two servers that write marks of the same people take turns.
         out.push_sql(
-            "WITH moved AS (SELECT p.chat_id, p.user_id, want.seq FROM participants AS p JOIN unnest(",
+            "WITH moved AS (SELECT p.chat_id, p.user_id, want.seq, greatest(p.read_seq, p.delivered_seq) AS before \
+             FROM participants AS p JOIN unnest(",
         );
         out.push_bind_param::<Array<SqlUuid>, _>(&self.chats)?;
         out.push_sql(", ");
@@ -124,9 +130,9 @@ impl QueryFragment<Pg> for Deliver<'_> {
              ORDER BY p.chat_id, p.user_id FOR NO KEY UPDATE OF p), \
              written AS (UPDATE participants AS p SET delivered_seq = greatest(p.delivered_seq, moved.seq) FROM moved \
              WHERE p.chat_id = moved.chat_id AND p.user_id = moved.user_id \
-             RETURNING p.chat_id, p.user_id, p.tenant_id, p.delivered_seq), \
-             kept AS (INSERT INTO receipts (chat_id, user_id, kind, seq, tenant_id, marked_at) \
-             SELECT chat_id, user_id, 1, delivered_seq, tenant_id, date_trunc('milliseconds', now()) FROM written \
+             RETURNING p.chat_id, p.user_id, p.tenant_id, p.delivered_seq, moved.before), \
+             kept AS (INSERT INTO receipts (chat_id, user_id, kind, seq, from_seq, tenant_id, marked_at) \
+             SELECT chat_id, user_id, 1, delivered_seq, before, tenant_id, date_trunc('milliseconds', now()) FROM written \
              ON CONFLICT DO NOTHING) \
              SELECT w.chat_id, w.user_id, w.delivered_seq, u.receipts_visible FROM written AS w \
              JOIN users AS u ON u.tenant_id = w.tenant_id AND u.id = w.user_id",

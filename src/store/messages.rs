@@ -73,6 +73,27 @@ pub async fn by_key(
         .optional()
 }
 
+/// The messages that a sender sent to some of these chats with some of these keys, each with its key.
+pub async fn by_keys(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    chats: &[ChatId],
+    sender: &UserId,
+    keys: &[&str],
+) -> QueryResult<Vec<(Message, String)>> {
+    messages::table
+        .filter(messages::chat_id.eq_any(chats))
+        .filter(messages::tenant_id.eq(tenant))
+        .filter(messages::sender_id.eq(sender))
+        .filter(messages::idempotency_key.eq_any(keys))
+        .select((
+            Message::as_select(),
+            messages::idempotency_key.assume_not_null(),
+        ))
+        .load(conn)
+        .await
+}
+
 /// The messages among `ids` in the tenant, whoever may see them.
 pub async fn by_ids(
     conn: &mut Connection,

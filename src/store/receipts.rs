@@ -91,6 +91,8 @@ struct Window<'a> {
     seqs: Vec<i64>,
     after: (Option<DateTime<Utc>>, Option<&'a str>),
     before: (Option<DateTime<Utc>>, Option<&'a str>),
+    has_after: bool,
+    has_before: bool,
     limit: i64,
 }
 
@@ -107,6 +109,8 @@ impl<'a> Window<'a> {
             seqs,
             after: key(&page.after),
             before: key(&page.before),
+            has_after: page.after.is_some(),
+            has_before: page.before.is_some(),
             limit: page.read_limit(),
         }
     }
@@ -175,9 +179,10 @@ impl<const DELIVERED: bool, const FROM_END: bool> QueryFragment<Pg>
         } else {
             " ORDER BY p.joined_at, p.user_id LIMIT "
         };
-        // A mark passed the message when it first moved to it or behind it. Who sent something after it had read it then.
+        // A mark passed the message when it moved to it or behind it from in front of it. Other moves say nothing of it: the one
+        // that passed it may be forgotten, or was never written down. Who sent something after it had read it then.
         out.push_sql(
-            "SELECT want.chat_id, want.seq, r.user_id, r.joined_at, least((SELECT t.marked_at FROM receipts AS t \
+            "SELECT want.chat_id, want.seq, r.user_id, r.joined_at, least((SELECT CASE WHEN t.from_seq < o.seq THEN t.marked_at END FROM receipts AS t \
              WHERE t.chat_id = o.chat_id AND t.user_id = r.user_id AND t.tenant_id = o.tenant_id AND t.kind = 0 AND t.seq >= o.seq \
              ORDER BY t.seq LIMIT 1), (SELECT min(own.created_at) FROM (SELECT m.sender_id, m.created_at \
              FROM messages AS m WHERE m.chat_id = o.chat_id AND m.tenant_id = o.tenant_id AND m.seq > o.seq ORDER BY m.seq LIMIT ",
@@ -186,7 +191,7 @@ impl<const DELIVERED: bool, const FROM_END: bool> QueryFragment<Pg>
         out.push_sql(") AS own WHERE own.sender_id = r.user_id)");
         if DELIVERED {
             out.push_sql(
-                ", (SELECT t.marked_at FROM receipts AS t WHERE t.chat_id = o.chat_id AND t.user_id = r.user_id \
+                ", (SELECT CASE WHEN t.from_seq < o.seq THEN t.marked_at END FROM receipts AS t WHERE t.chat_id = o.chat_id AND t.user_id = r.user_id \
                  AND t.tenant_id = o.tenant_id AND t.kind = 1 AND t.seq >= o.seq ORDER BY t.seq LIMIT 1)",
             );
         }
@@ -216,15 +221,20 @@ impl<const DELIVERED: bool> QueryFragment<Pg> for Around<'_, DELIVERED> {
         let window = &self.0;
         out.push_sql("SELECT want.chat_id, want.seq, around.before, around.behind");
         window.push_wanted(&mut out)?;
-        out.push_sql(" CROSS JOIN LATERAL (SELECT EXISTS (SELECT");
+        // The side for which there is no key is not looked at.
+        out.push_sql(" CROSS JOIN LATERAL (SELECT CASE WHEN ");
+        out.push_bind_param::<Bool, _>(&window.has_after)?;
+        out.push_sql(" THEN EXISTS (SELECT");
         push_people(&mut out, DELIVERED);
         out.push_sql(" AND (p.joined_at, p.user_id) <= (");
         push_key(&mut out, &window.after)?;
-        out.push_sql(") AS before, EXISTS (SELECT");
+        out.push_sql(") ELSE false END AS before, CASE WHEN ");
+        out.push_bind_param::<Bool, _>(&window.has_before)?;
+        out.push_sql(" THEN EXISTS (SELECT");
         push_people(&mut out, DELIVERED);
         out.push_sql(" AND (p.joined_at, p.user_id) >= (");
         push_key(&mut out, &window.before)?;
-        out.push_sql(") AS behind) AS around");
+        out.push_sql(") ELSE false END AS behind) AS around");
         Ok(())
     }
 }

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, QueryFragment};
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{
     BigInt, Bool, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
 };
@@ -13,7 +13,6 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::Connection;
-use super::statement::hot;
 use crate::model::{
     Act, ChatId, Deed, EventKind, MessageId, TenantId, TrailEntry, TrailFilter, TrailPlace, UserId,
 };
@@ -107,27 +106,36 @@ struct Window<'a> {
 #[derive(Debug)]
 struct Trail<'a, const OLDEST_FIRST: bool>(Window<'a>);
 
-hot!(Trail<'a, const OLDEST_FIRST: bool> -> (
-    Bool,
-    SqlUuid,
-    BigInt,
-    Timestamptz,
-    Nullable<Text>,
-    SmallInt,
-    Nullable<SqlUuid>,
-    Nullable<SqlUuid>,
-    Nullable<Text>,
-    Nullable<Text>,
-    Jsonb,
-    Nullable<Text>,
-    Nullable<Text>,
-));
+// Planned anew for what is asked: a chat is found by its key, the rest by the time.
+impl<const OLDEST_FIRST: bool> QueryId for Trail<'_, OLDEST_FIRST> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<const OLDEST_FIRST: bool> Query for Trail<'_, OLDEST_FIRST> {
+    type SqlType = (
+        Bool,
+        SqlUuid,
+        BigInt,
+        Timestamptz,
+        Nullable<Text>,
+        SmallInt,
+        Nullable<SqlUuid>,
+        Nullable<SqlUuid>,
+        Nullable<Text>,
+        Nullable<Text>,
+        Jsonb,
+        Nullable<Text>,
+        Nullable<Text>,
+    );
+}
 
 /// What stands for the chat of what administrators did, in its place.
 const NO_CHAT: &str = "'00000000-0000-0000-0000-000000000000'::uuid";
 
 impl<const OLDEST_FIRST: bool> QueryFragment<Pg> for Trail<'_, OLDEST_FIRST> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.unsafe_to_cache_prepared();
         self.0.push_parameters(&mut out)?;
         out.push_sql(
             "SELECT t.is_act, t.place_chat, t.seq, t.occurred_at, t.actor_id, t.kind, t.chat_id, m.id, m.body, \

@@ -237,6 +237,48 @@ fn a_page_looks_at_so_many_messages_and_says_where_it_goes_on() {
 }
 
 #[test]
+fn an_operation_has_so_many_filtered_pages() {
+    run(async {
+        let server = Server::start().await;
+        let alice = server.user("alice");
+        let chat = alice.group("chat", &[]).await;
+        for (pages, codes) in [(10, Vec::new()), (11, vec!["BAD_USER_INPUT"])] {
+            let page = |n| {
+                format!("p{n}: messages(filter: {{ textContains: \"x\" }}) {{ nodes {{ id }} }}")
+            };
+            let pages: Vec<String> = (0..pages).map(page).collect();
+            let query = format!("{{ chat(id: \"{chat}\") {{ {} }} }}", pages.join(" "));
+            assert_eq!(alice.codes(&query, json!({})).await, codes);
+        }
+    });
+}
+
+#[test]
+fn messages_with_attachments_are_listed_alone() {
+    run(async {
+        let server = Server::start().await;
+        let alice = server.user("alice");
+        let chat = alice.group("chat", &[]).await;
+        let file = alice.uploads("a.txt", "text/plain", b"Hello").await;
+        let mut ids = Vec::new();
+        for n in 0..6 {
+            let id = if n % 2 == 0 {
+                alice.sends_files(&chat, "file", &[&file]).await
+            } else {
+                alice.sends(&chat, "text").await
+            };
+            ids.push(id);
+        }
+        alice.deletes(&ids[4]).await;
+        for (has, places) in [(true, vec![0, 2]), (false, vec![1, 3, 4, 5])] {
+            let kept: Vec<String> = places.into_iter().map(|n: usize| ids[n].clone()).collect();
+            let list = List::filtered(&alice, &chat, json!({ "hasAttachments": has }));
+            is_paged_like(&list, &kept, 10).await;
+        }
+    });
+}
+
+#[test]
 fn nothing_is_found_that_is_not_seen() {
     run(async {
         let server = Server::start().await;

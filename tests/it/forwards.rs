@@ -111,6 +111,11 @@ fn each_goes_to_each_in_order_once() {
         for chat in [&one, &two, &three] {
             assert_eq!(alice.bodies(chat).await, ["b", "a"]);
         }
+        // Whatever has become of the originals.
+        alice.deletes(&a).await;
+        let input =
+            json!({ "messageIds": [b, a, b], "chatIds": [two, one, two], "idempotencyKey": "k" });
+        assert_eq!(ids(&alice.forwards_with(input.clone()).await), ids(&sent));
         // The key is not that of a send.
         let input = json!({ "chatId": one, "body": "own", "idempotencyKey": "k" });
         alice.does("sendMessage", "", input).await;

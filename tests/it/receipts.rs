@@ -254,8 +254,13 @@ fn a_time_that_is_not_kept_is_null() {
         let old = "UPDATE receipts SET marked_at = marked_at - interval '91 days'";
         postgres::sql(&mut server.sql().await, old).await;
         server.app.receipts_forget().await.unwrap();
+        // A later move says when it passed what stands behind where it began, and nothing of what stands before.
+        let two = alice.sends(&chat, "two").await;
+        bob.reads(&chat, &two).await;
         let receipts = alice.receipts(&one).await;
         assert_eq!(people(&receipts, "readBy"), ["bob"]);
         assert_eq!(at(&receipts, "readBy", 0), None);
+        assert_eq!(at(&receipts, "deliveredTo", 0), None);
+        assert!(at(&alice.receipts(&two).await, "readBy", 0).is_some());
     });
 }
