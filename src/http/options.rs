@@ -82,6 +82,8 @@ pub struct HttpOptions {
     pub origins: Origins,
     /// Whether agents are served, by the Model Context Protocol.
     pub mcp: bool,
+    /// Whether clients of Socket.IO are served.
+    pub socketio: bool,
     /// Whether the `GraphiQL` page is served.
     pub graphiql: bool,
     /// Whether the metrics are served on this address too.
@@ -106,6 +108,7 @@ impl Default for HttpOptions {
             documents: Documents::default(),
             origins: Origins::default(),
             mcp: true,
+            socketio: true,
             graphiql: true,
             metrics: false,
             compress_from: Some(1024),
