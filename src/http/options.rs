@@ -57,6 +57,10 @@ impl Default for SocketOptions {
 
 /// What the server offers, and what it takes from everybody.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a setting that is on or off, and none depends on another"
+)]
 pub struct HttpOptions {
     /// The certificate, where the server speaks TLS; otherwise it speaks in the clear.
     pub certificates: Option<Arc<Certificates>>,

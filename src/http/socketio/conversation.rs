@@ -203,7 +203,7 @@ impl Conversation {
                     return running.ack.take().map(|ack| whole(ack, &outcome));
                 };
                 if following.begun {
-                    return Some(following.item(json, code));
+                    return Some(following.item(&json, code));
                 }
                 following.begun = true;
                 let cursor = cursor.map(|cursor| cursor.encode());
@@ -241,14 +241,14 @@ impl Conversation {
 
 impl Following {
     /// An item. Where nothing is missing of it, it is the very bytes that all its readers share.
-    fn item(&self, json: Bytes, code: &str) -> [Bytes; 3] {
+    fn item(&self, json: &Bytes, code: &str) -> [Bytes; 3] {
         const END: &[u8] = b"}}";
         let root = self.follow.root.len();
         let sound = code == "OK" && json.starts_with(self.follow.root.as_bytes());
         let item = if sound && json.ends_with(END) {
             json.slice(root..json.len() - END.len())
         } else {
-            written::first_of_data(&json).to_string().into()
+            written::first_of_data(json).to_string().into()
         };
         // Its members go on behind the chat's id.
         let item = if self.follow.of_chat {

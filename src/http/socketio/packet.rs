@@ -80,9 +80,11 @@ fn connect(text: &str) -> Result<Option<Value>, Close> {
     if text.is_empty() {
         return Ok(None);
     }
-    match json(text)? {
-        auth @ Value::Object(_) => Ok(Some(auth)),
-        _ => Err(Close::BadMessage("its auth is no object")),
+    let auth = json(text)?;
+    if auth.is_object() {
+        Ok(Some(auth))
+    } else {
+        Err(Close::BadMessage("its auth is no object"))
     }
 }
 

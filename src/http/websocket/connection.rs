@@ -196,14 +196,14 @@ impl Connection {
         let Poll::Ready(session) = asking.as_mut().poll(cx) else {
             return Ok(false);
         };
-        let session = session.map_err(|error| self.reject(error))?;
+        let session = session.map_err(|error| Some(self.reject(error)))?;
         let actor = session.as_ref().map(|session| &session.actor);
         let most = self.state.options.connections_max;
         let (connections, realtime) = (&self.state.connections, &self.state.app.realtime);
         let admission = connections.admit(realtime, actor, most);
         let admission = admission.ok_or_else(|| {
             let why = Answer::too_many_connections(most);
-            self.turn_away(&why, Close::TooManyConnections)
+            Some(self.turn_away(&why, Close::TooManyConnections))
         })?;
         if session.is_some() {
             self.incoming.trust(self.state.options.message_max);
@@ -229,22 +229,23 @@ impl Connection {
     }
 
     /// How to close where the client's token is not accepted.
-    fn reject(&mut self, error: Error) -> End {
+    fn reject(&mut self, error: Error) -> Close {
         let forged = matches!(&error, Error::Token(why) if why.is_forged());
         if let Some(network) = self.network().filter(|_| forged) {
             self.state.app.rates.forged(network);
         }
         if matches!(error, Error::Unavailable(_) | Error::Internal(_)) {
             // Who is told no more than this connects again.
-            return Some(Close::Unavailable);
+            return Close::Unavailable;
         }
         let why = Answer::of_result(refusal_response(error));
         self.turn_away(&why, Close::Forbidden)
     }
 
-    fn turn_away(&mut self, why: &Answer, close: Close) -> End {
+    /// Says why the client is not served, before it is closed.
+    fn turn_away(&mut self, why: &Answer, close: Close) -> Close {
         self.dialect.turn_away(why, &mut self.outgoing);
-        Some(close)
+        close
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
@@ -303,7 +304,7 @@ impl Connection {
         let may_try = self.network().map_or(Ok(()), |from| rates.may_try(from));
         if let Err(limited) = may_try {
             let why = Answer::rate_limited(limited);
-            return Err(self.turn_away(&why, Close::TooManyRequests));
+            return Err(Some(self.turn_away(&why, Close::TooManyRequests)));
         }
         let app = Arc::clone(&self.state.app);
         let asking = self.dialect.ask(app, said, self.request_id.take());

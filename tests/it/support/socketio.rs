@@ -92,6 +92,7 @@ impl SocketIo {
     }
 
     /// Emits an event, and returns its acknowledgement.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "nothing else is expected")]
     pub(crate) async fn emit(&mut self, name: &str, argument: Value) -> Value {
         let number = self.acks;
         self.acks += 1;
@@ -122,6 +123,7 @@ impl SocketIo {
     }
 
     /// The next event.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "nothing else is expected")]
     pub(crate) async fn event(&mut self) -> (String, Value) {
         if !self.events.is_empty() {
             return self.events.remove(0);
