@@ -222,8 +222,12 @@ impl Conversation {
     fn end(&mut self, id: &str, failure: Option<Value>) -> Option<[Bytes; 3]> {
         let Running { ack, follows } = self.remove(id)?;
         if let Some(ack) = ack {
-            let failure = failure.unwrap_or_else(|| json!({ "ok": false }));
-            return Some(whole(ack, &failure));
+            // What ends before it has said anything does so because the server stops.
+            let stops = || {
+                let why = "The server is stopping: connect again.";
+                written::failure(code::SERVICE_UNAVAILABLE, why)
+            };
+            return Some(whole(ack, &failure.unwrap_or_else(stops)));
         }
         let following = follows?;
         let mut end = Map::new();

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
+use crate::support::binary::Binary;
 use crate::support::server::Setup;
 use crate::support::socketio::{Packet, SocketIo};
 use crate::support::{Server, User, postgres, run};
@@ -103,6 +104,19 @@ fn a_token_in_the_address_is_none() {
         socket.next().await.unwrap().unwrap();
         let text = socket.next().await.unwrap().unwrap().into_text().unwrap();
         assert!(text.starts_with("44{") && text.contains("UNAUTHENTICATED"));
+    });
+}
+
+#[test]
+fn a_token_is_in_no_log_however_much_is_logged() {
+    run(async {
+        let beside = Server::start().await;
+        let server = Binary::serve(&beside.database, &["--log", "trace"]).await;
+        let alice = beside.user("alice").on(server.address);
+        let mut client = SocketIo::open(&alice).await;
+        client.does("chats:follow", json!({})).await;
+        let token = alice.token.as_ref().unwrap();
+        assert!(!server.said().iter().any(|line| line.contains(token)));
     });
 }
 
