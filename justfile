@@ -31,6 +31,7 @@ client:
     cargo build --locked
     cd clients/apollo && npm ci && npm test
     cd clients/mcp && npm ci && npm test
+    cd clients/socketio && npm ci && npm test
 
 # Write schema.graphql and the snapshots anew.
 bless:

@@ -18,6 +18,8 @@ pub fn start(args: &LogArgs) -> Result<(), ParseError> {
         // It tells of each message, with what is in it, and of each client that leaves.
         filter = filter.add_directive("rmcp=off".parse()?);
     }
+    // Below that it tells of each message with its text, and the first of a connection has the token.
+    let filter = filter.add_directive("tungstenite=info".parse()?);
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);

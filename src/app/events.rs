@@ -128,6 +128,16 @@ impl ChatEvents {
         self.subscriber.epoch()
     }
 
+    /// The place in the log behind which the next events come.
+    #[must_use]
+    pub fn place(&self) -> EventCursor {
+        EventCursor {
+            epoch: self.epoch(),
+            chat_id: self.chat_id(),
+            seq: self.subscriber.cursor(),
+        }
+    }
+
     /// The next events, one at least; `None` at the end. Waits until there is one, and while the database is
     /// away. Dropping the future loses nothing.
     ///

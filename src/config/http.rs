@@ -42,6 +42,14 @@ pub struct HttpArgs {
         value_name = "SWITCH"
     )]
     pub mcp: Switch,
+    /// Whether clients of Socket.IO are served at `/socket.io/`, over WebSockets.
+    #[arg(
+        long,
+        env = "COLLOQUY_SOCKETIO",
+        default_value = "on",
+        value_name = "SWITCH"
+    )]
+    pub socketio: Switch,
     /// Whether the GraphiQL page is served at `/`. By default it is in a development run, and is not with a
     /// `DATABASE_URL`.
     #[arg(long, env = "COLLOQUY_GRAPHIQL", value_name = "SWITCH")]
@@ -139,6 +147,7 @@ impl HttpArgs {
             body_max: usize::try_from(self.body_max).unwrap_or(usize::MAX),
             origins: Origins::new(self.cors_origin.iter().cloned()),
             mcp: self.mcp == Switch::On,
+            socketio: self.socketio == Switch::On,
             graphiql: graphiql.unwrap_or(development),
             metrics: metrics.unwrap_or(development && !apart),
             compress_from: (self.compression == Switch::On).then_some(self.compression_min),

@@ -49,6 +49,13 @@ impl Answer {
         Self::refused_as(code::TOO_MANY_OPERATIONS, why)
     }
 
+    /// Turns a user away who has `most` connections already.
+    #[must_use]
+    pub fn too_many_connections(most: usize) -> Self {
+        let why = format!("You have {most} connections already: close one of them first.");
+        Self::refused_as(code::TOO_MANY_OPERATIONS, why)
+    }
+
     /// Refuses a subscription of a user who has `most` already.
     #[must_use]
     pub fn too_many_subscriptions(most: usize) -> Self {
@@ -113,6 +120,15 @@ impl Answer {
             json: json_of(response),
             cursor: None,
             code: code_of_response(response),
+        }
+    }
+
+    /// Says that a subscription has begun, behind a place of a log if it follows one.
+    pub(super) fn begun(place: Option<EventCursor>) -> Self {
+        Self::Next {
+            json: Bytes::from_static(br#"{"data":null}"#),
+            cursor: place,
+            code: "OK",
         }
     }
 

@@ -43,6 +43,7 @@ pub struct Prepared {
     variables: Variables,
     cost: u64,
     tells_cost: bool,
+    tells_beginning: bool,
 }
 
 /// A request that may not be executed.
@@ -114,6 +115,19 @@ impl Prepared {
     /// Whether the answer is to say what it costs, as `extensions.cost`: the request has that member, and it is true.
     pub(super) fn tells_cost(&self) -> bool {
         self.tells_cost
+    }
+
+    /// The same, of which a subscription says first that it has begun: an answer without data, at the place of the log
+    /// that it begins behind.
+    #[must_use]
+    pub fn telling_beginning(mut self) -> Self {
+        self.tells_beginning = true;
+        self
+    }
+
+    /// Whether a subscription is to say that it has begun.
+    pub(super) fn tells_beginning(&self) -> bool {
+        self.tells_beginning
     }
 
     fn judged(&self) -> &Judged {
@@ -214,6 +228,7 @@ pub fn prepare(schema: &Schema, mut request: Request, known: bool) -> Result<Pre
         variables,
         cost,
         tells_cost,
+        tells_beginning: false,
     };
     // Behind the bounds: validation writes the fragments out.
     if is_new || prepared.judged.has_null_for_default(&prepared.variables) {

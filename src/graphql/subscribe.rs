@@ -68,10 +68,17 @@ impl State {
     async fn step(self) -> Option<(Answer, Self)> {
         let mut subscription = match self {
             Self::Running(subscription) => subscription,
-            Self::Opening(opening) => match Box::pin(open(*opening)).await {
-                Ok(subscription) => Box::new(subscription),
-                Err(answer) => return Some((answer, Self::Ended)),
-            },
+            Self::Opening(opening) => {
+                let tells_beginning = opening.1.tells_beginning();
+                match Box::pin(open(*opening)).await {
+                    Ok(subscription) if tells_beginning => {
+                        let begun = Answer::begun(subscription.place());
+                        return Some((begun, Self::Running(Box::new(subscription))));
+                    }
+                    Ok(subscription) => Box::new(subscription),
+                    Err(answer) => return Some((answer, Self::Ended)),
+                }
+            }
             Self::Ended => return None,
         };
         let answer = subscription.next().await?;
@@ -157,6 +164,14 @@ impl Drop for Subscription {
 }
 
 impl Subscription {
+    /// The place of the log behind which the next event comes.
+    fn place(&self) -> Option<EventCursor> {
+        match &self.source {
+            Source::Events(events) => Some(events.place()),
+            Source::Updates(_) | Source::Signals(_) => None,
+        }
+    }
+
     async fn next(&mut self) -> Option<Answer> {
         loop {
             if let Some(answer) = self.ready.pop_front() {

@@ -25,8 +25,33 @@ async fn session_of_line(
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(TokenError::Malformed.into());
     }
-    let session = app.authenticate(token.trim()).await?;
+    session_of_token(app, token.trim(), request_id).await
+}
+
+/// The session of a token.
+async fn session_of_token(
+    app: &App,
+    token: &str,
+    request_id: Option<&str>,
+) -> Result<Session, Error> {
+    let session = app.authenticate(token).await?;
     Ok(session.named(request_id))
+}
+
+/// The session of a Socket.IO client's `auth`: its member `token`, without which nobody is served. `request_id` is that
+/// of the upgrade.
+pub(super) async fn session_of_auth(
+    app: &App,
+    auth: Option<&serde_json::Value>,
+    request_id: Option<&str>,
+) -> Result<Session, Error> {
+    match auth.and_then(|auth| auth.get("token")) {
+        None | Some(serde_json::Value::Null) => Err(Error::Unauthenticated),
+        Some(serde_json::Value::String(token)) => {
+            session_of_token(app, token.trim(), request_id).await
+        }
+        Some(_) => Err(TokenError::Malformed.into()),
+    }
 }
 
 /// The session of a socket's `connection_init` payload: the member `authorization`, in any case of its

@@ -32,6 +32,7 @@ mod origins;
 mod patient;
 mod rates;
 mod request;
+mod socketio;
 mod sse;
 mod stalls;
 mod stream;
@@ -126,6 +127,14 @@ pub fn router(state: &HttpState) -> Router {
     let routes = Router::new().route("/attachments/{id}", files);
     let routes = if state.http.mcp {
         routes.route("/mcp", post(mcp::post).layer(layers.clone()))
+    } else {
+        routes
+    };
+    let routes = if state.http.socketio {
+        let connect = get(socketio::connect).layer(layers.clone());
+        routes
+            .route("/socket.io/", connect.clone())
+            .route("/socket.io", connect)
     } else {
         routes
     };

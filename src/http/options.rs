@@ -57,6 +57,10 @@ impl Default for SocketOptions {
 
 /// What the server offers, and what it takes from everybody.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a setting that is on or off, and none depends on another"
+)]
 pub struct HttpOptions {
     /// The certificate, where the server speaks TLS; otherwise it speaks in the clear.
     pub certificates: Option<Arc<Certificates>>,
@@ -82,6 +86,8 @@ pub struct HttpOptions {
     pub origins: Origins,
     /// Whether agents are served, by the Model Context Protocol.
     pub mcp: bool,
+    /// Whether clients of Socket.IO are served.
+    pub socketio: bool,
     /// Whether the `GraphiQL` page is served.
     pub graphiql: bool,
     /// Whether the metrics are served on this address too.
@@ -106,6 +112,7 @@ impl Default for HttpOptions {
             documents: Documents::default(),
             origins: Origins::default(),
             mcp: true,
+            socketio: true,
             graphiql: true,
             metrics: false,
             compress_from: Some(1024),

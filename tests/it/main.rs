@@ -74,6 +74,7 @@ mod signals;
 mod sinks;
 mod slow_clients;
 mod snapshots;
+mod socketio;
 mod sockets;
 mod sse;
 mod stars;

@@ -28,6 +28,8 @@ pub(in crate::http) enum Via {
     Multipart,
     /// By a tool of an agent.
     Mcp,
+    /// By an event of Socket.IO.
+    SocketIo,
 }
 
 impl Via {
@@ -38,6 +40,7 @@ impl Via {
             Self::EventStream => "sse",
             Self::Multipart => "multipart",
             Self::Mcp => "mcp",
+            Self::SocketIo => "socketio",
         }
     }
 }

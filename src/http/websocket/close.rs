@@ -10,7 +10,9 @@ const REASON_MAX: usize = 123;
 
 /// Why a connection ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Close {
+pub(in crate::http) enum Close {
+    /// The client said that it leaves.
+    Left,
     /// The server stops; reconnecting finds another or the next one.
     GoingAway,
     /// The frames are not those of RFC 6455.
@@ -59,6 +61,7 @@ impl Close {
     /// Its code.
     pub(super) fn code(&self) -> u16 {
         match self {
+            Self::Left => 1000,
             Self::GoingAway => 1001,
             Self::Violation => 1002,
             Self::NotUtf8 => 1007,
@@ -79,6 +82,7 @@ impl Close {
         let fixed = match self {
             Self::BadMessage(why) => return format!("Invalid message: {why}"),
             Self::DuplicateId(id) => return format!("Subscriber for {id} already exists"),
+            Self::Left => "Goodbye",
             Self::GoingAway => "Going away",
             Self::Violation => "Protocol error",
             Self::NotUtf8 => "A text is not UTF-8",

@@ -10,22 +10,22 @@ use std::task::{Context, Poll};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::close::Close;
+use super::dialect::{Dialect, Says, Wanted};
 use super::incoming::{End, Heard, Incoming};
 use super::operations::{Operations, Said};
 use super::outgoing::Outgoing;
-use super::protocol::{self, ClientMessage};
 use super::timers::{Due, Timers};
 use crate::app::{Error, Network, RateLimited, Session};
-use crate::graphql::{Answer, Prepared};
+use crate::graphql::{Answer, Prepared, refusal_response};
 use crate::http::channel::Channel;
 use crate::http::connections::Admission;
-use crate::http::metrics::{Begun, Via};
-use crate::http::request::GraphQlRequest;
-use crate::http::{HttpState, auth, operation, rates};
+use crate::http::metrics::Begun;
+use crate::http::{HttpState, operation, rates};
 
 /// How many rounds one wake-up may take before other connections get their turn.
 const ROUNDS: usize = 32;
@@ -63,6 +63,7 @@ pub(super) struct Connection {
     network: Option<Box<Network>>,
     incoming: Incoming,
     outgoing: Outgoing,
+    dialect: Dialect,
     phase: Phase,
     operations: Operations,
     /// The places of mutations, which those that their client has ended hold as well.
@@ -78,20 +79,23 @@ impl Connection {
     /// A connection that has just been upgraded. `begin` is what was read behind the upgrade.
     pub(super) fn new(
         state: HttpState,
-        stream: Channel,
+        (stream, begin): (Channel, &[u8]),
         network: Option<Box<Network>>,
-        begin: &[u8],
         request_id: Option<Box<str>>,
+        dialect: Dialect,
     ) -> Self {
+        let mut outgoing = Outgoing::default();
+        dialect.greet(&state.options, &mut outgoing);
         Self {
             stream,
             network,
             incoming: Incoming::new(begin, state.options.message_max),
-            outgoing: Outgoing::default(),
+            outgoing,
             phase: Phase::Silent,
             operations: Operations::default(),
             places: Arc::new(Semaphore::new(state.options.operations_max)),
-            timers: Timers::new(&state.options),
+            timers: Timers::new(&state.options, dialect.pings_steadily()),
+            dialect,
             shutdown: Box::pin(state.shutdown.clone().cancelled_owned()),
             stopping: false,
             request_id,
@@ -160,7 +164,7 @@ impl Connection {
         while let Poll::Ready(due) = self.timers.poll_due(cx, self.outgoing.since()) {
             match due {
                 Due::Ping => {
-                    self.outgoing.ping();
+                    self.dialect.ping(&mut self.outgoing);
                     self.timers.pinged();
                 }
                 Due::Dead => return Err(None),
@@ -192,12 +196,15 @@ impl Connection {
         let Poll::Ready(session) = asking.as_mut().poll(cx) else {
             return Ok(false);
         };
-        let session = session.map_err(|error| Some(self.reject(&error)))?;
+        let session = session.map_err(|error| Some(self.reject(error)))?;
         let actor = session.as_ref().map(|session| &session.actor);
         let most = self.state.options.connections_max;
         let (connections, realtime) = (&self.state.connections, &self.state.app.realtime);
         let admission = connections.admit(realtime, actor, most);
-        let admission = admission.ok_or(Some(Close::TooManyConnections))?;
+        let admission = admission.ok_or_else(|| {
+            let why = Answer::too_many_connections(most);
+            Some(self.turn_away(&why, Close::TooManyConnections))
+        })?;
         if session.is_some() {
             self.incoming.trust(self.state.options.message_max);
         }
@@ -217,17 +224,28 @@ impl Connection {
             revoked,
             _admission: admission,
         }));
-        self.outgoing.text([protocol::ACKNOWLEDGEMENT]);
+        self.dialect.acknowledge(&mut self.outgoing);
         Ok(true)
     }
 
     /// How to close where the client's token is not accepted.
-    fn reject(&self, error: &Error) -> Close {
-        let forged = matches!(error, Error::Token(why) if why.is_forged());
+    fn reject(&mut self, error: Error) -> Close {
+        let forged = matches!(&error, Error::Token(why) if why.is_forged());
         if let Some(network) = self.network().filter(|_| forged) {
             self.state.app.rates.forged(network);
         }
-        close_of(error)
+        if matches!(error, Error::Unavailable(_) | Error::Internal(_)) {
+            // Who is told no more than this connects again.
+            return Close::Unavailable;
+        }
+        let why = Answer::of_result(refusal_response(error));
+        self.turn_away(&why, Close::Forbidden)
+    }
+
+    /// Says why the client is not served, before it is closed.
+    fn turn_away(&mut self, why: &Answer, close: Close) -> Close {
+        self.dialect.turn_away(why, &mut self.outgoing);
+        close
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
@@ -245,46 +263,56 @@ impl Connection {
         };
         let heard = heard?;
         match heard {
-            Heard::Text(text) => self.on_message(protocol::parse(&text).map_err(Some)?)?,
+            Heard::Text(text) => {
+                let says = self.dialect.read(&text).map_err(Some)?;
+                self.on_message(says)?;
+            }
             Heard::Binary => return Err(Some(Close::BadMessage("it is binary"))),
             Heard::Control => {}
         }
         Ok(true)
     }
 
-    fn on_message(&mut self, message: ClientMessage) -> Result<(), End> {
-        match message {
-            ClientMessage::Init(payload) => {
-                if !matches!(self.phase, Phase::Silent) {
-                    return Err(Some(Close::TooManyInits));
+    fn on_message(&mut self, says: Says) -> Result<(), End> {
+        match says {
+            Says::Init(said) => self.begin(said)?,
+            Says::Start(id, wanted) => self.start(id, wanted)?,
+            Says::End(id, replies) => {
+                if let Some(id) = id {
+                    self.operations.end(&id);
                 }
-                if !self.stopping {
-                    // It came in time; the database has its own limits.
-                    self.timers.ends(None, Due::Init);
+                for reply in replies {
+                    self.outgoing.reply(reply);
                 }
-                let rates = &self.state.app.rates;
-                if self
-                    .network()
-                    .is_some_and(|from| rates.may_try(from).is_err())
-                {
-                    return Err(Some(Close::TooManyRequests));
-                }
-                let app = Arc::clone(&self.state.app);
-                let request_id = self.request_id.take();
-                let asking = async move {
-                    auth::session_of_init(&app, payload.as_ref(), request_id.as_deref()).await
-                };
-                self.phase = Phase::Asking(asking.boxed());
             }
-            ClientMessage::Ping(payload) => self.outgoing.reply(protocol::pong(payload.as_ref())),
-            ClientMessage::Pong => {}
-            ClientMessage::Complete(id) => self.operations.end(&id),
-            ClientMessage::Subscribe(id, request) => self.subscribe(id, *request)?,
+            Says::Leave => return Err(Some(Close::Left)),
+            Says::Nothing => {}
         }
         Ok(())
     }
 
-    fn subscribe(&mut self, id: Arc<str>, request: GraphQlRequest) -> Result<(), End> {
+    /// Takes up who the client says that it is.
+    fn begin(&mut self, said: Option<Value>) -> Result<(), End> {
+        if !matches!(self.phase, Phase::Silent) {
+            return Err(Some(Close::TooManyInits));
+        }
+        if !self.stopping {
+            // It came in time; the database has its own limits.
+            self.timers.ends(None, Due::Init);
+        }
+        let rates = &self.state.app.rates;
+        let may_try = self.network().map_or(Ok(()), |from| rates.may_try(from));
+        if let Err(limited) = may_try {
+            let why = Answer::rate_limited(limited);
+            return Err(Some(self.turn_away(&why, Close::TooManyRequests)));
+        }
+        let app = Arc::clone(&self.state.app);
+        let asking = self.dialect.ask(app, said, self.request_id.take());
+        self.phase = Phase::Asking(asking);
+        Ok(())
+    }
+
+    fn start(&mut self, id: Arc<str>, wanted: Wanted) -> Result<(), End> {
         let Phase::Known(known) = &self.phase else {
             return Err(Some(Close::Unauthorized));
         };
@@ -293,21 +321,21 @@ impl Connection {
         }
         let metrics = Arc::clone(&self.state.metrics);
         let known_user = known.session.is_some();
-        let measured =
-            |request: Option<&Prepared>| metrics.begin(Via::WebSocket, known_user, request);
+        let via = self.dialect.via();
+        let measured = |request: Option<&Prepared>| metrics.begin(via, known_user, request);
         let most = self.state.options.operations_max;
         let place = Arc::clone(&self.places).try_acquire_owned().ok();
         if self.operations.len() >= most || place.is_none() {
             // A close would end its neighbours too.
             metrics.refused_operation();
-            self.refuse(&id, measured(None), &Answer::too_many_operations(most));
+            self.refuse(id, measured(None), Answer::too_many_operations(most));
         } else if self.stopping {
-            self.refuse(&id, measured(None), &Answer::stopping());
+            self.refuse(id, measured(None), Answer::stopping());
         } else if let Err(limited) = self.admit(known.session.as_ref()) {
-            self.refuse(&id, measured(None), &Answer::rate_limited(limited));
+            self.refuse(id, measured(None), Answer::rate_limited(limited));
         } else {
             let actor = known.session.as_ref().map(|session| session.actor.clone());
-            let request = operation::prepare(&self.state, request, known_user);
+            let request = wanted.prepare(&self.state, known_user);
             let begun = measured(request.as_ref().ok());
             let operation = operation::start(&self.state, actor, request, None, place);
             self.operations.start(id, begun.over(operation));
@@ -323,16 +351,11 @@ impl Connection {
         self.network.as_deref().copied()
     }
 
-    fn refuse(&mut self, id: &str, begun: Begun, answer: &Answer) {
-        begun.refused(answer);
-        let (Answer::Failed {
-            errors: payload, ..
+    fn refuse(&mut self, id: Arc<str>, begun: Begun, answer: Answer) {
+        begun.refused(&answer);
+        if let Some(pieces) = self.dialect.tell(Said::Answer(id, answer)) {
+            self.outgoing.reply(pieces.concat().into());
         }
-        | Answer::Next { json: payload, .. }) = answer;
-        let mut text = protocol::error(id).to_vec();
-        text.extend_from_slice(payload);
-        text.extend_from_slice(&protocol::END);
-        self.outgoing.reply(text.into());
     }
 
     /// Queues what the operations say, in turns. Where the client has not taken what is queued already, they
@@ -350,27 +373,10 @@ impl Connection {
             && let Poll::Ready(said) = self.operations.poll_next(cx)
         {
             said_something = true;
-            match said {
-                Said::End(id) => self.outgoing.text([protocol::complete(&id)]),
-                Said::Answer(id, Answer::Next { json, .. }) => {
-                    self.outgoing
-                        .text([protocol::next(&id), json, protocol::END]);
-                }
-                Said::Answer(id, Answer::Failed { errors, .. }) => {
-                    self.outgoing
-                        .text([protocol::error(&id), errors, protocol::END]);
-                }
+            if let Some(pieces) = self.dialect.tell(said) {
+                self.outgoing.text(pieces);
             }
         }
         said_something
-    }
-}
-
-/// How to close where a client cannot be known.
-fn close_of(error: &Error) -> Close {
-    if matches!(error, Error::Unavailable(_) | Error::Internal(_)) {
-        Close::Unavailable
-    } else {
-        Close::Forbidden
     }
 }

@@ -6,6 +6,7 @@
 
 mod close;
 mod connection;
+mod dialect;
 #[cfg(test)]
 mod fuzz;
 mod incoming;
@@ -34,9 +35,11 @@ use super::layers::id_of;
 use super::patient::Patient;
 use super::rates::Origin;
 use crate::app::Network;
-use close::Close;
+pub(super) use close::Close;
 use connection::Connection;
+use dialect::Dialect;
 use incoming::{End, Incoming};
+pub(super) use operations::Said;
 use outgoing::Outgoing;
 
 /// How long a peer may take to answer a close.
@@ -50,8 +53,26 @@ pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
     names(headers, &header::UPGRADE, "websocket")
 }
 
-/// Answers a request for the upgrade (RFC 6455, section 4.2).
-pub(super) fn upgrade(state: HttpState, mut request: Request) -> Response {
+/// Answers a request for the upgrade, to `graphql-transport-ws`.
+pub(super) fn upgrade(state: HttpState, request: Request) -> Response {
+    let speaks = names_protocol(request.headers());
+    let mut response = upgrade_to(state, request, speaks.then_some(Dialect::GraphQl));
+    if speaks && response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let name = HeaderValue::from_static(protocol::NAME);
+        let headers = response.headers_mut();
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, name);
+    }
+    response
+}
+
+/// Answers a request for the upgrade, to Socket.IO.
+pub(super) fn upgrade_to_socketio(state: HttpState, request: Request) -> Response {
+    upgrade_to(state, request, Some(Dialect::socketio()))
+}
+
+/// Answers a request for the upgrade (RFC 6455, section 4.2). Without a dialect that both know, the connection is closed,
+/// which says so.
+fn upgrade_to(state: HttpState, mut request: Request, dialect: Option<Dialect>) -> Response {
     let secure = state.http.certificates.is_some();
     if !state.http.origins.may_connect(request.headers(), secure) {
         let why = "Pages of this origin may not open a WebSocket here: the server's --cors-origin names those that may.";
@@ -64,7 +85,6 @@ pub(super) fn upgrade(state: HttpState, mut request: Request) -> Response {
     let Ok(key) = HeaderValue::from_str(&key) else {
         return StatusCode::BAD_REQUEST.into_response();
     };
-    let speaks = names_protocol(request.headers());
     let upgrade = hyper::upgrade::on(&mut request);
     let network = request.extensions().get::<Origin>();
     // Each connection keeps it, and a pointer is smaller.
@@ -72,16 +92,12 @@ pub(super) fn upgrade(state: HttpState, mut request: Request) -> Response {
     let tasks = state.tasks.clone();
     let request_id = id_of(request.headers()).map(Box::from);
     let from = (network, request_id);
-    tasks.spawn(serve(Box::new(state), upgrade, from, speaks));
+    tasks.spawn(serve(Box::new(state), upgrade, from, dialect));
     let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, key);
-    if speaks {
-        let name = HeaderValue::from_static(protocol::NAME);
-        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, name);
-    }
     response
 }
 
@@ -135,12 +151,14 @@ async fn serve(
     state: Box<HttpState>,
     upgrade: OnUpgrade,
     (network, request_id): (Option<Box<Network>>, Option<Box<str>>),
-    speaks: bool,
+    dialect: Option<Dialect>,
 ) {
     let Some((stream, begin)) = upgrade.await.ok().and_then(own) else {
         return;
     };
-    let mut connection = Connection::new(*state, stream, network, &begin, request_id);
+    let speaks = dialect.is_some();
+    let dialect = dialect.unwrap_or(Dialect::GraphQl);
+    let mut connection = Connection::new(*state, (stream, &begin), network, request_id, dialect);
     drop(begin);
     let end = if speaks {
         poll_fn(|cx| connection.poll_run(cx)).await

@@ -25,7 +25,7 @@ use crate::http::operation::Operation;
 
 /// What an operation says.
 #[derive(Debug)]
-pub(super) enum Said {
+pub(in crate::http) enum Said {
     /// An answer.
     Answer(Arc<str>, Answer),
     /// It has ended.

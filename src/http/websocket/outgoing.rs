@@ -84,6 +84,9 @@ impl Outgoing {
     }
 
     fn push(&mut self, piece: Bytes) {
+        if piece.is_empty() {
+            return;
+        }
         // Below TLS something may still be on its way, though nothing is queued.
         self.since = self.since.or_else(|| Some(Instant::now()));
         self.bytes = self.bytes.saturating_add(piece.len());

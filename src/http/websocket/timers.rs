@@ -38,6 +38,8 @@ pub(super) struct Timers {
     sleep: Pin<Box<Sleep>>,
     heard: Instant,
     pinged: bool,
+    /// Whether pings come in any case, and not only after a silence.
+    steady: bool,
     end: Option<(Instant, Due)>,
     ping_after: Duration,
     pong_within: Duration,
@@ -45,7 +47,8 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    pub(super) fn new(options: &SocketOptions) -> Self {
+    /// The times of a new connection. `steady` says that its peer waits for pings, whatever it says itself.
+    pub(super) fn new(options: &SocketOptions, steady: bool) -> Self {
         let now = Instant::now();
         // Clients that came together are not all pinged at once.
         let ping_after = options.ping_after.mul_f64(0.9 + fastrand::f64() / 10.0);
@@ -53,6 +56,7 @@ impl Timers {
             sleep: Box::pin(sleep_until(now)),
             heard: now,
             pinged: false,
+            steady,
             end: now
                 .checked_add(options.init_within)
                 .map(|at| (at, Due::Init)),
@@ -70,7 +74,9 @@ impl Timers {
 
     /// Something came from the peer.
     pub(super) fn heard(&mut self) {
-        self.heard = Instant::now();
+        if !self.steady {
+            self.heard = Instant::now();
+        }
         self.pinged = false;
     }
 

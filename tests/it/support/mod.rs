@@ -17,6 +17,7 @@ pub(crate) mod row_security;
 pub(crate) mod rows;
 pub(crate) mod server;
 pub(crate) mod socket;
+pub(crate) mod socketio;
 pub(crate) mod speech;
 pub(crate) mod streaming;
 pub(crate) mod user;

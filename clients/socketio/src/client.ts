@@ -1,0 +1,165 @@
+/** A client's side of Colloquy over Socket.IO: connecting, sending, and following chats across reconnects. */
+
+import { type Socket, io } from "socket.io-client";
+
+/** Why something was not done. */
+export interface Failure {
+  /** The kind, by the codes of the API, such as `NOT_FOUND`. */
+  code: string;
+  message: string;
+  field?: string[];
+  /** After how many seconds to try again. */
+  retryAfter?: number;
+}
+
+/** What is thrown for what is refused. */
+export class ColloquyError extends Error {
+  constructor(readonly failure: Failure) {
+    super(`${failure.code}: ${failure.message}`);
+  }
+
+  get code(): string {
+    return this.failure.code;
+  }
+}
+
+export interface Message {
+  id: string;
+  body: string | null;
+  subject: string | null;
+  replyTo: { id: string } | null;
+  sender: { id: string; displayName: string };
+}
+
+export interface ChatEvent {
+  chatId: string;
+  type: string;
+  cursor: string;
+  occurredAt: string;
+  actor: { id: string; displayName: string } | null;
+  message?: Message;
+}
+
+export interface ChatUpdate {
+  chatId: string;
+  kind: string;
+  chat: { id: string; title: string | null; unreadCount: number } | null;
+}
+
+export interface NewMessage {
+  chatId: string;
+  body: string;
+  subject?: string;
+  replyToId?: string;
+  metadata?: Record<string, unknown>;
+  /** New for each message, and the same for each try of one. */
+  idempotencyKey?: string;
+}
+
+type Outcome<T> = ({ ok: true } & T) | { ok: false; error: Failure };
+
+interface Follower {
+  /** The place behind which the next event comes; unknown until the server has said it. */
+  after: string | undefined;
+  onEvent: (event: ChatEvent) => void;
+  onEnd: (error?: Failure) => void;
+}
+
+/** How long an answer may take. */
+const WITHIN = 10_000;
+
+export class Colloquy {
+  readonly socket: Socket;
+  readonly #followers = new Map<string, Follower>();
+
+  /** Connects to a server. `token` is asked for each time that the client connects, so that it can be a new one. */
+  constructor(url: string, token: () => Promise<string>) {
+    this.socket = io(url, {
+      // Long polling is not served: its requests would have to find one server each time.
+      transports: ["websocket"],
+      forceNew: true,
+      auth: (give) => void token().then((token) => give({ token })),
+    });
+    this.socket.on("connect", () => {
+      // The server forgets what was followed with the connection: go on where it ended.
+      for (const chatId of this.#followers.keys()) this.#resume(chatId);
+    });
+    this.socket.on("chat:event", (event: ChatEvent) => {
+      const follower = this.#followers.get(event.chatId);
+      if (!follower) return;
+      follower.after = event.cursor;
+      follower.onEvent(event);
+    });
+    this.socket.on("chat:end", ({ chatId, error }: { chatId: string; error?: Failure }) => this.#end(chatId, error));
+  }
+
+  /** Waits until the client is connected; fails where the server does not want it. */
+  async ready(): Promise<void> {
+    if (this.socket.connected) return;
+    await new Promise<void>((resolve, reject) => {
+      this.socket.once("connect", resolve);
+      this.socket.once("connect_error", (error) => {
+        const failure = (error as { data?: Failure }).data;
+        reject(failure ? new ColloquyError(failure) : error);
+      });
+    });
+  }
+
+  async emit<T>(event: string, argument: Record<string, unknown> = {}): Promise<T> {
+    const outcome = (await this.socket.timeout(WITHIN).emitWithAck(event, argument)) as Outcome<T>;
+    if (!outcome.ok) throw new ColloquyError(outcome.error);
+    return outcome;
+  }
+
+  async send(message: NewMessage): Promise<Message> {
+    return (await this.emit<{ message: Message }>("message:send", { ...message })).message;
+  }
+
+  /** Follows a chat, each event once, until it is unfollowed or lost; also when the connection is lost meanwhile. */
+  async follow(
+    chatId: string,
+    onEvent: Follower["onEvent"],
+    { after, onEnd = () => {} }: { after?: string; onEnd?: Follower["onEnd"] } = {},
+  ): Promise<void> {
+    const follower: Follower = { after, onEvent, onEnd };
+    await this.ready();
+    this.#followers.set(chatId, follower);
+    try {
+      await this.#ask(chatId, follower);
+    } catch (error) {
+      this.#followers.delete(chatId);
+      throw error;
+    }
+  }
+
+  async unfollow(chatId: string): Promise<void> {
+    this.#followers.delete(chatId);
+    await this.emit("chat:unfollow", { chatId });
+  }
+
+  close(): void {
+    this.socket.disconnect();
+  }
+
+  async #ask(chatId: string, follower: Follower): Promise<void> {
+    const after = follower.after === undefined ? {} : { after: follower.after };
+    const { cursor } = await this.emit<{ cursor: string }>("chat:follow", { chatId, ...after });
+    // Events may have come before this is looked at.
+    follower.after ??= cursor;
+  }
+
+  #resume(chatId: string): void {
+    const follower = this.#followers.get(chatId);
+    if (!follower) return;
+    this.#ask(chatId, follower).catch((error: unknown) => {
+      // Without a failure of the server's, the connection is gone again: the next one resumes.
+      if (error instanceof ColloquyError) this.#end(chatId, error.failure);
+    });
+  }
+
+  #end(chatId: string, error?: Failure): void {
+    const follower = this.#followers.get(chatId);
+    this.#followers.delete(chatId);
+    follower?.onEnd(error);
+  }
+}
