@@ -4,19 +4,19 @@ use std::io::Write as _;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Parser as _;
-use colloquy::app::{App, Attachments, Claims, Clock, KeySource, Refresher, Tokens};
+use colloquy::app::{App, Attachments, Claims, Clock, Import, KeySource, Refresher, Tokens};
 use colloquy::config::{
-    Cli, Command, DatabaseArgs, EpochCommand, InitArgs, McpArgs, RealtimeArgs, SecretArgs,
-    ServeArgs, TokenArgs,
+    Cli, Command, DatabaseArgs, EpochCommand, ImportCommand, InitArgs, McpArgs, RealtimeArgs,
+    SecretArgs, ServeArgs, SourceloopArgs, TokenArgs,
 };
 use colloquy::embedded::{Options, Postgres};
 use colloquy::http::{self, Connections, HttpOptions, HttpParts, HttpState, Metrics};
 use colloquy::mcp::{self, Executor, Remote};
-use colloquy::model::{TenantId, UserId};
+use colloquy::model::{ImportReport, TenantId, UserId};
 use colloquy::realtime::{Carrier, Realtime, RealtimeOptions};
 use colloquy::sinks::Sinks;
 use colloquy::store::{self, Connection, Database, Pool, PoolMode, migrations, row_security};
@@ -45,9 +45,15 @@ const RING_WITHIN: Duration = Duration::from_secs(10);
 /// How long connections may take to close once their operations have ended.
 const FAREWELL_WITHIN: Duration = Duration::from_secs(2);
 
+/// What an import ends with where not everything of the source could be taken over.
+const IN_PART: u8 = 3;
+
+/// How often an import says how far it is.
+const PROGRESS_EVERY: Duration = Duration::from_secs(2);
+
 fn main() -> ExitCode {
     match run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // One sentence with its causes, not a backtrace: it is for whoever starts the server.
             writeln!(std::io::stderr(), "colloquy: {error:#}").ok();
@@ -56,24 +62,34 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let runtime = || tokio::runtime::Runtime::new().context("the runtime does not start");
     match cli.command {
-        None => runtime()?.block_on(serve(cli.serve)),
-        Some(Command::Serve(args)) => runtime()?.block_on(serve(*args)),
-        Some(Command::Migrate(args)) => runtime()?.block_on(migrate(args)),
-        Some(Command::Epoch(command)) => runtime()?.block_on(epoch(command)),
-        Some(Command::Schema) => print(&graphql::sdl()),
-        Some(Command::Token(args)) => print(&(token(args)? + "\n")),
-        Some(Command::Init(args)) => init(&args),
+        None => runtime()?.block_on(serve(cli.serve))?,
+        Some(Command::Serve(args)) => runtime()?.block_on(serve(*args))?,
+        Some(Command::Migrate(args)) => runtime()?.block_on(migrate(args))?,
+        Some(Command::Epoch(command)) => runtime()?.block_on(epoch(command))?,
+        Some(Command::Import(command)) => {
+            let ImportCommand::Sourceloop(args) = *command;
+            let is_whole = runtime()?.block_on(import(args))?;
+            return Ok(if is_whole {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(IN_PART)
+            });
+        }
+        Some(Command::Schema) => print(&graphql::sdl())?,
+        Some(Command::Token(args)) => print(&(token(args)? + "\n"))?,
+        Some(Command::Init(args)) => init(&args)?,
         Some(Command::Mcp(args)) => {
             let runtime = runtime()?;
             let served = runtime.block_on(serve_agent(&args));
             // Where standard input is no pipe, a thread waits for a line that may never come.
             runtime.shutdown_background();
-            served
+            served?;
         }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn print(text: &str) -> anyhow::Result<()> {
@@ -434,6 +450,41 @@ async fn epoch(command: EpochCommand) -> anyhow::Result<()> {
         postgres.stop().await?;
     }
     print(&said?)
+}
+
+/// Moves in from another service. Says whether everything could be taken over.
+async fn import(args: SourceloopArgs) -> anyhow::Result<bool> {
+    let plan = args.plan()?;
+    let source = Database::new(args.source()).context("the source")?;
+    let mut source = connect(&source).await.context("the source")?;
+    let (postgres, database) = open(&args.database).await?;
+    let imported = async {
+        prepare(&database, postgres.is_some()).await?;
+        let mut target = connect(&database).await?;
+        row_security::prepare(&mut target, None).await?;
+        let mut said_at = Instant::now();
+        let heard = |report: &ImportReport| {
+            if said_at.elapsed() > PROGRESS_EVERY {
+                said_at = Instant::now();
+                let read = report.messages_read;
+                writeln!(std::io::stderr(), "{read} messages").ok();
+            }
+        };
+        let report = Import::run((&mut source, &mut target), &plan, heard).await;
+        anyhow::Ok(report?)
+    };
+    let imported = imported.await;
+    if let Some(postgres) = postgres {
+        postgres.stop().await?;
+    }
+    let report = imported?;
+    let text = serde_json::to_string_pretty(&report.json())? + "\n";
+    match &args.report {
+        Some(path) => std::fs::write(path, text)
+            .with_context(|| format!("{} cannot be written", path.display()))?,
+        None => print(&text)?,
+    }
+    Ok(report.is_whole())
 }
 
 fn token(args: TokenArgs) -> anyhow::Result<String> {
