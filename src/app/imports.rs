@@ -133,13 +133,15 @@ impl<'a> Import<'a> {
         }
         let mut chats = Rows::<SourceChat>::open(source, Part::Chats).await?;
         let mut people = Rows::<SourcePerson>::open(source, Part::People).await?;
+        let files = if tables.files {
+            Some(Rows::open(source, Part::Files).await?)
+        } else {
+            None
+        };
         let mut import = Self {
             messages: Rows::open(source, Part::Messages).await?,
             recipients: Rows::open(source, Part::Recipients).await?,
-            files: match tables.files {
-                true => Some(Rows::open(source, Part::Files).await?),
-                false => None,
-            },
+            files,
             source,
             target,
             plan,

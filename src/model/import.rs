@@ -108,6 +108,7 @@ pub struct SourceMessage {
 }
 
 /// A message as somebody received it.
+#[expect(clippy::struct_excessive_bools, reason = "as the table has them")]
 #[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
 pub struct SourceRecipient {
     /// The message.

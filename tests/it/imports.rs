@@ -233,7 +233,7 @@ fn a_channel_becomes_a_chat_that_people_go_on_with() {
 
         let mut events = cal.follows(&chat, None).await;
         let new = ann.sends(&chat, "five").await;
-        assert_eq!(events.message().await["id"], new);
+        assert_eq!(events.next().await["message"]["id"], new);
         assert_eq!(cal.unread(&chat).await, 3);
         assert!(
             cal.refused("editMessage", json!({ "messageId": new, "body": "x" }))

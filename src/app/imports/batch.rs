@@ -88,19 +88,42 @@ impl Batch<'_> {
             seq += 1;
             rows.push(self.row(&tenant, new, (seq, &mut at)));
         }
-        if !rows.is_empty() {
-            let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-            store::chats::take_seqs(conn, &tenant, chat_id, count, false).await?;
-            store::imports::set_active(conn, &tenant, chat_id, at).await?;
-            let deleters = rows.iter().filter_map(|row| row.deleted_by.clone());
-            let deleters: Vec<UserId> = deleters.collect();
-            store::users::ensure(conn, &tenant, &deleters, at).await?;
-            store::imports::insert_messages(conn, &rows).await?;
+        self.store(conn, &rows, at).await?;
+        self.receive(conn, items).await
+    }
+
+    /// Writes the rows, and counts them in the chat's row.
+    async fn store(
+        &mut self,
+        conn: &mut Connection,
+        rows: &[ImportedMessage<'_>],
+        at: DateTime<Utc>,
+    ) -> diesel::QueryResult<()> {
+        if rows.is_empty() {
+            return Ok(());
         }
+        let (tenant, chat_id) = (&self.place.tenant, self.place.chat_id);
+        let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+        store::chats::take_seqs(conn, tenant, chat_id, count, false).await?;
+        store::imports::set_active(conn, tenant, chat_id, at).await?;
+        let deleters = rows.iter().filter_map(|row| row.deleted_by.clone());
+        let deleters: Vec<UserId> = deleters.collect();
+        store::users::ensure(conn, tenant, &deleters, at).await?;
+        store::imports::insert_messages(conn, rows).await?;
         self.report.messages_written += u64::try_from(rows.len()).unwrap_or_default();
+        Ok(())
+    }
+
+    /// Writes how far people have read, and what they starred.
+    async fn receive(
+        &mut self,
+        conn: &mut Connection,
+        items: &[SourceItem],
+    ) -> diesel::QueryResult<()> {
         let (marks, stars) = self.received(items);
-        let moved = store::imports::mark_read(conn, &tenant, chat_id, &marks).await?;
-        let starred = store::imports::star(conn, &tenant, chat_id, &stars).await?;
+        let (tenant, chat_id) = (&self.place.tenant, self.place.chat_id);
+        let moved = store::imports::mark_read(conn, tenant, chat_id, &marks).await?;
+        let starred = store::imports::star(conn, tenant, chat_id, &stars).await?;
         self.report.marks += u64::try_from(moved).unwrap_or_default();
         self.report.stars += u64::try_from(starred).unwrap_or_default();
         Ok(())
@@ -169,10 +192,8 @@ impl Batch<'_> {
                 continue;
             }
             let new = drafted.and_then(|draft| self.new_of(item, draft));
-            let new = new.and_then(|new| match elsewhere.contains(&id) {
-                true => Err(Reason::IdTaken),
-                false => Ok(new),
-            });
+            let taken = elsewhere.contains(&id).then_some(Reason::IdTaken);
+            let new = new.and_then(|new| taken.map_or(Ok(new), Err));
             match new {
                 Ok(new) => drafts.push(new),
                 Err(reason) => {

@@ -419,12 +419,12 @@ fn members(
 }
 
 fn title(plan: &ImportPlan, chat: &SourceChat, report: &mut ImportReport) -> Title {
-    let plain = || Title::of_channel(&chat.key);
+    let untitled = || Title::of_channel(&chat.key);
     let Some(wanted) = plan.people.titles.get(&chat.key) else {
-        return plain();
+        return untitled();
     };
     Title::new(wanted).unwrap_or_else(|_| {
         report.count(Reason::Title, &chat.key);
-        plain()
+        untitled()
     })
 }

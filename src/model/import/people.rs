@@ -59,6 +59,6 @@ impl People {
     /// [`PeopleError::Id`] where it cannot be one.
     pub fn user(&self, person: &str) -> Result<UserId, PeopleError> {
         let id = self.users.get(person).map_or(person, String::as_str);
-        UserId::new(id).or_else(|_| Err(PeopleError::Id(id.to_owned())))
+        UserId::new(id).map_err(|_refused| PeopleError::Id(id.to_owned()))
     }
 }
