@@ -1,22 +1,25 @@
 //! Arguments, configuration, wiring. What it wires is in the library.
 
+#[path = "main/import.rs"]
+mod import;
+
 use std::io::Write as _;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Parser as _;
-use colloquy::app::{App, Attachments, Claims, Clock, Import, KeySource, Refresher, Tokens};
+use colloquy::app::{App, Attachments, Claims, Clock, KeySource, Refresher, Tokens};
 use colloquy::config::{
-    Cli, Command, DatabaseArgs, EpochCommand, ImportCommand, InitArgs, McpArgs, RealtimeArgs,
-    SecretArgs, ServeArgs, SourceloopArgs, TokenArgs,
+    Cli, Command, DatabaseArgs, EpochCommand, InitArgs, McpArgs, RealtimeArgs, SecretArgs,
+    ServeArgs, TokenArgs,
 };
 use colloquy::embedded::{Options, Postgres};
 use colloquy::http::{self, Connections, HttpOptions, HttpParts, HttpState, Metrics};
 use colloquy::mcp::{self, Executor, Remote};
-use colloquy::model::{ImportReport, TenantId, UserId};
+use colloquy::model::{TenantId, UserId};
 use colloquy::realtime::{Carrier, Realtime, RealtimeOptions};
 use colloquy::sinks::Sinks;
 use colloquy::store::{self, Connection, Database, Pool, PoolMode, migrations, row_security};
@@ -45,12 +48,6 @@ const RING_WITHIN: Duration = Duration::from_secs(10);
 /// How long connections may take to close once their operations have ended.
 const FAREWELL_WITHIN: Duration = Duration::from_secs(2);
 
-/// What an import ends with where not everything of the source could be taken over.
-const IN_PART: u8 = 3;
-
-/// How often an import says how far it is.
-const PROGRESS_EVERY: Duration = Duration::from_secs(2);
-
 fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(code) => code,
@@ -69,15 +66,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Serve(args)) => runtime()?.block_on(serve(*args))?,
         Some(Command::Migrate(args)) => runtime()?.block_on(migrate(args))?,
         Some(Command::Epoch(command)) => runtime()?.block_on(epoch(command))?,
-        Some(Command::Import(command)) => {
-            let ImportCommand::Sourceloop(args) = *command;
-            let is_whole = runtime()?.block_on(import(args))?;
-            return Ok(if is_whole {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::from(IN_PART)
-            });
-        }
+        Some(Command::Import(command)) => return runtime()?.block_on(import::run(*command)),
         Some(Command::Schema) => print(&graphql::sdl())?,
         Some(Command::Token(args)) => print(&(token(args)? + "\n"))?,
         Some(Command::Init(args)) => init(&args)?,
@@ -450,41 +439,6 @@ async fn epoch(command: EpochCommand) -> anyhow::Result<()> {
         postgres.stop().await?;
     }
     print(&said?)
-}
-
-/// Moves in from another service. Says whether everything could be taken over.
-async fn import(args: SourceloopArgs) -> anyhow::Result<bool> {
-    let plan = args.plan()?;
-    let source = Database::new(args.source()).context("the source")?;
-    let mut source = connect(&source).await.context("the source")?;
-    let (postgres, database) = open(&args.database).await?;
-    let imported = async {
-        prepare(&database, postgres.is_some()).await?;
-        let mut target = connect(&database).await?;
-        row_security::prepare(&mut target, None).await?;
-        let mut said_at = Instant::now();
-        let heard = |report: &ImportReport| {
-            if said_at.elapsed() > PROGRESS_EVERY {
-                said_at = Instant::now();
-                let read = report.messages_read;
-                writeln!(std::io::stderr(), "{read} messages").ok();
-            }
-        };
-        let report = Import::run((&mut source, &mut target), &plan, heard).await;
-        anyhow::Ok(report?)
-    };
-    let imported = imported.await;
-    if let Some(postgres) = postgres {
-        postgres.stop().await?;
-    }
-    let report = imported?;
-    let text = serde_json::to_string_pretty(&report.json())? + "\n";
-    match &args.report {
-        Some(path) => std::fs::write(path, text)
-            .with_context(|| format!("{} cannot be written", path.display()))?,
-        None => print(&text)?,
-    }
-    Ok(report.is_whole())
 }
 
 fn token(args: TokenArgs) -> anyhow::Result<String> {
