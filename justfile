@@ -33,6 +33,11 @@ client:
     cd clients/mcp && npm ci && npm test
     cd clients/socketio && npm ci && npm test
 
+# The import, from the tables that the other service's own package makes.
+import:
+    cargo build --locked
+    cd clients/sourceloop && npm ci && npm test
+
 # Write schema.graphql and the snapshots anew.
 bless:
     COLLOQUY_BLESS=1 cargo test --test it schema

@@ -7,6 +7,7 @@ mod attachments;
 mod documents;
 mod http;
 mod identity;
+mod imports;
 mod init;
 mod limits;
 mod mcp;
@@ -26,6 +27,7 @@ pub use self::attachments::{AttachmentArgs, AttachmentArgsError, AttachmentDefau
 pub use self::documents::{DocumentArgs, DocumentArgsError, TrustedMode};
 pub use self::http::{HttpArgs, HttpArgsError};
 pub use self::identity::{ClaimArgs, ClaimsKind, IdentityArgs, IdentityError, SecretArgs};
+pub use self::imports::{ImportArgsError, ImportCommand, SourceloopArgs};
 pub use self::init::InitArgs;
 pub use self::limits::LimitArgs;
 pub use self::mcp::McpArgs;
@@ -62,6 +64,9 @@ pub enum Command {
     /// Show or change the epoch of the database's logs, and exit: after a restore, old cursors must expire.
     #[command(subcommand)]
     Epoch(EpochCommand),
+    /// Move in from another chat service, and exit.
+    #[command(subcommand)]
+    Import(Box<ImportCommand>),
     /// Print the GraphQL schema, and exit.
     Schema,
     /// Print a token for a user, and exit: for development and for scripts.
@@ -419,6 +424,9 @@ mod tests {
             "--listen-database-url",
             "postgres://u:hunter2@h/d",
         ]);
+        assert!(!format!("{cli:?}").contains("hunter2"));
+        let arguments = ["import", "sourceloop", "--from", "postgres://u:hunter2@h/d"];
+        let cli = Cli::parse_from([&["colloquy"][..], &arguments].concat());
         assert!(!format!("{cli:?}").contains("hunter2"));
     }
 }

@@ -1,5 +1,8 @@
 //! Arguments, configuration, wiring. What it wires is in the library.
 
+#[path = "main/import.rs"]
+mod import;
+
 use std::io::Write as _;
 use std::pin::pin;
 use std::process::ExitCode;
@@ -47,7 +50,7 @@ const FAREWELL_WITHIN: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // One sentence with its causes, not a backtrace: it is for whoever starts the server.
             writeln!(std::io::stderr(), "colloquy: {error:#}").ok();
@@ -56,24 +59,26 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let runtime = || tokio::runtime::Runtime::new().context("the runtime does not start");
     match cli.command {
-        None => runtime()?.block_on(serve(cli.serve)),
-        Some(Command::Serve(args)) => runtime()?.block_on(serve(*args)),
-        Some(Command::Migrate(args)) => runtime()?.block_on(migrate(args)),
-        Some(Command::Epoch(command)) => runtime()?.block_on(epoch(command)),
-        Some(Command::Schema) => print(&graphql::sdl()),
-        Some(Command::Token(args)) => print(&(token(args)? + "\n")),
-        Some(Command::Init(args)) => init(&args),
+        None => runtime()?.block_on(serve(cli.serve))?,
+        Some(Command::Serve(args)) => runtime()?.block_on(serve(*args))?,
+        Some(Command::Migrate(args)) => runtime()?.block_on(migrate(args))?,
+        Some(Command::Epoch(command)) => runtime()?.block_on(epoch(command))?,
+        Some(Command::Import(command)) => return runtime()?.block_on(import::run(*command)),
+        Some(Command::Schema) => print(&graphql::sdl())?,
+        Some(Command::Token(args)) => print(&(token(args)? + "\n"))?,
+        Some(Command::Init(args)) => init(&args)?,
         Some(Command::Mcp(args)) => {
             let runtime = runtime()?;
             let served = runtime.block_on(serve_agent(&args));
             // Where standard input is no pipe, a thread waits for a line that may never come.
             runtime.shutdown_background();
-            served
+            served?;
         }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn print(text: &str) -> anyhow::Result<()> {

@@ -189,6 +189,13 @@ impl Title {
         one_line(text, "A title").map(Self)
     }
 
+    /// What a chat is called that came from a channel without a title.
+    #[must_use]
+    pub fn of_channel(id: &str) -> Self {
+        let id = id.chars().filter(|c| !c.is_control());
+        Self("Channel ".chars().chain(id).take(TITLE_MAX_CHARS).collect())
+    }
+
     /// The title as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

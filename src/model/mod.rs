@@ -14,6 +14,7 @@ mod filter;
 mod fuzz;
 mod grant;
 mod id;
+mod import;
 mod message;
 mod metadata;
 mod notification;
@@ -46,6 +47,10 @@ pub use event::{Change, Event, EventData, EventKind, NewEvent};
 pub use filter::{FilterError, MessageFilter, SEARCH_MAX_CHARS, SENDERS_MAX, SearchText};
 pub use grant::{Grants, Operation, Permission};
 pub use id::{AttachmentId, ChatId, IdError, MessageId, NodeId, ParticipantId};
+pub use import::{
+    Draft, ImportReport, People, PeopleError, Reason, SOURCELOOP, SourceChat, SourceFile,
+    SourceItem, SourceMessage, SourcePerson, SourceRecipient, draft, imported_id, imported_time,
+};
 pub use message::{
     BODY_MAX_CHARS, Body, IDEMPOTENCY_KEY_MAX_CHARS, IdempotencyKey, Message, Revision,
     SUBJECT_MAX_CHARS, Subject, Thread, UnreadRange,

@@ -19,6 +19,7 @@ pub mod dead_letters;
 pub mod deliveries;
 pub mod doorbell;
 pub mod events;
+pub mod imports;
 mod lending;
 pub mod marks;
 pub mod message_attachments;

@@ -38,6 +38,7 @@ mod hot_path;
 mod http;
 mod http2;
 mod idempotency;
+mod imports;
 mod issuers;
 mod loaders;
 mod mcp;

@@ -192,7 +192,10 @@ fn a_raw_statement_reaches_no_other_tenant() {
                  VALUES (gen_random_uuid(), 1, 't1', 4, now(), '{}')",
                 "row-level security policy",
             ),
-            ("SELECT id AS line FROM audit_entries", "permission denied"),
+            (
+                "SELECT revision::text AS line FROM revocations",
+                "permission denied",
+            ),
             ("TRUNCATE users", "permission denied"),
         ] {
             let said = try_lines(&mut conn, refused).await.unwrap_err();

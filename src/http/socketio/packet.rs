@@ -130,7 +130,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::fuzz::{mutated, text, within};
+    use crate::fuzz::{mutated, texts, within};
 
     fn emitted(name: &str, ack: Option<u64>, argument: Option<Value>) -> Packet {
         let argument = argument.map(|value| value.as_object().cloned().unwrap());
@@ -213,7 +213,7 @@ mod tests {
         #[test]
         fn any_packet_is_one_or_a_close(
             head in r#"[0-6]{0,2}(/[a-z]{0,3},?)?[0-9]{0,22}"#,
-            rest in text(300),
+            rest in texts(300),
         ) {
             let packet = format!("{head}{rest}");
             within(MULTIPLE, &packet, || parse(&packet)).ok();

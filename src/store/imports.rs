@@ -1,0 +1,179 @@
+//! What an import writes. What it reads from the other service is in [`source`].
+
+pub mod source;
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+
+use super::Connection;
+use crate::model::{Chat, ChatId, EventData, EventKind, MessageId, Metadata, TenantId, UserId};
+use crate::schema::{chat_events, chats, messages, participants};
+
+/// A message that was sent elsewhere.
+#[derive(Debug, Insertable)]
+#[diesel(table_name = messages)]
+pub struct ImportedMessage<'a> {
+    /// The chat.
+    pub chat_id: ChatId,
+    /// Its place in the chat's log.
+    pub seq: i64,
+    /// Its id.
+    pub id: MessageId,
+    /// The tenant of the chat.
+    pub tenant_id: &'a TenantId,
+    /// Its author.
+    pub sender_id: UserId,
+    /// Its text.
+    pub body: String,
+    /// The message that it answers.
+    pub reply_to_seq: Option<i64>,
+    /// When it was sent.
+    pub created_at: DateTime<Utc>,
+    /// When it was deleted.
+    pub deleted_at: Option<DateTime<Utc>>,
+    /// Who deleted it.
+    pub deleted_by: Option<UserId>,
+    /// The line above the text.
+    pub subject: Option<String>,
+    /// What belongs to it.
+    pub metadata: Option<Metadata>,
+}
+
+/// The chat with an id, whichever tenant it is of: an import asks whether the id is free.
+pub async fn chat(conn: &mut Connection, id: ChatId) -> QueryResult<Option<Chat>> {
+    let query = chats::table.find(id).select(Chat::as_select());
+    query.first(conn).await.optional()
+}
+
+/// The messages among `ids` that are there: their chats and places, and whether they are deleted.
+pub async fn present(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    ids: &[MessageId],
+) -> QueryResult<Vec<(MessageId, ChatId, i64, bool)>> {
+    messages::table
+        .filter(messages::id.eq_any(ids))
+        .filter(messages::tenant_id.eq(tenant))
+        .select((
+            messages::id,
+            messages::chat_id,
+            messages::seq,
+            messages::deleted_at.is_not_null(),
+        ))
+        .load(conn)
+        .await
+}
+
+/// Who is in a chat.
+pub async fn members(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    chat: ChatId,
+) -> QueryResult<Vec<UserId>> {
+    participants::table
+        .filter(participants::chat_id.eq(chat))
+        .filter(participants::tenant_id.eq(tenant))
+        .select(participants::user_id)
+        .load(conn)
+        .await
+}
+
+/// Who left a chat, or was removed, at some time.
+pub async fn departed(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    chat: ChatId,
+) -> QueryResult<HashSet<UserId>> {
+    let data: Vec<serde_json::Value> = chat_events::table
+        .filter(chat_events::chat_id.eq(chat))
+        .filter(chat_events::tenant_id.eq(tenant))
+        .filter(chat_events::kind.eq(EventKind::ParticipantRemoved))
+        .select(chat_events::data)
+        .load(conn)
+        .await?;
+    let users = data.into_iter().filter_map(|data| {
+        let data: EventData = serde_json::from_value(data).ok()?;
+        data.user
+    });
+    Ok(users.collect())
+}
+
+/// Writes messages whose places the chat's row counts already.
+pub async fn insert_messages(
+    conn: &mut Connection,
+    new: &[ImportedMessage<'_>],
+) -> QueryResult<()> {
+    diesel::insert_into(messages::table)
+        .values(new)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Says that a chat was last active at some time. It never runs backwards.
+pub async fn set_active(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    chat: ChatId,
+    at: DateTime<Utc>,
+) -> QueryResult<()> {
+    diesel::update(chats::table)
+        .filter(chats::id.eq(chat))
+        .filter(chats::tenant_id.eq(tenant))
+        .filter(chats::last_activity_at.lt(at))
+        .set(chats::last_activity_at.eq(at))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Moves read marks forward. Says how many moved.
+pub async fn mark_read(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    chat: ChatId,
+    marks: &[(UserId, i64)],
+) -> QueryResult<usize> {
+    let (users, seqs): (Vec<&str>, Vec<i64>) = marks
+        .iter()
+        .map(|(user, seq)| (user.as_str(), *seq))
+        .unzip();
+    diesel::sql_query(
+        "UPDATE participants AS p SET read_seq = want.seq FROM unnest($1, $2) AS want (user_id, seq) \
+         WHERE p.chat_id = $3 AND p.tenant_id = $4 AND p.user_id = want.user_id AND p.read_seq < want.seq",
+    )
+    .bind::<Array<Text>, _>(users)
+    .bind::<Array<BigInt>, _>(seqs)
+    .bind::<SqlUuid, _>(chat)
+    .bind::<Text, _>(tenant)
+    .execute(conn)
+    .await
+}
+
+/// Sets the stars that participants do not have yet. Says how many those were.
+pub async fn star(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    chat: ChatId,
+    stars: &[(UserId, i64, DateTime<Utc>)],
+) -> QueryResult<usize> {
+    let users: Vec<&str> = stars.iter().map(|(user, ..)| user.as_str()).collect();
+    let seqs: Vec<i64> = stars.iter().map(|(_, seq, _)| *seq).collect();
+    let times: Vec<DateTime<Utc>> = stars.iter().map(|(.., at)| *at).collect();
+    diesel::sql_query(
+        "INSERT INTO stars (chat_id, user_id, seq, tenant_id, starred_at) \
+         SELECT $1, want.user_id, want.seq, $2, want.at FROM unnest($3, $4, $5) AS want (user_id, seq, at) \
+         ON CONFLICT DO NOTHING",
+    )
+    .bind::<SqlUuid, _>(chat)
+    .bind::<Text, _>(tenant)
+    .bind::<Array<Text>, _>(users)
+    .bind::<Array<BigInt>, _>(seqs)
+    .bind::<Array<Timestamptz>, _>(times)
+    .execute(conn)
+    .await
+}
