@@ -185,74 +185,56 @@ fn entry(bytes: &[u8]) -> Result<(Uuid, i64), CursorError> {
 impl ListKey {
     fn prefix(&self) -> Vec<u8> {
         // With room for the place: each edge of a page has a cursor.
-        let mut bytes = Vec::with_capacity(PLACE_MAX);
-        bytes.push(VERSION);
+        let of = |kind: u8, parts: &[&[u8]]| {
+            let mut bytes = Vec::with_capacity(PLACE_MAX);
+            bytes.extend([VERSION, kind]);
+            for part in parts {
+                bytes.extend(*part);
+            }
+            bytes
+        };
+        let message =
+            |kind: u8, chat: &ChatId, seq: &i64| of(kind, &[chat.0.as_bytes(), &seq.to_be_bytes()]);
+        let viewer = |kind: u8, viewer: &u64| of(kind, &[&viewer.to_be_bytes()]);
         match self {
-            Self::Messages(chat_id) => {
-                bytes.push(MESSAGES);
-                bytes.extend(chat_id.0.as_bytes());
+            Self::Messages(chat) => of(MESSAGES, &[chat.0.as_bytes()]),
+            Self::Participants(chat) => of(PARTICIPANTS, &[chat.0.as_bytes()]),
+            Self::Replies(chat, root) => message(REPLIES, chat, root),
+            Self::Revisions(chat, seq) => message(REVISIONS, chat, seq),
+            Self::Receipts(ReceiptKind::Read, chat, seq) => message(READ_BY, chat, seq),
+            Self::Receipts(ReceiptKind::Delivered, chat, seq) => message(DELIVERED_TO, chat, seq),
+            Self::Chats(of, filter) => {
+                let mut bytes = viewer(CHATS, of);
+                filter.mark(&mut bytes);
+                bytes
             }
-            Self::Replies(chat_id, root) => {
-                bytes.push(REPLIES);
-                bytes.extend(chat_id.0.as_bytes());
-                bytes.extend(root.to_be_bytes());
-            }
-            Self::Revisions(chat_id, message) => {
-                bytes.push(REVISIONS);
-                bytes.extend(chat_id.0.as_bytes());
-                bytes.extend(message.to_be_bytes());
-            }
-            Self::Receipts(kind, chat_id, message) => {
-                bytes.push(match kind {
-                    ReceiptKind::Read => READ_BY,
-                    ReceiptKind::Delivered => DELIVERED_TO,
-                });
-                bytes.extend(chat_id.0.as_bytes());
-                bytes.extend(message.to_be_bytes());
-            }
-            Self::Participants(chat_id) => {
-                bytes.push(PARTICIPANTS);
-                bytes.extend(chat_id.0.as_bytes());
-            }
-            Self::Chats(viewer, filter) => {
-                bytes.push(CHATS);
-                bytes.extend(viewer.to_be_bytes());
-                bytes.push(match filter.kind {
-                    None => b'a',
-                    Some(ChatKind::Direct) => b'd',
-                    Some(ChatKind::Group) => b'g',
-                });
-                bytes.push(u8::from(filter.include_deleted));
-                // Places are all as long, so what follows here is none.
-                bytes.extend(filter.unread.map(|unread| if unread { b'u' } else { b'r' }));
-                if let Some(title) = &filter.title {
-                    bytes.push(b't');
-                    bytes.extend(hash(title.as_str().bytes()).to_be_bytes());
-                }
-            }
-            Self::Trail(viewer) => {
-                bytes.push(TRAIL);
-                bytes.extend(viewer.to_be_bytes());
-            }
-            Self::Stars(viewer) => {
-                bytes.push(STARS);
-                bytes.extend(viewer.to_be_bytes());
-            }
-            Self::Downloads(viewer, None) => {
-                bytes.push(DOWNLOADS);
-                bytes.extend(viewer.to_be_bytes());
-            }
-            Self::Downloads(viewer, Some(attachment)) => {
-                bytes.push(DOWNLOADS_OF_ONE);
-                bytes.extend(viewer.to_be_bytes());
-                bytes.extend(attachment.0.as_bytes());
-            }
-            Self::DeadLetters(viewer) => {
-                bytes.push(DEAD_LETTERS);
-                bytes.extend(viewer.to_be_bytes());
-            }
+            Self::Stars(of) => viewer(STARS, of),
+            Self::Trail(of) => viewer(TRAIL, of),
+            Self::DeadLetters(of) => viewer(DEAD_LETTERS, of),
+            Self::Downloads(of, None) => viewer(DOWNLOADS, of),
+            Self::Downloads(viewer, Some(attachment)) => of(
+                DOWNLOADS_OF_ONE,
+                &[&viewer.to_be_bytes(), attachment.0.as_bytes()],
+            ),
         }
-        bytes
+    }
+}
+
+impl ChatFilter {
+    /// Writes what tells its list from those of other filters.
+    fn mark(&self, bytes: &mut Vec<u8>) {
+        bytes.push(match self.kind {
+            None => b'a',
+            Some(ChatKind::Direct) => b'd',
+            Some(ChatKind::Group) => b'g',
+        });
+        bytes.push(u8::from(self.include_deleted));
+        // Places are all as long, so what follows here is none.
+        bytes.extend(self.unread.map(|unread| if unread { b'u' } else { b'r' }));
+        if let Some(title) = &self.title {
+            bytes.push(b't');
+            bytes.extend(hash(title.as_str().bytes()).to_be_bytes());
+        }
     }
 }
 

@@ -212,7 +212,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_packet_is_one_or_a_close(
-            head in r#"[0-6]{0,2}(/[a-z]{0,3},?)?[0-9]{0,22}"#,
+            head in r"[0-6]{0,2}(/[a-z]{0,3},?)?[0-9]{0,22}",
             rest in texts(300),
         ) {
             let packet = format!("{head}{rest}");
