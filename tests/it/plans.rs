@@ -50,8 +50,8 @@ const FILL: &str = "
     INSERT INTO stars (chat_id, user_id, seq, tenant_id, starred_at)
         SELECT m.chat_id, 'u' || 1 + n * 7 % 5000, m.seq, 'default', now() - n * interval '1 s'
         FROM (SELECT chat_id, seq, row_number() OVER () AS n FROM messages WHERE body = 'filler') AS m;
-    INSERT INTO receipts (chat_id, user_id, kind, seq, tenant_id, marked_at)
-        SELECT chat_id, 'u1', seq % 2, seq, 'default', now() FROM messages WHERE body = 'filler';
+    INSERT INTO receipts (chat_id, user_id, kind, seq, from_seq, tenant_id, marked_at)
+        SELECT chat_id, 'u1', seq % 2, seq, 0, 'default', now() FROM messages WHERE body = 'filler';
     INSERT INTO audit_entries (tenant_id, occurred_at, actor_id, act, chat_id, data)
         SELECT 'default', now() - seq * interval '1 s', 'u1', 0, chat_id, '{}' FROM messages WHERE body = 'filler';
     INSERT INTO attachments (id, tenant_id, uploader_id, name, content_type, size, checksum, status, created_at, sent_at)
