@@ -329,6 +329,7 @@ impl Batch<'_> {
                     self.read(&recipient.message, &user);
                     let mark = marks.entry(user).or_default();
                     *mark = seq.max(*mark);
+                // Of several rows of one person, those that are read come first.
                 } else if marks.get(&user) != Some(&seq) {
                     *self.place.unread.entry(user).or_default() += 1;
                 }

@@ -62,7 +62,7 @@ impl Part {
             }
             Self::Recipients => {
                 "SELECT r.* FROM r JOIN m ON m.id = r.message WHERE m.key IS NOT NULL \
-                 ORDER BY m.key, m.created_on, m.id, r.person, r.id"
+                 ORDER BY m.key, m.created_on, m.id, r.person, r.is_read DESC, r.id"
             }
             Self::Files => {
                 "SELECT m.id AS message, to_jsonb(f) AS file FROM main.message_files AS f \
