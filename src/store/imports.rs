@@ -10,7 +10,9 @@ use diesel::sql_types::{Array, BigInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 
 use super::Connection;
-use crate::model::{Chat, ChatId, EventData, EventKind, MessageId, Metadata, TenantId, UserId};
+use crate::model::{
+    Chat, ChatId, EventData, EventKind, MessageId, Metadata, NewEvent, TenantId, UserId,
+};
 use crate::schema::{chat_events, chats, messages, participants};
 
 /// A message that was sent elsewhere.
@@ -100,6 +102,39 @@ pub async fn departed(
         data.user
     });
     Ok(users.collect())
+}
+
+/// Writes that people joined, from the entry `first` of the chat's log on, which its row counts already. Nothing is put
+/// into the outbox, as for messages: nobody is to be notified of what happened elsewhere, long ago.
+pub async fn insert_joins(
+    conn: &mut Connection,
+    (tenant, chat): (&TenantId, ChatId),
+    by: &UserId,
+    first: i64,
+    at: DateTime<Utc>,
+    joins: Vec<NewEvent>,
+) -> QueryResult<()> {
+    let mut rows = Vec::with_capacity(joins.len());
+    for (seq, join) in (first..).zip(joins) {
+        let (kind, message_seq, data) = join.into_columns();
+        let data = serde_json::to_value(&data)
+            .map_err(|error| diesel::result::Error::SerializationError(error.into()))?;
+        rows.push((
+            chat_events::chat_id.eq(chat),
+            chat_events::seq.eq(seq),
+            chat_events::tenant_id.eq(tenant),
+            chat_events::kind.eq(kind),
+            chat_events::actor_id.eq(by),
+            chat_events::occurred_at.eq(at),
+            chat_events::message_seq.eq(message_seq),
+            chat_events::data.eq(data),
+        ));
+    }
+    diesel::insert_into(chat_events::table)
+        .values(rows)
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 /// Writes messages whose places the chat's row counts already.

@@ -693,3 +693,25 @@ fn the_source_is_not_written() {
         assert!(refused.unwrap_err().contains("read-only"));
     });
 }
+
+/// Whoever is to hear of what happens here hears nothing of what happened elsewhere, years ago.
+#[test]
+fn nobody_is_notified_of_what_is_imported() {
+    run(async {
+        let source = Source::new().await;
+        source.says(1, TASK, ANN, 1, "old").await;
+        source.received(1, BEN, "is_read", "false").await;
+        let server = Server::start().await;
+        let mut conn = server.sql().await;
+        let sink = "INSERT INTO sinks (tenant_id, name, kind, events, notifications) VALUES ('default', 'all', 0, true, true)";
+        sql(&mut conn, sink).await;
+        source.moves(&server, &plan()).await;
+        source.says(2, TASK, CAL, 2, "old too").await;
+        let report = source.moves(&server, &plan()).await;
+        assert_eq!((report.messages_written, report.participants), (1, 1));
+        let waiting = "SELECT count(*) AS number FROM outbox";
+        assert_eq!(server.number(waiting).await, 0);
+        server.user(ANN).sends(&chat_of(TASK), "new").await;
+        assert_eq!(server.number(waiting).await, 1);
+    });
+}

@@ -12,7 +12,6 @@ use crate::model::{
     imported_time,
 };
 use crate::store::chats::NewChat;
-use crate::store::events::By;
 use crate::store::participants::NewParticipant;
 use crate::store::{self, Connection};
 
@@ -287,14 +286,7 @@ impl Place {
         at: DateTime<Utc>,
         is_first: bool,
     ) -> diesel::QueryResult<()> {
-        let (tenant, by) = (
-            &self.tenant,
-            By {
-                user: opener,
-                request_id: None,
-                token_id: None,
-            },
-        );
+        let tenant = &self.tenant;
         let mut seq = last_seq - count(members);
         for members in members.chunks(PEOPLE_AT_ONCE) {
             let rows = (seq + 1..)
@@ -312,13 +304,13 @@ impl Place {
                 });
             let rows: Vec<_> = rows.collect();
             store::participants::insert(conn, &rows).await?;
-            seq += count(members);
-            let events = members.iter().map(|member| NewEvent::ParticipantAdded {
+            let joins = members.iter().map(|member| NewEvent::ParticipantAdded {
                 user: member.user.clone(),
                 role: member.role,
             });
-            store::events::append(conn, tenant, self.chat_id, by, seq, at, events.collect())
-                .await?;
+            let chat = (tenant, self.chat_id);
+            store::imports::insert_joins(conn, chat, opener, seq + 1, at, joins.collect()).await?;
+            seq += count(members);
         }
         Ok(())
     }
