@@ -21,8 +21,8 @@ use super::audit_entries::{Target, record};
 use super::chats::append;
 use super::{Actor, App, Error};
 use crate::model::{
-    Action, ChatId, ChatState, ListCursor, ListKey, Message, MessageId, NewEvent, Page, PageArgs,
-    Refusal, Slice, UnreadRange,
+    Action, ChatId, ChatState, ListKey, Message, MessageId, NewEvent, Page, PageArgs, Refusal,
+    Slice, UnreadRange,
 };
 use crate::store;
 use crate::store::messages::Amendment;
@@ -32,14 +32,6 @@ pub(super) const UNREAD_MAX: i64 = 100;
 
 pub(super) fn no_such_message(field: &'static str) -> Refusal {
     Refusal::not_found("The message does not exist, or you are not in its chat.").at(field)
-}
-
-/// Reads a cursor of a list whose places are entries of a log.
-fn list_cursor(text: &str, list: &ListKey) -> Option<i64> {
-    match ListCursor::decode(text, list) {
-        Ok(ListCursor::Message(seq)) => Some(seq),
-        _ => None,
-    }
 }
 
 impl App {
@@ -57,7 +49,7 @@ impl App {
         args: &PageArgs,
     ) -> Result<Slice<Message>, Error> {
         let list = ListKey::Messages(chat);
-        let page = Page::new(args, |text| list_cursor(text, &list))?;
+        let page = Page::new(args, |text| list.entry_at(text))?;
         let tenant = &actor.tenant;
         let mut conn = self.connection_for(actor).await?;
         let rows = store::messages::page(&mut conn, tenant, chat, (from, head), &page).await?;

@@ -1,19 +1,16 @@
 //! Reading the audit trail: for administrators of the tenant, whose reading is written down too.
 
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::{Actor, App, Error};
 use crate::model::{
     Act, AuditEntry, ListCursor, ListKey, Page, PageArgs, Slice, TrailEntry, TrailFilter,
-    TrailPlace, fingerprint,
+    TrailPlace, end_of_history, fingerprint, within_history,
 };
 use crate::store;
 use crate::store::trail::TrailRange;
-
-/// The seconds from 1970 to the year 10000: nothing is done later.
-const YEAR_10000: i64 = 253_402_300_800;
 
 impl App {
     /// A page of the trail of the actor's tenant, newest first. That it is read, and by what filter, is written down
@@ -45,8 +42,8 @@ impl App {
         store::audit_entries::append(&mut conn, &[reading]).await?;
         let (newest, oldest) = ends(filter);
         let range = TrailRange {
-            newer: page.after.map_or(newest, |after| older(newest, after)),
-            older: page.before.map_or(oldest, |before| newer(oldest, before)),
+            newer: page.after.map_or(newest, |after| after.min(newest)),
+            older: page.before.map_or(oldest, |before| before.max(oldest)),
             oldest_first: page.from_end,
         };
         let items = store::trail::page(&mut conn, tenant, filter, range, page.read_limit()).await?;
@@ -82,31 +79,14 @@ impl App {
 
 /// The places between which everything stands that was done in the time of a filter.
 fn ends(filter: &TrailFilter) -> (TrailPlace, TrailPlace) {
-    let end = DateTime::from_timestamp(YEAR_10000, 0).unwrap_or_default();
-    let bound = |at: DateTime<Utc>| at.clamp(DateTime::UNIX_EPOCH, end);
-    let newest = TrailPlace {
-        occurred_at: filter.before.map_or(end, bound),
+    let place = |occurred_at| TrailPlace {
+        occurred_at,
         chat_id: Uuid::nil(),
         seq: 0,
     };
-    let oldest = TrailPlace {
-        occurred_at: filter.since.map_or(DateTime::UNIX_EPOCH, bound),
-        chat_id: Uuid::nil(),
-        seq: 0,
-    };
-    (newest, oldest)
-}
-
-fn key(place: &TrailPlace) -> (DateTime<Utc>, Uuid, i64) {
-    (place.occurred_at, place.chat_id, place.seq)
-}
-
-fn older(one: TrailPlace, other: TrailPlace) -> TrailPlace {
-    if key(&one) < key(&other) { one } else { other }
-}
-
-fn newer(one: TrailPlace, other: TrailPlace) -> TrailPlace {
-    if key(&one) > key(&other) { one } else { other }
+    let newest = filter.before.map_or_else(end_of_history, within_history);
+    let oldest = filter.since.map_or(DateTime::UNIX_EPOCH, within_history);
+    (place(newest), place(oldest))
 }
 
 /// The place right behind one, in a list that has the newest first. Numbers begin with 1.

@@ -1,4 +1,7 @@
-//! Look-ups batched within a request: many fields that want the same kind of thing cost one statement.
+//! Look-ups batched within a request: many fields that want the same kind of thing cost one statement. Those of what hangs
+//! on messages are in `of_messages.rs`.
+
+mod of_messages;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,11 +12,10 @@ use async_graphql::runtime::TokioSpawner;
 
 use super::error::to_graphql;
 use super::execute::Turns;
-use crate::app::{Actor, App, Error, ReceiptPage};
+use crate::app::{Actor, App, Error};
 use crate::model::{
-    Attachment, AttachmentId, ChatId, ChatNotificationSettings, ChatState, Message, MessageId,
-    Page, Participant, ParticipantId, Presence, Receipt, ReceiptKind, Revision, Slice, Thread,
-    UnreadRange, User, UserId,
+    AttachmentId, ChatId, ChatNotificationSettings, ChatState, Message, Participant, ParticipantId,
+    Presence, UnreadRange, User, UserId,
 };
 
 /// A chat that the viewer may see, by its id.
@@ -27,30 +29,6 @@ struct MessageUpTo(ChatId, i64);
 /// How many unread messages a chat has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Unread(UnreadRange);
-
-/// What answers a message, by its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct ThreadOf(ChatId, i64);
-
-/// A page of what answers a message, by its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct RepliesTo(ChatId, i64, Page<i64>);
-
-/// A page of the earlier texts of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct RevisionsOf(MessageId, Page<i64>);
-
-/// A page of the receipts of a message.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct ReceiptsOf(ReceiptKind, ReceiptPage);
-
-/// Whether the viewer has starred a message, by its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct StarOn(ChatId, i64);
-
-/// The attachments of a message, by its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct AttachedTo(ChatId, i64);
 
 /// The URL from which an attachment is downloaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -109,12 +87,7 @@ impl Loaders {
         self.0.clear::<ChatById>();
         self.0.clear::<MessageUpTo>();
         self.0.clear::<Unread>();
-        self.0.clear::<ThreadOf>();
-        self.0.clear::<RepliesTo>();
-        self.0.clear::<RevisionsOf>();
-        self.0.clear::<ReceiptsOf>();
-        self.0.clear::<StarOn>();
-        self.0.clear::<AttachedTo>();
+        self.forget_of_messages();
         self.0.clear::<UrlOf>();
         self.0.clear::<NotificationsOf>();
         self.0.clear::<UserById>();
@@ -156,54 +129,6 @@ impl Loaders {
     pub(super) async fn unread(&self, range: UnreadRange) -> Result<i64> {
         let count = self.0.load_one(Unread(range)).await.map_err(shared)?;
         Ok(count.unwrap_or(0))
-    }
-
-    /// What answers the message at a place of a chat's log, unless the viewer has lost the chat.
-    pub(super) async fn thread(&self, id: ChatId, seq: i64) -> Result<Option<Thread>> {
-        self.0.load_one(ThreadOf(id, seq)).await.map_err(shared)
-    }
-
-    /// A page of what answers the message at a place of a chat's log, unless the viewer has lost the chat.
-    pub(super) async fn replies(
-        &self,
-        id: ChatId,
-        seq: i64,
-        page: Page<i64>,
-    ) -> Result<Option<Slice<Message>>> {
-        let key = RepliesTo(id, seq, page);
-        self.0.load_one(key).await.map_err(shared)
-    }
-
-    /// A page of the earlier texts of a message, where the viewer may see them.
-    pub(super) async fn revisions(
-        &self,
-        id: MessageId,
-        page: Page<i64>,
-    ) -> Result<Option<Slice<Revision>>> {
-        let key = RevisionsOf(id, page);
-        self.0.load_one(key).await.map_err(shared)
-    }
-
-    /// A page of the receipts of a message, unless the viewer does not see them.
-    pub(super) async fn receipts(
-        &self,
-        kind: ReceiptKind,
-        page: ReceiptPage,
-    ) -> Result<Option<Slice<Receipt>>> {
-        let key = ReceiptsOf(kind, page);
-        self.0.load_one(key).await.map_err(shared)
-    }
-
-    /// Whether the viewer has starred the message at a place of a chat's log.
-    pub(super) async fn has_starred(&self, id: ChatId, seq: i64) -> Result<bool> {
-        let star = self.0.load_one(StarOn(id, seq)).await.map_err(shared)?;
-        Ok(star.is_some())
-    }
-
-    /// The attachments of the message at a place of a chat's log, unless the viewer has lost the chat.
-    pub(super) async fn attachments(&self, id: ChatId, seq: i64) -> Result<Vec<Attachment>> {
-        let attached = self.0.load_one(AttachedTo(id, seq)).await;
-        Ok(attached.map_err(shared)?.unwrap_or_default())
     }
 
     /// The URL from which the viewer downloads an attachment, if they may.
@@ -311,102 +236,6 @@ impl Loader<Unread> for Batch {
         Ok(counts
             .into_iter()
             .map(|(range, count)| (Unread(range), count))
-            .collect())
-    }
-}
-
-impl Loader<ThreadOf> for Batch {
-    type Value = Thread;
-    type Error = SharedError;
-
-    async fn load(&self, keys: &[ThreadOf]) -> Result<HashMap<ThreadOf, Thread>, Self::Error> {
-        let roots: Vec<(ChatId, i64)> = keys.iter().map(|key| (key.0, key.1)).collect();
-        let found = self.app.threads(&self.actor, &roots).await?.into_iter();
-        Ok(found
-            .map(|((chat, seq), thread)| (ThreadOf(chat, seq), thread))
-            .collect())
-    }
-}
-
-impl Loader<RepliesTo> for Batch {
-    type Value = Slice<Message>;
-    type Error = SharedError;
-
-    async fn load(
-        &self,
-        keys: &[RepliesTo],
-    ) -> Result<HashMap<RepliesTo, Self::Value>, Self::Error> {
-        let wanted: Vec<_> = keys.iter().map(|key| ((key.0, key.1), key.2)).collect();
-        let found = self.app.replies(&self.actor, &wanted).await?.into_iter();
-        Ok(found
-            .map(|(((chat, root), page), slice)| (RepliesTo(chat, root, page), slice))
-            .collect())
-    }
-}
-
-impl Loader<RevisionsOf> for Batch {
-    type Value = Slice<Revision>;
-    type Error = SharedError;
-
-    async fn load(
-        &self,
-        keys: &[RevisionsOf],
-    ) -> Result<HashMap<RevisionsOf, Self::Value>, Self::Error> {
-        let wanted: Vec<_> = keys.iter().map(|key| (key.0, key.1)).collect();
-        let found = self.app.revisions(&self.actor, &wanted).await?.into_iter();
-        Ok(found
-            .map(|((id, page), slice)| (RevisionsOf(id, page), slice))
-            .collect())
-    }
-}
-
-impl Loader<ReceiptsOf> for Batch {
-    type Value = Slice<Receipt>;
-    type Error = SharedError;
-
-    async fn load(
-        &self,
-        keys: &[ReceiptsOf],
-    ) -> Result<HashMap<ReceiptsOf, Self::Value>, Self::Error> {
-        let mut slices = HashMap::with_capacity(keys.len());
-        for kind in [ReceiptKind::Read, ReceiptKind::Delivered] {
-            let wanted = keys.iter().filter(|key| key.0 == kind);
-            let wanted: Vec<ReceiptPage> = wanted.map(|key| key.1.clone()).collect();
-            if !wanted.is_empty() {
-                let found = self.app.receipts(&self.actor, kind, &wanted).await?;
-                let found = found.into_iter();
-                slices.extend(found.map(|(page, slice)| (ReceiptsOf(kind, page), slice)));
-            }
-        }
-        Ok(slices)
-    }
-}
-
-impl Loader<StarOn> for Batch {
-    type Value = ();
-    type Error = SharedError;
-
-    async fn load(&self, keys: &[StarOn]) -> Result<HashMap<StarOn, Self::Value>, Self::Error> {
-        let places: Vec<(ChatId, i64)> = keys.iter().map(|key| (key.0, key.1)).collect();
-        let found = self.app.stars_among(&self.actor, &places).await?;
-        let found = found.into_iter();
-        Ok(found.map(|(chat, seq)| (StarOn(chat, seq), ())).collect())
-    }
-}
-
-impl Loader<AttachedTo> for Batch {
-    type Value = Vec<Attachment>;
-    type Error = SharedError;
-
-    async fn load(
-        &self,
-        keys: &[AttachedTo],
-    ) -> Result<HashMap<AttachedTo, Self::Value>, Self::Error> {
-        let places: Vec<(ChatId, i64)> = keys.iter().map(|key| (key.0, key.1)).collect();
-        let found = self.app.message_attachments(&self.actor, &places).await?;
-        let found = found.into_iter();
-        Ok(found
-            .map(|((chat, seq), attachments)| (AttachedTo(chat, seq), attachments))
             .collect())
     }
 }

@@ -292,10 +292,7 @@ impl Message {
 
 /// Reads the arguments of a page of a list that hangs on a message.
 fn page_of(list: &ListKey, args: &PageArgs) -> Result<Page<i64>> {
-    let page = Page::new(args, |text| match ListCursor::decode(text, list) {
-        Ok(ListCursor::Message(seq)) => Some(seq),
-        _ => None,
-    });
+    let page = Page::new(args, |text| list.entry_at(text));
     page.map_err(|error| to_graphql(error.into()))
 }
 

@@ -42,8 +42,8 @@ pub enum Deed {
     Act(Act),
 }
 
-/// The place of an entry in the trail of its tenant: by time, then by where it stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// The place of an entry in the trail of its tenant: by time, then by where it stands. The greater is the newer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TrailPlace {
     /// When it was done.
     pub occurred_at: DateTime<Utc>,

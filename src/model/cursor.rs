@@ -183,6 +183,15 @@ fn entry(bytes: &[u8]) -> Result<(Uuid, i64), CursorError> {
 }
 
 impl ListKey {
+    /// The entry of the log that a cursor stands at, of a list whose places are such; `None` for any other text.
+    #[must_use]
+    pub fn entry_at(&self, text: &str) -> Option<i64> {
+        match ListCursor::decode(text, self) {
+            Ok(ListCursor::Message(seq)) => Some(seq),
+            Ok(_) | Err(_) => None,
+        }
+    }
+
     fn prefix(&self) -> Vec<u8> {
         // With room for the place: each edge of a page has a cursor.
         let of = |kind: u8, parts: &[&[u8]]| {

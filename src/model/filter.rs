@@ -13,6 +13,19 @@ pub const SENDERS_MAX: usize = 100;
 /// The seconds from 1970 to the year 10000.
 const YEAR_10000: i64 = 253_402_300_800;
 
+/// The moment itself, where something can have been done then; else the nearer of 1970 and the year 10000. Postgres' times
+/// do not reach as far as ours, so no other is to be compared with a row's.
+#[must_use]
+pub fn within_history(at: DateTime<Utc>) -> DateTime<Utc> {
+    at.clamp(DateTime::UNIX_EPOCH, end_of_history())
+}
+
+/// A moment behind everything that is ever done.
+#[must_use]
+pub fn end_of_history() -> DateTime<Utc> {
+    DateTime::from_timestamp(YEAR_10000, 0).unwrap_or(DateTime::UNIX_EPOCH)
+}
+
 /// What is wrong with a filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
@@ -84,14 +97,9 @@ impl MessageFilter {
         {
             return Err(FilterError::Senders);
         }
-        // Postgres' times do not reach as far as ours, and no message is older or newer.
-        let bound = |at: DateTime<Utc>| {
-            let end = DateTime::from_timestamp(YEAR_10000, 0).unwrap_or(at);
-            at.clamp(DateTime::UNIX_EPOCH, end)
-        };
         Ok(Self {
-            since: self.since.map(bound),
-            before: self.before.map(bound),
+            since: self.since.map(within_history),
+            before: self.before.map(within_history),
             ..self
         })
     }

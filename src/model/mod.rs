@@ -44,7 +44,10 @@ pub use delivery::{
     DeadLetter, Delivery, Failure, FailureKind, Lane, event_id, notification_id, wait_after,
 };
 pub use event::{Change, Event, EventData, EventKind, NewEvent};
-pub use filter::{FilterError, MessageFilter, SEARCH_MAX_CHARS, SENDERS_MAX, SearchText};
+pub use filter::{
+    FilterError, MessageFilter, SEARCH_MAX_CHARS, SENDERS_MAX, SearchText, end_of_history,
+    within_history,
+};
 pub use grant::{Grants, Operation, Permission};
 pub use id::{AttachmentId, ChatId, IdError, MessageId, NodeId, ParticipantId};
 pub use import::{

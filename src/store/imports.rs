@@ -13,7 +13,7 @@ use super::Connection;
 use crate::model::{
     Chat, ChatId, EventData, EventKind, MessageId, Metadata, NewEvent, TenantId, UserId,
 };
-use crate::schema::{chat_events, chats, messages, participants};
+use crate::schema::{chat_events, chats, messages};
 
 /// A message that was sent elsewhere.
 #[derive(Debug, Insertable)]
@@ -66,20 +66,6 @@ pub async fn present(
             messages::seq,
             messages::deleted_at.is_not_null(),
         ))
-        .load(conn)
-        .await
-}
-
-/// Who is in a chat.
-pub async fn members(
-    conn: &mut Connection,
-    tenant: &TenantId,
-    chat: ChatId,
-) -> QueryResult<Vec<UserId>> {
-    participants::table
-        .filter(participants::chat_id.eq(chat))
-        .filter(participants::tenant_id.eq(tenant))
-        .select(participants::user_id)
         .load(conn)
         .await
 }

@@ -4,8 +4,10 @@ import type { ChatPageQuery, SendMessageMutationVariables, UserErrorCode } from 
 import type { ChatEvent, Message } from "../src/operations.js";
 
 export const complete: SendMessageMutationVariables = { input: { chatId: "chat", body: "hello" } };
-// @ts-expect-error: a message needs a body
-export const incomplete: SendMessageMutationVariables = { input: { chatId: "chat" } };
+// Beside attachments, a message needs no body.
+export const bare: SendMessageMutationVariables = { input: { chatId: "chat", attachmentIds: ["att_1"] } };
+// @ts-expect-error: a message needs a chat
+export const incomplete: SendMessageMutationVariables = { input: { body: "hello" } };
 
 export const code: UserErrorCode = "TOO_LONG";
 // @ts-expect-error: not one of the codes

@@ -8,7 +8,7 @@ import WebSocket from "ws";
 import { type Colloquy, type ColloquyOptions, connect } from "../src/client.js";
 import { ChatPage, type ChatEvent, CreateGroupChat, OlderMessages } from "../src/operations.js";
 import { sendMessage } from "../src/send.js";
-import { Server } from "./server.js";
+import { Server } from "../../testing/server.js";
 
 // src/ is written for browsers. This WebSocket, unlike theirs, can be cut off without a closing handshake.
 Object.assign(globalThis, { WebSocket });

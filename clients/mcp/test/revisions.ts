@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
-import { BINARY, Server } from "./server.js";
+import { BINARY, Server } from "../../testing/server.js";
 
 const server = await Server.create();
 before(() => server.start());
@@ -16,7 +16,7 @@ after(() => server.remove());
 const transports = {
   "over HTTP": async () => {
     const headers = { authorization: `Bearer ${await server.token("alice", "Alice")}` };
-    return new StreamableHTTPClientTransport(new URL(server.mcp), { requestInit: { headers } });
+    return new StreamableHTTPClientTransport(new URL(`${server.origin}/mcp`), { requestInit: { headers } });
   },
   "over standard input and output": async () => {
     const env = { COLLOQUY_TOKEN: await server.token("alice", "Alice") };

@@ -9,7 +9,7 @@ import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
 import { parse } from "yaml";
 import { overStdio } from "../src/agent.js";
-import { BINARY, ENVIRONMENT, Server } from "./server.js";
+import { BINARY, ENVIRONMENT, Server } from "../../testing/server.js";
 
 const run = promisify(execFile);
 
@@ -118,7 +118,7 @@ describe("an instance that was written", () => {
       const settings = {
         ...variables(await read("colloquy.env")),
         COLLOQUY_JWT_SECRET: variables(await read(".env"))["COLLOQUY_JWT_SECRET"]!,
-        DATABASE_URL: development.databaseUrl,
+        DATABASE_URL: development.databaseUrl(),
       };
       const env = { ...process.env, ...settings };
       const migrated = await run(BINARY, ["migrate"], { env });

@@ -3,14 +3,14 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { type Agent, ToolError, overHttp, overStdio } from "../src/agent.js";
-import { BINARY, Server } from "./server.js";
+import { BINARY, Server } from "../../testing/server.js";
 
 const server = await Server.create();
 before(() => server.start());
 after(() => server.remove());
 
 const ways = {
-  "over HTTP": (user: string) => overHttp(server.mcp, () => server.token(user, user)),
+  "over HTTP": (user: string) => overHttp(`${server.origin}/mcp`, () => server.token(user, user)),
   "over standard input and output": async (user: string) =>
     overStdio(BINARY, server.url, await server.token(user, user)),
 };
@@ -176,6 +176,6 @@ for (const [way, connect] of Object.entries(ways)) {
 
 describe("over HTTP without a token", () => {
   it("is refused", async () => {
-    await assert.rejects(overHttp(server.mcp, async () => "forged"), /401|Unauthorized|UNAUTHENTICATED/i);
+    await assert.rejects(overHttp(`${server.origin}/mcp`, async () => "forged"), /401|Unauthorized|UNAUTHENTICATED/i);
   });
 });

@@ -5,9 +5,11 @@ import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { io } from "socket.io-client";
 import { type ChatEvent, type ChatUpdate, Colloquy, ColloquyError, type Failure } from "../src/client.js";
-import { Server } from "./server.js";
+import { Server } from "../../testing/server.js";
 
-const server = await Server.create();
+/** What the servers of one service have in common, besides the database. */
+const SECRET = { COLLOQUY_JWT_SECRET: "a secret of thirty-two bytes, or more" };
+const server = await Server.create(SECRET);
 before(() => server.start());
 after(() => server.remove());
 
@@ -161,7 +163,7 @@ describe("socket.io-client", () => {
 
   it("resumes on another server", async () => {
     const chatId = await group("Two servers");
-    const other = await Server.create({ DATABASE_URL: server.databaseUrl });
+    const other = await Server.create({ ...SECRET, DATABASE_URL: server.databaseUrl() });
     try {
       await other.start();
       const told: ChatEvent[] = [];

@@ -5,7 +5,8 @@ import { after, before, test } from "node:test";
 import type pg from "pg";
 
 import { migration } from "./migration.js";
-import { Server } from "./server.js";
+import { Server } from "../../testing/server.js";
+import { moveIn, sql } from "./moving.js";
 
 const SOURCE = "sourceloop";
 const PEOPLE = Array.from({ length: 6 }, () => randomUUID());
@@ -15,16 +16,17 @@ const MESSAGES = 1203;
 let server: Server;
 
 before(async () => {
-  server = await Server.start();
-  await server.sql("postgres", (client) => client.query(`CREATE DATABASE ${SOURCE}`));
+  server = await Server.create();
+  await server.start();
+  await sql(server, "postgres", (client) => client.query(`CREATE DATABASE ${SOURCE}`));
   const statements = await migration();
-  await server.sql(SOURCE, async (client) => {
+  await sql(server, SOURCE, async (client) => {
     await client.query(statements);
     await fill(client);
   });
 });
 
-after(() => server.stop());
+after(() => server.remove());
 
 /** Chat as it happens: everybody of a channel receives what is written there, and has read some of it. */
 async function fill(client: pg.Client): Promise<void> {
@@ -63,7 +65,7 @@ interface Row {
 
 /** The messages of the channels there, by channel. */
 async function there(channel: string): Promise<Row[]> {
-  return server.sql(SOURCE, async (client) => {
+  return sql(server, SOURCE, async (client) => {
     const { rows } = await client.query<Row>(
       `SELECT id::text, CASE WHEN NOT deleted THEN body END AS body, created_by::text AS sender,
          to_char(created_on AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS at, parent_message_id::text AS parent
@@ -108,9 +110,9 @@ async function here(person: string, channel: string): Promise<Page["chatByExtern
 }
 
 test("everything of the service's own tables is here, in its order", async () => {
-  const tried = await server.import(SOURCE, "--dry-run");
+  const tried = await moveIn(server, SOURCE, "--dry-run");
   assert.equal(tried.report.messages.written, MESSAGES);
-  const { code, report, stderr } = await server.import(SOURCE);
+  const { code, report, stderr } = await moveIn(server, SOURCE);
   assert.equal(code, report.notMapped.length === 0 ? 0 : 3, stderr);
   assert.deepEqual(report.chats, { made: CHANNELS.length, known: 0, skipped: 0 });
   assert.deepEqual(report.messages, { read: MESSAGES, written: MESSAGES, known: 0, skipped: 0 });
@@ -131,11 +133,11 @@ test("everything of the service's own tables is here, in its order", async () =>
 });
 
 test("favourites are stars, and what was read is read", async () => {
-  const [count] = await server.sql(SOURCE, async (client) => {
+  const [count] = await sql(server, SOURCE, async (client) => {
     const { rows } = await client.query<{ count: string }>("SELECT count(*) FROM main.message_recipients WHERE is_favorite");
     return rows;
   });
-  const stars = await server.sql("colloquy", async (client) => {
+  const stars = await sql(server, "colloquy", async (client) => {
     const { rows } = await client.query<{ count: string }>("SELECT count(*) FROM stars WHERE user_id = $1", [PEOPLE[0]]);
     return rows[0]!.count;
   });
@@ -160,20 +162,20 @@ test("favourites are stars, and what was read is read", async () => {
 });
 
 async function unread(database: string, query: string): Promise<{ person: string; count: string }[]> {
-  return server.sql(database, async (client) => (await client.query(query)).rows);
+  return sql(server, database, async (client) => (await client.query(query)).rows);
 }
 
 test("a second run writes nothing, and a later one what came since", async () => {
-  const again = await server.import(SOURCE);
+  const again = await moveIn(server, SOURCE);
   assert.deepEqual(again.report.messages, { read: MESSAGES, written: 0, known: MESSAGES, skipped: 0 });
   assert.equal(again.report.stars.set, 0);
-  await server.sql(SOURCE, (client) =>
+  await sql(server, SOURCE, (client) =>
     client.query(
       "INSERT INTO main.messages (body, channel_id, channel_type, created_by) VALUES ('since', $1, 'task', $2)",
       [CHANNELS[0], PEOPLE[1]],
     ),
   );
-  const later = await server.import(SOURCE);
+  const later = await moveIn(server, SOURCE);
   assert.equal(later.report.messages.written, 1);
   assert.equal((await here(PEOPLE[0]!, CHANNELS[0]!)).at(-1)?.body, "since");
 });

@@ -165,7 +165,7 @@ impl Place {
         target: &mut Connection,
         report: &mut ImportReport,
     ) -> diesel::QueryResult<Result<Self, Reason>> {
-        let there = store::imports::members(target, &self.tenant, self.chat_id).await?;
+        let there = store::participants::user_ids(target, &self.tenant, self.chat_id).await?;
         self.members = there.into_iter().collect();
         let departed = store::imports::departed(target, &self.tenant, self.chat_id).await?;
         self.to_add.retain(|it| !self.members.contains(&it.user));

@@ -1,6 +1,5 @@
 //! Pages of those messages of a chat that a filter keeps.
 
-use super::list_cursor;
 use crate::app::{Actor, App, Error};
 use crate::model::{
     ChatId, ListCursor, ListKey, Message, MessageFilter, Page, PageArgs, SearchText, Slice, Stop,
@@ -40,7 +39,7 @@ impl App {
         args: &PageArgs,
     ) -> Result<Slice<Message>, Error> {
         let list = ListKey::Messages(chat.id);
-        let page = Page::new(args, |text| list_cursor(text, &list))?;
+        let page = Page::new(args, |text| list.entry_at(text))?;
         let mut conn = self.connection_for(actor).await?;
         let Some((kept, first, end)) = self.read_filter(&mut conn, actor, chat, filter).await?
         else {

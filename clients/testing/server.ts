@@ -1,4 +1,7 @@
-/** A Colloquy of the test's own: the real binary, on a free port, over a folder that goes away afterwards. */
+/**
+ * A Colloquy of a test's own: the real binary, on a free port, over a folder that goes away afterwards; or over the
+ * database that its settings name. The tests of all clients share it.
+ */
 
 import assert from "node:assert/strict";
 import { type ChildProcess, execFile, spawn } from "node:child_process";
@@ -11,12 +14,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 
 // npm runs scripts in the project's folder, and the default is relative to that.
-const BINARY = path.resolve(process.env["COLLOQUY_BIN"] ?? "../../target/debug/colloquy");
+export const BINARY = path.resolve(process.env["COLLOQUY_BIN"] ?? "../../target/debug/colloquy");
 
-/** Settings of the machine must not reach the server; 120 messages in a row must not meet a limit. */
-const ENVIRONMENT = {
+/** Settings of the machine must not reach the server; calls in a row must not meet a limit. */
+export const ENVIRONMENT = {
   ...Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => name !== "DATABASE_URL" && !name.startsWith("COLLOQUY_")),
+    Object.entries(process.env).filter(
+      ([name]) => !name.endsWith("DATABASE_URL") && !name.startsWith("COLLOQUY_"),
+    ),
   ),
   COLLOQUY_RATE_LIMITS: "off",
 };
@@ -28,24 +33,40 @@ export class Server {
   private constructor(
     private readonly dataDir: string,
     private readonly address: string,
+    private readonly settings: Record<string, string>,
   ) {
     process.once("exit", () => this.#process?.kill());
   }
 
-  static async create(): Promise<Server> {
-    const dataDir = await mkdtemp(path.join(tmpdir(), "colloquy-apollo-"));
+  static async create(settings: Record<string, string> = {}): Promise<Server> {
+    const dataDir = await mkdtemp(path.join(tmpdir(), "colloquy-client-"));
     // Run by root, the server gives its private Postgres to another user, who must be able to come in here.
     await chmod(dataDir, 0o755);
-    return new Server(dataDir, `127.0.0.1:${await freePort()}`);
+    return new Server(dataDir, `127.0.0.1:${await freePort()}`, settings);
   }
 
   get url(): string {
     return `http://${this.address}/graphql`;
   }
 
+  /** Where the server is, without a path. */
+  get origin(): string {
+    return `http://${this.address}`;
+  }
+
+  /** The folder of the socket of the server's own Postgres. */
+  get postgres(): string {
+    return path.join(this.dataDir, "run");
+  }
+
+  /** The address of a database in the server's own Postgres, while it runs. */
+  databaseUrl(name = "colloquy"): string {
+    return `postgres://colloquy@/${name}?host=${encodeURIComponent(this.postgres)}`;
+  }
+
   async start(): Promise<void> {
     const server = spawn(BINARY, ["--data-dir", this.dataDir, "--listen", this.address], {
-      env: ENVIRONMENT,
+      env: { ...ENVIRONMENT, ...this.settings },
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.#process = server;
@@ -84,7 +105,19 @@ export class Server {
   async token(user: string, name: string): Promise<string> {
     const run = promisify(execFile);
     const options = ["token", "--data-dir", this.dataDir, "--user", user, "--name", name];
-    return (await run(BINARY, options, { env: ENVIRONMENT })).stdout.trim();
+    return (await run(BINARY, options, { env: { ...ENVIRONMENT, ...this.settings } })).stdout.trim();
+  }
+
+  /** Executes a request of GraphQL as a user. */
+  async query<T>(user: string, query: string, variables: Record<string, unknown>): Promise<T> {
+    const response = await fetch(this.url, {
+      method: "POST",
+      headers: { "content-type": "application/json", authorization: `Bearer ${await this.token(user, user)}` },
+      body: JSON.stringify({ query, variables }),
+    });
+    const { data, errors } = (await response.json()) as { data: T; errors?: unknown };
+    assert.equal(errors, undefined);
+    return data;
   }
 
   async #isReady(): Promise<boolean> {
