@@ -222,6 +222,8 @@ struct Said<'a> {
     sender: String,
     title: Option<String>,
     body: &'a str,
+    /// What the files are called that came with it.
+    files: Vec<String>,
     count: i64,
     mentioned: bool,
     critical: bool,
@@ -231,10 +233,14 @@ impl<'a> Said<'a> {
     fn of(data: &'a Value) -> Self {
         let text = |pointer: &str| data.pointer(pointer).and_then(Value::as_str);
         let is = |pointer: &str| data.pointer(pointer).and_then(Value::as_bool) == Some(true);
+        let files = data.pointer("/lastMessage/attachments");
+        let files = files.and_then(Value::as_array).into_iter().flatten();
+        let names = files.filter_map(|file| file.get("name").and_then(Value::as_str));
         Self {
             sender: text("/sender/displayName").map_or_else(|| "Somebody".to_owned(), one_line),
             title: text("/chat/title").map(one_line),
             body: text("/lastMessage/body").unwrap_or_default(),
+            files: names.map(one_line).collect(),
             count: data.pointer("/count").and_then(Value::as_i64).unwrap_or(1),
             mentioned: is("/mentioned"),
             critical: is("/critical"),
@@ -252,7 +258,11 @@ impl<'a> Said<'a> {
     }
 
     fn text(&self, link: Option<&str>) -> String {
-        let mut parts = vec![format!("{}:\n\n{}\n", self.sender, self.body)];
+        let mut parts = vec![format!("{}:\n", self.sender)];
+        if !self.body.trim().is_empty() {
+            parts.push(format!("{}\n", self.body));
+        }
+        parts.extend(self.files.iter().map(|name| format!("[{name}]\n")));
         if self.count > 1 {
             parts.push(format!("{} messages are unread.\n", self.count));
         }

@@ -1,5 +1,6 @@
 //! What is written to chats reaches the sinks of its tenant: everything, at least once, in order, and signed.
 
+mod attached;
 mod killed;
 mod mail;
 mod operated;

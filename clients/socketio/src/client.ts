@@ -23,10 +23,22 @@ export class ColloquyError extends Error {
   }
 }
 
+/** A file. Its bytes are had by GraphQL: `node(id: …) { ... on Attachment { downloadUrl } }`. */
+export interface Attachment {
+  id: string;
+  name: string;
+  contentType: string;
+  size: number;
+  /** Of an image, in pixels. */
+  width: number | null;
+  height: number | null;
+}
+
 export interface Message {
   id: string;
   body: string | null;
   subject: string | null;
+  attachments: Attachment[];
   replyTo: { id: string } | null;
   sender: { id: string; displayName: string };
 }
@@ -48,7 +60,10 @@ export interface ChatUpdate {
 
 export interface NewMessage {
   chatId: string;
-  body: string;
+  /** Left out beside attachments alone. */
+  body?: string;
+  /** Files that were uploaded by GraphQL: `createUpload`, then `finalizeUpload`. */
+  attachmentIds?: string[];
   subject?: string;
   replyToId?: string;
   metadata?: Record<string, unknown>;

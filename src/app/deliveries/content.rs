@@ -4,8 +4,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::model::{
-    Change, ChatHistory, ChatId, ChatKind, Digest, Event, Message, Notice, Role, TenantId,
-    event_id, notification_id,
+    Attachment, Change, ChatHistory, ChatId, ChatKind, Digest, Event, Message, Notice, Role,
+    TenantId, event_id, notification_id,
 };
 use crate::sinks::Parcel;
 use crate::store::events::LogRange;
@@ -25,8 +25,28 @@ pub(super) async fn of_event(
     };
     let read = store::events::read(conn, &[range], 1).await?;
     let event = read.into_iter().map(|entry| entry.event).next();
-    let event = event.filter(|event| event.seq == seq);
-    Ok(event.map(|event| parcel(tenant, &event)))
+    let Some(event) = event.filter(|event| event.seq == seq) else {
+        return Ok(None);
+    };
+    let attached = match event.change.message() {
+        Some(message) => attached(conn, tenant, message).await?,
+        None => Vec::new(),
+    };
+    Ok(Some(parcel(tenant, &event, &attached)))
+}
+
+/// The files of a message, as a reader sees them: none once it is deleted.
+async fn attached(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    message: &Message,
+) -> Result<Vec<Attachment>, diesel::result::Error> {
+    if message.deleted_at.is_some() {
+        return Ok(Vec::new());
+    }
+    let place = (message.chat_id, message.seq);
+    let found = store::message_attachments::of_messages(conn, tenant, &[place]).await?;
+    Ok(found.into_iter().map(|(_, _, file)| file).collect())
 }
 
 /// How many messages a notification counts.
@@ -37,11 +57,14 @@ pub(super) async fn of_notice(
     conn: &mut Connection,
     notice: &Notice,
 ) -> Result<Option<Parcel>, diesel::result::Error> {
-    let digest = store::notices::digest(conn, notice, COUNT_MOST).await?;
-    Ok(digest.map(|digest| notification(notice, &digest)))
+    let Some(digest) = store::notices::digest(conn, notice, COUNT_MOST).await? else {
+        return Ok(None);
+    };
+    let attached = attached(conn, &notice.tenant, &digest.last).await?;
+    Ok(Some(notification(notice, &digest, &attached)))
 }
 
-fn notification(notice: &Notice, digest: &Digest) -> Parcel {
+fn notification(notice: &Notice, digest: &Digest, attached: &[Attachment]) -> Parcel {
     let id = notification_id(notice.chat_id, notice.seq, &notice.user);
     let kind = match digest.kind {
         ChatKind::Direct => "DIRECT",
@@ -56,7 +79,7 @@ fn notification(notice: &Notice, digest: &Digest) -> Parcel {
         "count": digest.count,
         "mentioned": digest.mentioned,
         "critical": digest.critical,
-        "lastMessage": message(&digest.last),
+        "lastMessage": message(&digest.last, attached),
         "sender": { "id": digest.last.sender_id, "displayName": digest.sender_name },
     });
     Parcel {
@@ -69,9 +92,9 @@ fn notification(notice: &Notice, digest: &Digest) -> Parcel {
     }
 }
 
-fn parcel(tenant: &TenantId, event: &Event) -> Parcel {
+fn parcel(tenant: &TenantId, event: &Event, attached: &[Attachment]) -> Parcel {
     let id = event_id(event.chat_id, event.seq);
-    let (kind, members) = change(&event.change);
+    let (kind, members) = change(&event.change, attached);
     let mut data = json!({
         "id": id,
         "tenantId": tenant.as_str(),
@@ -94,8 +117,8 @@ fn parcel(tenant: &TenantId, event: &Event) -> Parcel {
 }
 
 /// What a change is called, and what it says besides.
-fn change(change: &Change) -> (&'static str, Value) {
-    let of_message = |message: &Message| json!({ "message": self::message(message) });
+fn change(change: &Change, attached: &[Attachment]) -> (&'static str, Value) {
+    let of_message = |message: &Message| json!({ "message": self::message(message, attached) });
     match change {
         Change::MessageSent(message) => ("message.sent", of_message(message)),
         Change::MessageEdited(message) => ("message.edited", of_message(message)),
@@ -139,7 +162,7 @@ fn role_name(role: Role) -> &'static str {
 }
 
 /// A message, with the members that it has in the API.
-pub(super) fn message(message: &Message) -> Value {
+fn message(message: &Message, attached: &[Attachment]) -> Value {
     json!({
         "id": message.id.to_string(),
         "seq": message.seq,
@@ -147,10 +170,24 @@ pub(super) fn message(message: &Message) -> Value {
         "subject": message.visible(message.subject.as_ref()),
         "body": message.visible_body(),
         "metadata": message.visible(message.metadata.as_ref()),
+        "attachments": attached.iter().map(attachment).collect::<Vec<_>>(),
         "isForwarded": message.forwarded_from.is_some(),
         "replyToSeq": message.reply_to_seq,
         "createdAt": message.created_at,
         "editedAt": message.edited_at,
         "deletedAt": message.deleted_at,
+    })
+}
+
+/// An attachment, with the members that it has in the API, but without a URL: that would outlive the right to it.
+fn attachment(file: &Attachment) -> Value {
+    json!({
+        "id": file.id.to_string(),
+        "name": file.name,
+        "contentType": file.content_type,
+        "size": file.size,
+        "checksum": file.checksum.to_string(),
+        "width": file.width,
+        "height": file.height,
     })
 }

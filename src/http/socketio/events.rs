@@ -112,6 +112,7 @@ pub(super) static EVENTS: [Event; 9] = [
             "body",
             "subject",
             "replyToId",
+            "attachmentIds",
             "metadata",
             "idempotencyKey",
         ],
@@ -159,6 +160,7 @@ mod tests {
         match name {
             "metadata" => json!({}),
             "typing" => json!(true),
+            "attachmentIds" => json!(["x"]),
             _ => json!("x"),
         }
     }

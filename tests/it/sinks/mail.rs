@@ -13,7 +13,7 @@ use crate::support::server::Setup;
 use crate::support::{Server, User, postgres, run};
 
 /// What the file says of mail to a server.
-fn smtp(server: &MailServer, tls: &str) -> Value {
+pub(super) fn smtp(server: &MailServer, tls: &str) -> Value {
     json!({
         "name": "mail", "kind": "smtp", "host": "localhost", "port": server.port, "tls": tls,
         "from": "Chat <chat@example.com>", "to": "{recipientId}@example.org",

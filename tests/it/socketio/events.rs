@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::support::files::{PNG, server_with_files};
 use crate::support::socketio::SocketIo;
 use crate::support::{Server, postgres, run};
 
@@ -60,6 +61,33 @@ fn what_is_sent_here_is_told_there() {
         // By whatever way it was sent.
         alice.sends(&chat, "by GraphQL").await;
         assert_eq!(bodies(&bobs.take("chat:event", 1).await), ["by GraphQL"]);
+    });
+}
+
+#[test]
+fn files_are_sent_and_told_of() {
+    run(async {
+        let (server, _folder) = server_with_files().await;
+        let (alice, bob) = (server.user("alice"), server.user("bob"));
+        let chat = alice.direct(&bob).await;
+        let photo = alice.uploads("photo.png", "image/png", PNG).await;
+        let (mut alices, mut bobs) = (SocketIo::open(&alice).await, SocketIo::open(&bob).await);
+        bobs.does("chat:follow", json!({ "chatId": chat })).await;
+        let message = json!({ "chatId": chat, "attachmentIds": [photo] });
+        let sent = alices.does("message:send", message).await;
+        let told = bobs.take("chat:event", 1).await;
+        let file = json!({
+            "id": photo, "name": "photo.png", "contentType": "image/png", "size": PNG.len(),
+            "width": 640, "height": 480,
+        });
+        for message in [&sent["message"], &told[0]["message"]] {
+            assert_eq!(message["body"], "");
+            assert_eq!(message["attachments"], json!([file]));
+        }
+        let refused = alices
+            .refused("message:send", json!({ "chatId": chat }))
+            .await;
+        assert_eq!(refused, "INVALID");
     });
 }
 
@@ -294,8 +322,9 @@ fn what_is_wrong_is_said_and_changes_nothing() {
         let chat = alice.direct(&bob).await;
         let mut client = SocketIo::open(&alice).await;
         for (event, argument) in [
-            ("message:send", json!({ "chatId": chat })),
+            ("message:send", json!({ "body": "x" })),
             ("message:send", json!({ "chatId": chat, "body": 7 })),
+            ("message:send", json!({ "chatId": chat, "attachmentIds": 7 })),
             (
                 "message:send",
                 json!({ "chatId": chat, "body": "x", "text": "x" }),
