@@ -176,6 +176,9 @@ impl Operation {
             "'The quick brown fox jumps over the lazy dog, and nobody minds it at all.'",
             "NULL::bigint",
             "gen_random_uuid()::text",
+            "NULL::text",
+            "NULL::jsonb",
+            "NULL::jsonb",
             "false",
         ];
         Self {

@@ -324,7 +324,10 @@ fn what_is_wrong_is_said_and_changes_nothing() {
         for (event, argument) in [
             ("message:send", json!({ "body": "x" })),
             ("message:send", json!({ "chatId": chat, "body": 7 })),
-            ("message:send", json!({ "chatId": chat, "attachmentIds": 7 })),
+            (
+                "message:send",
+                json!({ "chatId": chat, "attachmentIds": [{}] }),
+            ),
             (
                 "message:send",
                 json!({ "chatId": chat, "body": "x", "text": "x" }),
