@@ -138,7 +138,9 @@ impl Deliveries {
     /// [`Error::Unavailable`] and [`Error::Internal`].
     pub async fn register(&self) -> Result<(), Error> {
         let sinks = self.0.sinks.all().map(|sink| sink.registered.clone());
-        let sinks: Vec<_> = sinks.collect();
+        let mut sinks: Vec<_> = sinks.collect();
+        // Servers that start at the same time lock the rows in the same order.
+        sinks.sort_unstable_by(|one, other| one.id.cmp(&other.id));
         let mut conn = self.0.pool.get().await?;
         let removed = conn
             .transaction(async |conn| store::sinks::replace(conn, &sinks).await)

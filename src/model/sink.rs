@@ -31,7 +31,7 @@ impl SinkKind {
 }
 
 /// A sink as the database knows it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SinkId {
     /// The tenant.
     pub tenant: TenantId,

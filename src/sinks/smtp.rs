@@ -163,7 +163,12 @@ impl Sink for Smtp {
 
 /// What an error of the transport means.
 fn failure(error: &Error) -> Failure {
-    let kind = if error.is_permanent() {
+    let status = error.status().map(u16::from);
+    // What is wrong with the log-in is wrong for every mail, until somebody mends it.
+    let is_of_login = matches!(status, Some(530 | 534 | 535 | 538));
+    let kind = if is_of_login {
+        FailureKind::RefusedForNow
+    } else if error.is_permanent() {
         FailureKind::RefusedForGood
     } else if error.is_transient() {
         FailureKind::RefusedForNow
@@ -176,7 +181,6 @@ fn failure(error: &Error) -> Failure {
     } else {
         FailureKind::Unreachable
     };
-    let status = error.status().map(u16::from);
     Failure {
         kind,
         status: status.and_then(|status| i16::try_from(status).ok()),

@@ -309,17 +309,23 @@ pub async fn remove(conn: &mut Connection, notices: &[&Notice]) -> QueryResult<(
     Ok(())
 }
 
-/// Has a notice, which is locked, be looked at again at another time.
+/// Has a notice, which is locked, be looked at again at another time, though not at once: `until` is by a clock that may be
+/// behind the database's.
 pub async fn postpone(
     conn: &mut Connection,
     notice: &Notice,
     until: DateTime<Utc>,
 ) -> QueryResult<()> {
-    use crate::schema::notices;
-    diesel::update(notices::table.find((&notice.tenant, &notice.user, notice.chat_id)))
-        .set(notices::due_at.eq(until))
-        .execute(conn)
-        .await?;
+    diesel::sql_query(
+        "UPDATE notices SET due_at = greatest($4, now() + interval '1 second') \
+         WHERE tenant_id = $1 AND user_id = $2 AND chat_id = $3",
+    )
+    .bind::<Text, _>(&notice.tenant)
+    .bind::<Text, _>(&notice.user)
+    .bind::<SqlUuid, _>(notice.chat_id)
+    .bind::<Timestamptz, _>(until)
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

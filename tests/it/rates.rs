@@ -180,6 +180,41 @@ fn sends_have_a_rate_of_their_own_also_within_one_request() {
 }
 
 #[test]
+fn a_forward_takes_of_the_rate_what_it_sends_or_nothing() {
+    run(async {
+        let rates = RateLimits {
+            send: tight(),
+            ..RateLimits::default()
+        };
+        let server = with(rates).await;
+        let (alice, bob) = (server.user("alice"), server.user("bob"));
+        let source = alice.direct(&bob).await;
+        let original = bob.sends(&source, "news").await;
+        let mut chats = Vec::new();
+        for title in ["1", "2", "3", "4", "5"] {
+            chats.push(alice.group(title, &[]).await);
+        }
+        // So many are never let through together, which is no matter of waiting.
+        let input = json!({ "messageIds": [original], "chatIds": chats });
+        let refused = alice.refused("forwardMessages", input).await;
+        let expected = ("TOO_MANY".to_owned(), json!(["input", "chatIds"]));
+        assert_eq!(refused, expected);
+        let input = json!({ "messageIds": [original], "chatIds": chats[..BURST as usize] });
+        alice.does("forwardMessages", "", input.clone()).await;
+        let query = "mutation ($input: ForwardMessagesInput!) { forwardMessages(input: $input) { messages { id } } }";
+        let answer = alice.post(query, json!({ "input": input })).await;
+        let error = &answer.json()["errors"][0]["extensions"];
+        assert_eq!(error["code"], "RATE_LIMITED");
+        assert!(error["retryAfter"].as_u64().unwrap() >= 1);
+        for (chat, count) in chats.iter().zip([1, 1, 1, 1, 0]) {
+            let messages = alice.chat(chat, "messages { nodes { id } }").await;
+            let nodes = messages["messages"]["nodes"].as_array().unwrap();
+            assert_eq!(nodes.len(), count);
+        }
+    });
+}
+
+#[test]
 fn an_address_has_a_rate_whoever_asks_from_it() {
     run(async {
         let rates = RateLimits {

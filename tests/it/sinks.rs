@@ -157,6 +157,36 @@ fn what_fails_is_tried_again_under_the_same_id_and_holds_up_its_own_chat_alone()
 }
 
 #[test]
+fn a_delivery_that_was_taken_ends_the_row_of_failures() {
+    run(async {
+        let receiver = Receiver::start().await;
+        let failures = AtomicUsize::new(0);
+        receiver.answers(move |one| match one.text() {
+            "fails twice" if failures.fetch_add(1, Ordering::Relaxed) < 2 => 503.into(),
+            "fails" => 503.into(),
+            _ => 200.into(),
+        });
+        let server = delivering(&postgres::database().await, vec![receiver.webhook("crm")]).await;
+        let [alice, bob] = ["alice", "bob"].map(|id| server.user(id));
+        let chat = alice.direct(&bob).await;
+        for body in ["fails twice", "passes", "fails"] {
+            alice.sends(&chat, body).await;
+        }
+        receiver.until_taken(4).await;
+        const LANES: &str = "SELECT failures::text AS line FROM delivery_lanes WHERE failures > 0";
+        let mut lanes = Vec::new();
+        for _ in 0..1000 {
+            lanes = rows(&server, LANES).await;
+            if !lanes.is_empty() {
+                break;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(lanes, ["1"]);
+    });
+}
+
+#[test]
 fn what_is_refused_for_good_is_given_up_and_the_next_go_on() {
     run(async {
         let receiver = Receiver::start().await;

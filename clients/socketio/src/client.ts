@@ -80,12 +80,16 @@ interface Follower {
   onEnd: (error?: Failure) => void;
 }
 
+/** What passes by itself, so that the same is worth another try. */
+const PASSING = new Set(["RATE_LIMITED", "TOO_MANY_OPERATIONS", "SERVICE_UNAVAILABLE"]);
+
 /** How long an answer may take. */
 const WITHIN = 10_000;
 
 export class Colloquy {
   readonly socket: Socket;
   readonly #followers = new Map<string, Follower>();
+  readonly #retries = new Set<NodeJS.Timeout>();
 
   /** Connects to a server. `token` is asked for each time that the client connects, so that it can be a new one. */
   constructor(url: string, token: () => Promise<string>) {
@@ -93,9 +97,15 @@ export class Colloquy {
       // Long polling is not served: its requests would have to find one server each time.
       transports: ["websocket"],
       forceNew: true,
-      auth: (give) => void token().then((token) => give({ token })),
+      // Without a token the server says no, which ends as any other refusal does.
+      auth: (give) => void token().then((token) => give({ token }), () => give({})),
+    });
+    this.socket.on("connect_error", (error) => {
+      const failure = (error as { data?: Failure }).data;
+      if (failure && PASSING.has(failure.code)) this.#later(failure, () => this.socket.connect());
     });
     this.socket.on("connect", () => {
+      this.#forgetRetries();
       // The server forgets what was followed with the connection: go on where it ended.
       for (const chatId of this.#followers.keys()) this.#resume(chatId);
     });
@@ -138,11 +148,14 @@ export class Colloquy {
   ): Promise<void> {
     const follower: Follower = { after, onEvent, onEnd };
     await this.ready();
+    if (this.#followers.has(chatId)) throw new Error("the chat is followed already");
     this.#followers.set(chatId, follower);
     try {
       await this.#ask(chatId, follower);
     } catch (error) {
       this.#followers.delete(chatId);
+      // The answer may only have been late.
+      if (!(error instanceof ColloquyError)) this.socket.emit("chat:unfollow", { chatId });
       throw error;
     }
   }
@@ -153,6 +166,7 @@ export class Colloquy {
   }
 
   close(): void {
+    this.#forgetRetries();
     this.socket.disconnect();
   }
 
@@ -168,8 +182,25 @@ export class Colloquy {
     if (!follower) return;
     this.#ask(chatId, follower).catch((error: unknown) => {
       // Without a failure of the server's, the connection is gone again: the next one resumes.
-      if (error instanceof ColloquyError) this.#end(chatId, error.failure);
+      if (!(error instanceof ColloquyError)) return;
+      if (PASSING.has(error.code)) this.#later(error.failure, () => this.#resume(chatId));
+      else this.#end(chatId, error.failure);
     });
+  }
+
+  /** Does something when the server may take it, unless the connection is another by then. */
+  #later(failure: Failure, what: () => void): void {
+    const seconds = (failure.retryAfter ?? 5) * (1 + Math.random());
+    const retry = setTimeout(() => {
+      this.#retries.delete(retry);
+      what();
+    }, seconds * 1000);
+    this.#retries.add(retry);
+  }
+
+  #forgetRetries(): void {
+    this.#retries.forEach((retry) => clearTimeout(retry));
+    this.#retries.clear();
   }
 
   #end(chatId: string, error?: Failure): void {

@@ -45,12 +45,13 @@ impl Inner {
         }
         let spread = conn.transaction(async |conn| {
             let entries = store::outbox::take(conn, most).await?;
-            if !entries.is_empty() {
-                store::deliveries::of_events(conn, &entries).await?;
-            }
             let messages = store::notices::messages(conn, &entries).await?;
             if !messages.is_empty() {
                 store::notices::put(conn, &messages, self.options.notify_after).await?;
+            }
+            // Last, since it locks lanes, for which whoever delivers waits.
+            if !entries.is_empty() {
+                store::deliveries::of_events(conn, &entries).await?;
             }
             Ok::<_, Error>(entries.len())
         });

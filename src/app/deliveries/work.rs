@@ -129,7 +129,7 @@ impl Inner {
 
     /// Works on a lane until it is empty, or fails, or others are to come to their turn.
     async fn drain(&self, lane: Lane, head: Option<Delivery>, stop: &CancellationToken) {
-        if let Err(error) = self.try_to_drain(&lane, head, stop).await {
+        if let Err(error) = self.try_to_drain(lane, head, stop).await {
             // It is claimed anew when the claim is over. What was sent meanwhile is sent again, with the same id.
             tracing::warn!(error = %Causes(&error), "a delivery could not be noted");
         }
@@ -137,31 +137,33 @@ impl Inner {
 
     async fn try_to_drain(
         &self,
-        lane: &Lane,
+        mut lane: Lane,
         head: Option<Delivery>,
         stop: &CancellationToken,
     ) -> Result<(), Error> {
         let Some(sink) = self.sinks.get(&lane.sink) else {
-            return self.release(lane).await;
+            return self.release(&lane).await;
         };
         let Some(mut delivery) = head else {
-            return self.close(lane).await;
+            return self.close(&lane).await;
         };
         if lane.was_left {
             // What stops one server after the other is given up at last.
             return self
-                .failed(lane, &delivery, FailureKind::ServerDied.into())
+                .failed(&lane, &delivery, FailureKind::ServerDied.into())
                 .await;
         }
         for _ in 0..IN_A_ROW {
             let tried = tokio::select! {
-                tried = self.send(lane, &delivery, sink) => tried?,
-                () = farewell(stop) => return self.release(lane).await,
+                tried = self.send(&lane, &delivery, sink) => tried?,
+                () = farewell(stop) => return self.release(&lane).await,
             };
             if let Tried::Failed(failure) = tried {
-                return self.failed(lane, &delivery, failure).await;
+                return self.failed(&lane, &delivery, failure).await;
             }
-            match self.finish(lane, &delivery).await? {
+            // As in the row: what fails next waits as after the first failure.
+            lane.failures = 0;
+            match self.finish(&lane, &delivery).await? {
                 Some(next) => delivery = next,
                 None => return Ok(()),
             }
@@ -169,7 +171,7 @@ impl Inner {
                 break;
             }
         }
-        self.release(lane).await
+        self.release(&lane).await
     }
 
     /// Tries what is first in a lane.
