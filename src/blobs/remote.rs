@@ -45,7 +45,7 @@ async fn ask<R: Remote>(
     let method = request.method().clone();
     let answer = remote.client().ask(request, reading).await?;
     let status = answer.status;
-    if status == StatusCode::NOT_FOUND {
+    if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) {
         return Ok(None);
     }
     if status.is_success() {

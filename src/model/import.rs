@@ -52,6 +52,9 @@ pub struct SourcePerson {
     /// When they first wrote.
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub wrote_at: Option<DateTime<Utc>>,
+    /// Whether they wrote or were written to, and were not only shown a message.
+    #[diesel(sql_type = Bool)]
+    pub named: bool,
 }
 
 /// A message there.
@@ -159,10 +162,13 @@ pub struct SourceItem {
     pub files: Vec<serde_json::Value>,
 }
 
-/// The id that a thing of the source has here: its own where that is a UUID, else one made from it, always the same.
+/// The id that a thing of the source has here: its own where that is a UUID in its usual form, else one made from it, always
+/// the same. Another form would be another id there, and must not meet the first.
 #[must_use]
 pub fn imported_id(sort: &str, text: &str) -> Uuid {
-    if let Ok(id) = Uuid::try_parse(text) {
+    if let Ok(id) = Uuid::try_parse(text)
+        && id.hyphenated().to_string() == text
+    {
         return id;
     }
     let mut hash = Sha256::new();
@@ -193,6 +199,7 @@ mod tests {
     fn an_id_is_kept_or_made_always_the_same() {
         let text = "5f0c1c30-7d5f-4c56-8b0c-3f6ad0e6f0a1";
         assert_eq!(imported_id("chat", text).to_string(), text);
+        assert_ne!(imported_id("chat", &text.to_uppercase()).to_string(), text);
         let made = imported_id("chat", "room 5");
         assert_eq!(made, imported_id("chat", "room 5"));
         assert_ne!(made, imported_id("message", "room 5"));

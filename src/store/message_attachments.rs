@@ -202,19 +202,26 @@ impl QueryFragment<Pg> for Visible<'_> {
     }
 }
 
-/// For each of the attachments that were sent with a live message, the chat of one, whoever is in it: for administrators
-/// of the tenant.
+/// For each of the attachments that were sent with a live message, the chat of one, whoever is in it: for `viewer`, an
+/// administrator of the tenant. What a chat that they are in hides from them stays hidden.
 pub async fn chats_of(
     conn: &mut Connection,
     tenant: &TenantId,
+    viewer: &UserId,
     ids: &[AttachmentId],
 ) -> QueryResult<Vec<(AttachmentId, ChatId)>> {
-    ChatsOf { tenant, ids }.load(conn).await
+    let statement = ChatsOf {
+        tenant,
+        viewer,
+        ids,
+    };
+    statement.load(conn).await
 }
 
 #[derive(Debug)]
 struct ChatsOf<'a> {
     tenant: &'a TenantId,
+    viewer: &'a UserId,
     ids: &'a [AttachmentId],
 }
 
@@ -225,10 +232,18 @@ impl QueryFragment<Pg> for ChatsOf<'_> {
         out.push_sql(
             "SELECT DISTINCT ON (ma.attachment_id) ma.attachment_id, ma.chat_id FROM message_attachments AS ma \
              JOIN messages AS m ON m.chat_id = ma.chat_id AND m.seq = ma.seq AND m.tenant_id = ma.tenant_id \
-             WHERE ma.tenant_id = ",
+             JOIN chats AS c ON c.id = ma.chat_id AND c.tenant_id = ma.tenant_id \
+             LEFT JOIN participants AS p ON p.chat_id = ma.chat_id AND p.tenant_id = ma.tenant_id AND p.user_id = ",
         );
-        out.push_bind_param::<Text, _>(self.tenant)?;
-        out.push_sql(" AND m.tenant_id = $1 AND m.deleted_at IS NULL AND ma.attachment_id = ANY(");
+        out.push_bind_param::<Text, _>(self.viewer)?;
+        out.push_sql(" WHERE ma.tenant_id = ");
+        out.push_bind_param::<Text, _>(self.tenant)?; // $2
+        out.push_sql(
+            " AND m.tenant_id = $2 AND c.tenant_id = $2 AND m.deleted_at IS NULL \
+             AND (p.user_id IS NULL OR m.seq >= ",
+        );
+        out.push_sql(VISIBLE_FROM);
+        out.push_sql(") AND ma.attachment_id = ANY(");
         out.push_bind_param::<Array<SqlUuid>, _>(self.ids)?;
         out.push_sql(") ORDER BY ma.attachment_id, ma.chat_id, ma.seq");
         Ok(())

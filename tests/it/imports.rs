@@ -627,6 +627,35 @@ fn who_wrote_to_one_person_has_a_direct_chat() {
     });
 }
 
+#[test]
+fn who_was_shown_a_message_between_two_is_not_in_their_chat() {
+    run(async {
+        let source = Source::new().await;
+        source.says(1, TASK, ANN, 1, "psst").await;
+        source
+            .set(1, &format!("channel_id = NULL, to_user_id = '{BEN}'"))
+            .await;
+        source.received(1, CAL, "is_forwarded", "true").await;
+        let server = Server::start().await;
+        let [ann, ben, cal] = [ANN, BEN, CAL].map(|id| server.user(id));
+        let report = source.moves(&server, &plan()).await;
+        assert!(report.is_whole(), "{}", report.json());
+        assert_eq!(report.times(Reason::OnlyShown), 1);
+        let chat = ann.direct(&ben).await;
+        assert_eq!(history(&ben, &chat).await, ["psst"]);
+        let query = "query ($id: ID!) { chat(id: $id) { id } }";
+        let seen = cal.ask(query, json!({ "id": chat })).await;
+        assert_eq!(seen["chat"], json!(null));
+        // Nor does it keep a later run from going on.
+        source.says(2, TASK, BEN, 2, "yes?").await;
+        source
+            .set(2, &format!("channel_id = NULL, to_user_id = '{ANN}'"))
+            .await;
+        source.moves(&server, &plan()).await;
+        assert_eq!(history(&ann, &chat).await, ["psst", "yes?"]);
+    });
+}
+
 /// The command as it is run: its exit codes, its report, and that the source's address is nowhere.
 #[test]
 fn the_command_reports_and_ends_with_what_came_of_it() {

@@ -47,7 +47,9 @@ impl App {
     async fn attachments_clear(&self, attachments: &Attachments) -> Result<(), Error> {
         let Attachments { blobs, rules } = attachments;
         let before = self.clock.now() - rules.unsent_for;
-        blobs.sweep(rules.unsent_for).await?;
+        if let Err(error) = blobs.sweep(rules.unsent_for).await {
+            tracing::warn!(%error, "uploads that broke off are not cleared away");
+        }
         for _ in 0..GOES {
             let given_up = {
                 let mut conn = self.connection().await?;

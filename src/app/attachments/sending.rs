@@ -145,7 +145,7 @@ async fn seen_by_administrator(
     actor: &Actor,
     ids: &[AttachmentId],
 ) -> Result<Vec<Attachment>, Error> {
-    let sent = store::message_attachments::chats_of(conn, &actor.tenant, ids).await?;
+    let sent = store::message_attachments::chats_of(conn, &actor.tenant, &actor.user, ids).await?;
     let mut chats: Vec<ChatId> = sent.iter().map(|(_, chat)| *chat).collect();
     chats.sort_unstable();
     chats.dedup();

@@ -66,12 +66,19 @@ impl Place {
             // Nobody wrote any of it.
             return Ok(Err(Reason::NoAuthor));
         }
-        let (tenant, users) = match identify(plan, people) {
+        let (people, shown): (Vec<_>, Vec<_>) = people
+            .iter()
+            .partition(|person| person.named || chat.channel.is_some());
+        for person in shown {
+            let about = format!("{}: {}", chat.key, person.person);
+            report.count(Reason::OnlyShown, &about);
+        }
+        let (tenant, users) = match identify(plan, &people) {
             Ok(identified) => identified,
             Err(reason) => return Ok(Err(reason)),
         };
         let mut place = Self::new(plan, chat, tenant, users);
-        place.to_add = members(people, &place.users, now);
+        place.to_add = members(&people, &place.users, now);
         place.settle(target, plan, chat, report).await
     }
 
@@ -364,7 +371,7 @@ async fn ensure_users(
 /// The one tenant of the people, and who they are.
 fn identify(
     plan: &ImportPlan,
-    people: &[SourcePerson],
+    people: &[&SourcePerson],
 ) -> Result<(TenantId, HashMap<String, UserId>), Reason> {
     let reason = |error| match error {
         PeopleError::NoTenant(_) => Reason::NoTenant,
@@ -387,7 +394,7 @@ fn identify(
 
 /// The people as members; the first who wrote is the owner. Two ids of the source may be one person here.
 fn members(
-    people: &[SourcePerson],
+    people: &[&SourcePerson],
     users: &HashMap<String, UserId>,
     now: DateTime<Utc>,
 ) -> Vec<Member> {

@@ -48,6 +48,7 @@ reasons! {
     NoTenant, "noTenant", true, "No tenant is named for somebody of the channel: it is left out.";
     UserId, "userId", true, "Somebody of the channel has an id that no user can have: it is left out.";
     NotTwoPeople, "notTwoPeople", true, "A direct chat has two people, and these messages have others: they are left out.";
+    OnlyShown, "onlyShown", false, "Somebody was shown a message between two people, and is not in their direct chat.";
     ChatTaken, "chatTaken", true, "A chat of another tenant has the channel's id: it is left out.";
     ChatDeleted, "chatDeleted", true, "The chat was deleted here: nothing is added to it.";
     NoChannel, "noChannel", true, "The message has neither a channel nor two people: it is left out.";

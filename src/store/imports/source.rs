@@ -48,10 +48,11 @@ impl Part {
                  bool_and(addressee IS NOT NULL) AS addressed FROM m WHERE key IS NOT NULL GROUP BY key ORDER BY key"
             }
             Self::People => {
-                "SELECT key, person, min(at) AS first_at, min(at) FILTER (WHERE wrote) AS wrote_at FROM (\
-                 SELECT key, author AS person, created_on AS at, true AS wrote FROM m \
-                 UNION ALL SELECT key, addressee, created_on, false FROM m \
-                 UNION ALL SELECT m.key, r.person, m.created_on, false FROM r JOIN m ON m.id = r.message \
+                "SELECT key, person, min(at) AS first_at, min(at) FILTER (WHERE wrote) AS wrote_at, \
+                 bool_or(named) AS named FROM (\
+                 SELECT key, author AS person, created_on AS at, true AS wrote, true AS named FROM m \
+                 UNION ALL SELECT key, addressee, created_on, false, true FROM m \
+                 UNION ALL SELECT m.key, r.person, m.created_on, false, false FROM r JOIN m ON m.id = r.message \
                  WHERE NOT r.deleted) AS seen WHERE key IS NOT NULL AND person IS NOT NULL \
                  GROUP BY key, person ORDER BY key, first_at, person"
             }
