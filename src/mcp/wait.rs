@@ -13,6 +13,9 @@ use super::shape::{Json, object};
 use super::tools::EVENT_CURSOR;
 use crate::graphql::code;
 
+/// In how much time what is there already comes.
+const LOOK: Duration = Duration::from_secs(2);
+
 /// The argument that says how long to wait.
 const TIMEOUT: &str = "timeoutSeconds";
 
@@ -72,13 +75,14 @@ pub(super) async fn run(
     mut arguments: Map<String, Value>,
 ) -> Result<Map<String, Value>, Vec<Failure>> {
     let seconds = seconds(arguments.remove(TIMEOUT)).map_err(|failure| vec![failure])?;
-    let deadline = Instant::now() + Duration::from_secs(seconds);
     let cursor = match arguments.get("after") {
         Some(Value::String(after)) => after.clone(),
         // Asked for first: so the answer names a place even where nothing happens.
         None | Some(Value::Null) => now(executor, &arguments).await?,
         Some(_) => return Err(vec![Failure::of_argument("after", "A cursor is a string.")]),
     };
+    // The time it takes to begin is not counted, nor is what is there missed by who does not wait.
+    let deadline = Instant::now() + Duration::from_secs(seconds).max(LOOK);
     arguments.insert("after".to_owned(), cursor.clone().into());
     let request = Request {
         document: tool.tool.document,

@@ -285,6 +285,8 @@ pub struct Digest {
     pub mentioned: bool,
     /// Whether one of them is critical.
     pub critical: bool,
+    /// When the person is not to be told, unless it is critical.
+    pub quiet_hours: Option<QuietHours>,
 }
 
 #[cfg(test)]

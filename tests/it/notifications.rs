@@ -1,5 +1,6 @@
 //! People who are away are notified of what they have not read, as their settings say.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -348,5 +349,48 @@ fn a_notification_that_fails_is_tried_again_under_the_same_id() {
         assert_eq!(ids.len(), 2);
         assert_eq!(ids[0], ids[1]);
         assert!(ids[0].starts_with("ntf_"), "{ids:?}");
+    });
+}
+
+#[test]
+fn settings_hold_for_what_is_tried_again_too() {
+    run(async {
+        let (server, receiver) = scene().await;
+        let is_open = Arc::new(AtomicBool::new(false));
+        let opened = Arc::clone(&is_open);
+        receiver.answers(move |_| {
+            let taken = opened.load(Ordering::Relaxed);
+            if taken { 200.into() } else { 503.into() }
+        });
+        let [alice, bob, carol, dave, erin] =
+            ["alice", "bob", "carol", "dave", "erin"].map(|id| server.user(id));
+        let chat = alice.group("Team", &[&bob, &carol, &dave, &erin]).await;
+        alice.sends(&chat, "hello <@erin>").await;
+        alice.sends(&chat, "hello").await;
+        for _ in 0..500 {
+            if receiver.received().len() >= 4 {
+                break;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        // One mutes the chat, for one it is night now, and one wants mentions alone.
+        bob.does("muteChat", "", json!({ "chatId": chat })).await;
+        let hour = |hours: u32| format!("{:02}:{:02}", (now().hour() + hours) % 24, 0);
+        let quiet = json!({ "start": hour(0), "end": hour(2), "timeZone": "Etc/UTC" });
+        carol.wants(json!({ "quietHours": quiet })).await;
+        erin.wants(json!({ "level": "MENTIONS" })).await;
+        is_open.store(true, Ordering::Relaxed);
+        const LEFT: &str = "SELECT user_id AS line FROM delivery_lanes";
+        for _ in 0..1000 {
+            if lines(&mut server.sql().await, LEFT).await.is_empty() {
+                break;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        let expected = [("dave", 2, "hello"), ("erin", 1, "hello <@erin>")];
+        assert_eq!(told(&exactly(&receiver, 2).await), expected);
+        let due = "SELECT user_id || ' ' || to_char(due_at AT TIME ZONE 'UTC', 'HH24:MI') AS line FROM notices";
+        let waiting = format!("carol {}", hour(2));
+        assert_eq!(lines(&mut server.sql().await, due).await, [waiting]);
     });
 }

@@ -1,6 +1,7 @@
 //! What is delivered, read from the log when it is sent: a message that was edited or deleted meanwhile is shown as it is
 //! then, as it is to a reader of the log.
 
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use crate::model::{
@@ -52,14 +53,21 @@ async fn attached(
 /// How many messages a notification counts.
 const COUNT_MOST: i64 = 100;
 
-/// What is first in a lane of notifications, as a parcel. None where the person has read it meanwhile.
+/// What is first in a lane of notifications, as a parcel. None where the person has read it meanwhile, or does not want to be
+/// told any more, or not now: it waits for the end of their quiet hours as a notice, then.
 pub(super) async fn of_notice(
     conn: &mut Connection,
     notice: &Notice,
+    now: DateTime<Utc>,
 ) -> Result<Option<Parcel>, diesel::result::Error> {
     let Some(digest) = store::notices::digest(conn, notice, COUNT_MOST).await? else {
         return Ok(None);
     };
+    let quiet = digest.quiet_hours.filter(|_| !digest.critical);
+    if let Some(until) = quiet.and_then(|quiet| quiet.end_of(now)) {
+        store::notices::put_back(conn, notice, &digest, until).await?;
+        return Ok(None);
+    }
     let attached = attached(conn, &notice.tenant, &digest.last).await?;
     Ok(Some(notification(notice, &digest, &attached)))
 }

@@ -211,7 +211,7 @@ impl Inner {
             from_seq,
             seq: delivery.seq,
         };
-        Ok(content::of_notice(&mut conn, &notice).await?)
+        Ok(content::of_notice(&mut conn, &notice, self.clock.now()).await?)
     }
 
     /// Removes what was delivered; says what is next. Nothing is, where the claim is over.

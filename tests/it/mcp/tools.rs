@@ -387,6 +387,9 @@ fn waiting_tells_each_event_once_and_ends_with_the_time() {
         let mut cursor = nothing["cursor"].clone();
         // What comes between two calls is not missed, and what comes meanwhile ends the wait.
         bob.sends(&chat, "0").await;
+        let arguments = json!({ "chatId": chat, "after": cursor, "timeoutSeconds": 0 });
+        let there = agent.does("wait_for_messages", arguments).await;
+        assert_eq!(there["events"].as_array().unwrap().len(), 1);
         let sending = async {
             for number in 1..8 {
                 tokio::time::sleep(std::time::Duration::from_millis(150)).await;
