@@ -390,7 +390,7 @@ fn settings_hold_for_what_is_tried_again_too() {
         let expected = [("dave", 2, "hello"), ("erin", 1, "hello <@erin>")];
         assert_eq!(told(&exactly(&receiver, 2).await), expected);
         let due = "SELECT user_id || ' ' || to_char(due_at AT TIME ZONE 'UTC', 'HH24:MI') AS line FROM notices";
-        let waiting = format!("carol {}", hour(2));
+        let waiting = format!("carol {}", quiet["end"].as_str().unwrap());
         assert_eq!(lines(&mut server.sql().await, due).await, [waiting]);
     });
 }
