@@ -3,14 +3,17 @@
 mod clearing;
 mod downloads;
 mod kind;
+mod latest;
 mod sending;
 mod transfer;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use diesel_async::AsyncConnection as _;
 
+use self::latest::Latest;
 pub(super) use self::sending::SentWith;
 pub use self::transfer::{Download, Received, Refused};
 use super::{Actor, App, Error};
@@ -76,6 +79,21 @@ pub struct Attachments {
     pub blobs: Blobs,
     /// The rules.
     pub rules: AttachmentRules,
+    uploads: Latest,
+    finishing: Latest,
+}
+
+impl Attachments {
+    /// A store and the rules for it.
+    #[must_use]
+    pub fn new(blobs: Blobs, rules: AttachmentRules) -> Self {
+        Self {
+            blobs,
+            rules,
+            uploads: Latest::default(),
+            finishing: Latest::default(),
+        }
+    }
 }
 
 impl From<BlobError> for Error {
@@ -134,7 +152,7 @@ impl App {
         actor: &Actor,
         new: NewUpload,
     ) -> Result<Upload, Error> {
-        let Attachments { blobs, rules } = self.attachments()?;
+        let Attachments { blobs, rules, .. } = self.attachments()?;
         check(rules, &new)?;
         let now = self.clock.now();
         let attachment = Attachment {
@@ -187,7 +205,9 @@ impl App {
         actor: &Actor,
         id: AttachmentId,
     ) -> Result<Attachment, Error> {
-        let blobs = &self.attachments()?.blobs;
+        let Attachments {
+            blobs, finishing, ..
+        } = self.attachments()?;
         let own = async || {
             let mut conn = self.connection_for(actor).await?;
             let own = store::attachments::own(&mut conn, &actor.tenant, &actor.user, id).await?;
@@ -198,19 +218,9 @@ impl App {
             return Ok(attachment);
         }
         // No connection is held while somebody else is asked.
-        let head = match blobs.arrived(&attachment).await? {
-            Arrival::Whole(head) => head,
-            Arrival::Absent => return Err(conflict("Nothing was uploaded yet.")),
-            Arrival::Different => {
-                return Err(conflict(
-                    "What was uploaded has another size or checksum than was announced.",
-                ));
-            }
-        };
-        if !kind::agrees(&attachment.content_type, &head) {
-            let why = format!("The file's content is not {}.", attachment.content_type);
-            return Err(Refusal::invalid(why).at("attachmentId").into());
-        }
+        let turn = finishing.take(id);
+        let head = turn.during(uploaded(blobs, &attachment)).await;
+        let head = head.ok_or_else(|| conflict("Another call is finishing it."))??;
         let dimensions = kind::dimensions(&attachment.content_type, &head);
         let finished = {
             let mut conn = self.connection_for(actor).await?;
@@ -222,6 +232,26 @@ impl App {
             None => own().await,
         }
     }
+}
+
+/// The first bytes of what was uploaded, once it is sure that it is what was announced.
+async fn uploaded(blobs: &Blobs, attachment: &Attachment) -> Result<Bytes, Error> {
+    let different =
+        || conflict("What was uploaded has another size or checksum than was announced.");
+    let (head, is_proven) = match blobs.arrived(attachment).await? {
+        Arrival::There { head, is_proven } => (head, is_proven),
+        Arrival::Absent => return Err(conflict("Nothing was uploaded yet.")),
+        Arrival::Different => return Err(different()),
+    };
+    if !kind::agrees(&attachment.content_type, &head) {
+        let why = format!("The file's content is not {}.", attachment.content_type);
+        return Err(Refusal::invalid(why).at("attachmentId").into());
+    }
+    // All of it is read only where it may still be it.
+    if !is_proven && !blobs.is_same(attachment, &head).await? {
+        return Err(different());
+    }
+    Ok(head)
 }
 
 fn conflict(why: &str) -> Error {

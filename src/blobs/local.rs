@@ -185,7 +185,10 @@ impl Local {
         let mut head = Vec::new();
         let most = u64::try_from(HEAD_BYTES).unwrap_or(u64::MAX);
         open.take(most).read_to_end(&mut head).await?;
-        Ok(Arrival::Whole(head.into()))
+        Ok(Arrival::There {
+            head: head.into(),
+            is_proven: true,
+        })
     }
 
     /// Takes the bytes of an announced file, piece by piece, and makes sure that they are those.
@@ -248,7 +251,12 @@ impl Local {
         Ok(Some(File { bytes }))
     }
 
-    pub(super) async fn delete(&self, id: AttachmentId) -> Result<(), BlobError> {
+    /// Removes a file, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError`].
+    pub async fn delete(&self, id: AttachmentId) -> Result<(), BlobError> {
         match fs::remove_file(self.place(id)).await {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
             Ok(()) | Err(_) => Ok(()),

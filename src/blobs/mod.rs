@@ -85,8 +85,13 @@ pub enum Arrival {
     Absent,
     /// Something else has: its size or checksum differs.
     Different,
-    /// The file has, and it begins with these bytes.
-    Whole(Bytes),
+    /// Something of its size has, and if its checksum is known, it is the file's.
+    There {
+        /// How it begins.
+        head: Bytes,
+        /// Whether its checksum was compared.
+        is_proven: bool,
+    },
 }
 
 /// A store.
@@ -135,7 +140,7 @@ impl Blobs {
         }
     }
 
-    /// Whether the bytes of an announced file are here, and are those.
+    /// What has come of an announced file, as far as that can be told without reading all of it.
     ///
     /// # Errors
     ///
@@ -145,6 +150,21 @@ impl Blobs {
             Self::Local(local) => local.arrived(file).await,
             Self::S3(s3) => remote::arrived(s3, file).await,
             Self::External(external) => remote::arrived(external, file).await,
+        }
+    }
+
+    /// Whether what has come is the announced file, by reading all of it. `head` are the first bytes that
+    /// [`Blobs::arrived`] told of: what was looked at is to be what is there.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError`].
+    pub async fn is_same(&self, file: &Attachment, head: &[u8]) -> Result<bool, BlobError> {
+        match self {
+            // What was other bytes never got its place.
+            Self::Local(_) => Ok(true),
+            Self::S3(s3) => remote::is_same(s3, file, head).await,
+            Self::External(external) => remote::is_same(external, file, head).await,
         }
     }
 

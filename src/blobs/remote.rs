@@ -58,7 +58,7 @@ async fn ask<R: Remote>(
     Err(BlobError::Failed(why))
 }
 
-/// What has come of a file. Where the store says its checksum, that is believed; else the file is read.
+/// What has come of a file, by what the store says of it and by its first bytes.
 pub(super) async fn arrived<R: Remote>(
     remote: &R,
     file: &Attachment,
@@ -69,37 +69,36 @@ pub(super) async fn arrived<R: Remote>(
     };
     let length = told.headers.get(CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse::<i64>().ok());
-    if length != Some(file.size) {
-        return Ok(Arrival::Different);
-    }
     let checksum = R::checksum(&told.headers);
-    if checksum
+    let is_other = checksum
         .as_ref()
-        .is_some_and(|sum| sum != file.checksum.as_bytes())
-    {
+        .is_some_and(|sum| sum != file.checksum.as_bytes());
+    if length != Some(file.size) || is_other {
         return Ok(Arrival::Different);
     }
-    let reading = match checksum {
-        Some(_) => Reading::First(HEAD_BYTES),
-        // One byte more than it should have tells that it has more.
-        None => Reading::Whole(
-            HEAD_BYTES,
-            u64::try_from(file.size)
-                .unwrap_or_default()
-                .saturating_add(1),
-        ),
-    };
     let request = remote.request(Method::GET, file).await?;
-    let Some(given) = ask(remote, request, reading).await? else {
-        return Ok(Arrival::Absent);
-    };
-    if let Reading::Whole(..) = reading {
+    let given = ask(remote, request, Reading::First(HEAD_BYTES)).await?;
+    Ok(given.map_or(Arrival::Absent, |given| Arrival::There {
+        head: given.first,
+        is_proven: checksum.is_some(),
+    }))
+}
+
+/// Whether the store has the file, by all of its bytes, of which the first were these.
+pub(super) async fn is_same<R: Remote>(
+    remote: &R,
+    file: &Attachment,
+    head: &[u8],
+) -> Result<bool, BlobError> {
+    // One byte more than it should have tells that it has more.
+    let size = u64::try_from(file.size).unwrap_or_default();
+    let reading = Reading::Whole(HEAD_BYTES, size.saturating_add(1));
+    let request = remote.request(Method::GET, file).await?;
+    let given = ask(remote, request, reading).await?;
+    Ok(given.is_some_and(|given| {
         let (length, sum) = given.read;
-        if i64::try_from(length) != Ok(file.size) || sum.as_slice() != file.checksum.as_bytes() {
-            return Ok(Arrival::Different);
-        }
-    }
-    Ok(Arrival::Whole(given.first))
+        length == size && sum.as_slice() == file.checksum.as_bytes() && given.first == head
+    }))
 }
 
 /// Removes a file, if it is there.

@@ -286,10 +286,7 @@ impl AttachmentArgs {
                 Blobs::External(External::new(template, key()?, now)?)
             }
         };
-        Ok(Some(Attachments {
-            blobs,
-            rules: self.rules(),
-        }))
+        Ok(Some(Attachments::new(blobs, self.rules())))
     }
 }
 

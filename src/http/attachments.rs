@@ -211,6 +211,11 @@ impl<'a> About<'a> {
             return Ok(whole);
         }
         let range = range.to_str().or(Err(()))?;
+        // Of other units nothing is known here, so they say nothing (RFC 9110, section 14.2).
+        let unit = range.split_once('=').map_or(range, |(unit, _)| unit);
+        if !unit.trim().eq_ignore_ascii_case("bytes") {
+            return Ok(whole);
+        }
         let ranges = http_range_header::parse_range_header(range).or(Err(()))?;
         let mut ranges = ranges.validate(self.size).or(Err(()))?.into_iter();
         match (ranges.next(), ranges.next()) {
@@ -258,7 +263,7 @@ fn refusal(headers: &HeaderMap, refused: Refused<Broken>) -> Answer {
     let (status, code) = match refused {
         Refused::Ticket(_) => (StatusCode::FORBIDDEN, code::FORBIDDEN),
         Refused::Absent => (StatusCode::NOT_FOUND, code::NOT_FOUND),
-        Refused::Finalized => (StatusCode::CONFLICT, code::BAD_USER_INPUT),
+        Refused::Finalized | Refused::Superseded => (StatusCode::CONFLICT, code::BAD_USER_INPUT),
         Refused::OtherType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, code::BAD_USER_INPUT),
         Refused::OtherSize { larger: true } => {
             (StatusCode::PAYLOAD_TOO_LARGE, code::BAD_USER_INPUT)

@@ -6,6 +6,7 @@ use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::{BigInt, SmallInt, Text, Timestamptz};
 use diesel_async::RunQueryDsl;
+use uuid::Uuid;
 
 use super::Connection;
 use super::statement::hot;
@@ -175,17 +176,25 @@ impl QueryFragment<Pg> for GiveUp {
     }
 }
 
-/// The oldest of what was announced before a moment and is being cleared away. It spans tenants.
+/// The oldest of what was announced before a moment, after another one, and is being cleared away. It spans tenants.
 pub async fn given_up(
     conn: &mut Connection,
     before: DateTime<Utc>,
+    after: Option<&Attachment>,
     limit: i64,
 ) -> QueryResult<Vec<Attachment>> {
+    let after = after.map(|after| (after.created_at, after.id));
+    let (then, id) = after.unwrap_or((DateTime::UNIX_EPOCH, AttachmentId(Uuid::nil())));
+    let later = attachments::created_at.gt(then);
+    let at_once = attachments::created_at.eq(then).and(attachments::id.gt(id));
     attachments::table
+        // The first of both is what an index knows.
+        .filter(attachments::created_at.ge(then))
+        .filter(later.or(at_once))
         .filter(attachments::sent_at.is_null())
         .filter(attachments::created_at.lt(before))
         .filter(attachments::status.eq(AttachmentStatus::Removed))
-        .order(attachments::created_at)
+        .order((attachments::created_at, attachments::id))
         .limit(limit)
         .select(Attachment::as_select())
         .load(conn)

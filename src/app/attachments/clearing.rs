@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::attachments::Attachments;
 use crate::app::{App, Error};
-use crate::model::AttachmentId;
+use crate::model::{Attachment, AttachmentId};
 use crate::store;
 
 /// How much is cleared away in one go.
@@ -45,19 +45,19 @@ impl App {
     /// First they are marked, so that nobody sends them any more; then their bytes go; then they are forgotten. Where a
     /// server ends in between, the next one goes on.
     async fn attachments_clear(&self, attachments: &Attachments) -> Result<(), Error> {
-        let Attachments { blobs, rules } = attachments;
+        let Attachments { blobs, rules, .. } = attachments;
         let before = self.clock.now() - rules.unsent_for;
         if let Err(error) = blobs.sweep(rules.unsent_for).await {
             tracing::warn!(%error, "uploads that broke off are not cleared away");
         }
+        let (mut last, mut failed): (Option<Attachment>, _) = (None, None);
         for _ in 0..GOES {
             let given_up = {
                 let mut conn = self.connection().await?;
                 store::attachments::give_up(&mut conn, before, TOGETHER).await?;
-                store::attachments::given_up(&mut conn, before, TOGETHER).await?
+                store::attachments::given_up(&mut conn, before, last.as_ref(), TOGETHER).await?
             };
             let mut gone: Vec<AttachmentId> = Vec::with_capacity(given_up.len());
-            let mut failed = None;
             for attachment in &given_up {
                 match blobs.delete(attachment).await {
                     Ok(()) => gone.push(attachment.id),
@@ -68,13 +68,13 @@ impl App {
                 let mut conn = self.connection().await?;
                 store::attachments::forget(&mut conn, &gone).await?;
             }
-            if let Some(error) = failed {
-                return Err(error.into());
-            }
-            if i64::try_from(given_up.len()).is_ok_and(|count| count < TOGETHER) {
+            let is_all = i64::try_from(given_up.len()).is_ok_and(|count| count < TOGETHER);
+            // What a store refuses to remove does not keep the rest: it is tried again in the next run.
+            last = given_up.into_iter().last();
+            if is_all {
                 break;
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), |error| Err(error.into()))
     }
 }

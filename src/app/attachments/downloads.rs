@@ -27,7 +27,7 @@ impl App {
         actor: &Actor,
         ids: &[AttachmentId],
     ) -> Result<Vec<(AttachmentId, String)>, Error> {
-        let Some(Attachments { blobs, rules }) = &self.attachments else {
+        let Some(Attachments { blobs, rules, .. }) = &self.attachments else {
             return Ok(Vec::new());
         };
         let mut found = self.attachments_by_ids(actor, ids).await?;

@@ -3,8 +3,19 @@
 /// Media types that mean the same, each under the name that the first bytes are known by.
 const SAME: &[(&str, &str)] = &[
     ("application/ogg", "audio/ogg"),
+    (
+        "application/x-dosexec",
+        "application/vnd.microsoft.portable-executable",
+    ),
+    ("application/x-elf", "application/x-executable"),
     ("application/x-gzip", "application/gzip"),
+    (
+        "application/x-msdownload",
+        "application/vnd.microsoft.portable-executable",
+    ),
+    ("application/x-pie-executable", "application/x-executable"),
     ("application/x-rar-compressed", "application/vnd.rar"),
+    ("application/x-sharedlib", "application/x-executable"),
     ("application/x-zip-compressed", "application/zip"),
     ("audio/aiff", "audio/x-aiff"),
     ("audio/flac", "audio/x-flac"),
@@ -72,6 +83,18 @@ const TEXTS: &[&str] = &[
     "application/yaml",
 ];
 
+/// What first bytes are known of programs. They are taken as what they are, and as nothing else.
+const PROGRAMS: &[&str] = &[
+    "application/java",
+    "application/vnd.android.dex",
+    "application/vnd.android.dey",
+    "application/vnd.microsoft.portable-executable",
+    "application/wasm",
+    "application/x-executable",
+    "application/x-llvm",
+    "application/x-mach-binary",
+];
+
 /// What says nothing about a file.
 const ANYTHING: &str = "application/octet-stream";
 
@@ -108,6 +131,28 @@ fn look(kind: &str) -> &str {
     container.map_or(kind, |(name, _)| *name)
 }
 
+/// Whether it is known how files begin that look like this.
+fn is_known(look: &str) -> bool {
+    matches!(look, "text" | "zip")
+        || CONTAINERS.iter().any(|(name, _)| *name == look)
+        || infer::is_mime_supported(look)
+}
+
+/// Whether these bytes read as a text, whatever it begins with: `BM`, `MZ` and `ID3` are words, too.
+fn is_plain(head: &[u8]) -> bool {
+    let text = match str::from_utf8(head) {
+        Ok(text) => Some(text),
+        // Its last character may be cut off.
+        Err(error) if error.error_len().is_none() => {
+            let whole = head.get(..error.valid_up_to());
+            whole.and_then(|whole| str::from_utf8(whole).ok())
+        }
+        Err(_) => None,
+    };
+    let is_odd = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\x0c' | '\x1b');
+    text.is_some_and(|text| !text.chars().any(is_odd))
+}
+
 /// Whether what begins with these bytes may be what its uploader says.
 pub(super) fn agrees(said: &str, head: &[u8]) -> bool {
     if said == ANYTHING {
@@ -116,7 +161,10 @@ pub(super) fn agrees(said: &str, head: &[u8]) -> bool {
     let said = look(said);
     let found = infer::get(head).map(|found| found.mime_type());
     match (said, found) {
-        (_, Some(found)) => said == look(found),
+        (_, Some(found)) if said == look(found) => true,
+        ("text", Some(_)) => is_plain(head),
+        // Much is made of something else, as a drawing of a ZIP file and a negative of a TIFF.
+        (said, Some(found)) => !is_known(said) && !PROGRAMS.contains(&found),
         ("text", None) => {
             let wide = head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]);
             wide || !head.contains(&0)
@@ -148,7 +196,9 @@ mod tests {
 
     const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x02\x80\0\0\x01\xe0\x08\x06\0\0\0";
     const GIF: &[u8] = b"GIF89a\x10\0\x20\0\0\0\0";
-    const PDF: &[u8] = b"%PDF-1.7\n";
+    const PDF: &[u8] = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n";
+    const TIFF: &[u8] = b"II*\0\x08\0\0\0";
+    const OLE: &[u8] = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0\0\0\0\0\0\0";
     const ZIP: &[u8] = b"PK\x03\x04\x14\0\0\0\x08\0";
     const ELF: &[u8] = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
@@ -170,6 +220,18 @@ mod tests {
             ("image/svg+xml", b"<?xml version=\"1.0\"?><svg/>"),
             ("image/svg+xml", b"<svg/>"),
             ("application/json", b"{}"),
+            ("text/plain", b"BMW or Audi?"),
+            ("text/plain", b"MZ is a magic number. \xc3\xa4\xc3"),
+            ("text/plain", b"%!"),
+            ("text/csv", b"ID3;Name\r\n1;2\r\n"),
+            (
+                "text/plain",
+                b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
+            ),
+            ("application/vnd.sketch", ZIP),
+            ("application/vnd.visio", OLE),
+            ("image/x-adobe-dng", TIFF),
+            ("application/x-msdownload", b"MZ\x90\0"),
             ("audio/mpeg", b"\xff\xfa\x90\0"),
             ("audio/wav", b"RIFF\0\0\0\0WAVEfmt "),
             ("video/mp4", b"\0\0\0\x20ftypM4A \0\0\0\0"),
@@ -195,6 +257,11 @@ mod tests {
             ("text/csv", PDF),
             ("audio/mpeg", PNG),
             ("application/x-own", ELF),
+            ("application/x-own", b"MZ\x90\0"),
+            ("text/plain", b"MZ\x90\0"),
+            ("text/plain", b"BM\x01\x02"),
+            ("text/plain", b"BM \xff is no text"),
+            ("image/png", TIFF),
         ] {
             assert!(!agrees(said, head), "{said}");
         }

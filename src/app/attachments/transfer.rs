@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 use futures_util::Stream;
 
+use super::{Attachments, Latest};
 use crate::app::{Actor, App, Error};
 use crate::blobs::{BlobError, File, Local, LocalError, Right, Ticket, TicketError};
 use crate::model::{Attachment, AttachmentId, AttachmentStatus};
@@ -34,6 +35,9 @@ pub enum Refused<E> {
     /// The sender broke off.
     #[error("the sender broke off")]
     Sender(E),
+    /// Another upload of the same file began.
+    #[error("another upload of it began")]
+    Superseded,
     /// These are other bytes.
     #[error("the bytes are not those that were announced")]
     Different,
@@ -60,6 +64,7 @@ impl<E> From<BlobError> for Refused<E> {
 pub struct Received<'a> {
     app: &'a App,
     local: &'a Local,
+    uploads: &'a Latest,
     actor: Actor,
     attachment: Attachment,
 }
@@ -73,17 +78,17 @@ pub struct Download<'a> {
 }
 
 impl App {
-    fn folder<E>(&self) -> Result<&Local, Refused<E>> {
+    fn folder<E>(&self) -> Result<(&Attachments, &Local), Refused<E>> {
         let kept = self.attachments.as_ref();
-        kept.and_then(|kept| kept.blobs.local())
+        kept.and_then(|kept| Some((kept, kept.blobs.local()?)))
             .ok_or(Refused::Absent)
     }
 
-    fn ticket<E>(&self, id: AttachmentId, ticket: &str) -> Result<(&Local, Ticket), Refused<E>> {
-        let local = self.folder()?;
+    fn ticket<E>(&self, id: AttachmentId, ticket: &str) -> Result<Ticket, Refused<E>> {
+        let (_, local) = self.folder()?;
         let ticket = Ticket::read(ticket, local.key(), self.clock.now())?;
         if ticket.id() == id {
-            Ok((local, ticket))
+            Ok(ticket)
         } else {
             Err(TicketError::Forged.into())
         }
@@ -110,7 +115,7 @@ impl App {
         ticket: &str,
         (size, content_type): (u64, Option<&str>),
     ) -> Result<Received<'_>, Refused<E>> {
-        let (local, ticket) = self.ticket(id, ticket)?;
+        let ticket = self.ticket(id, ticket)?;
         let Right::Upload {
             size: announced,
             content_type: announced_type,
@@ -131,9 +136,11 @@ impl App {
         if attachment.status != AttachmentStatus::Pending {
             return Err(Refused::Finalized);
         }
+        let (Attachments { uploads, .. }, local) = self.folder()?;
         Ok(Received {
             app: self,
             local,
+            uploads,
             actor,
             attachment,
         })
@@ -149,7 +156,7 @@ impl App {
         id: AttachmentId,
         ticket: &str,
     ) -> Result<Download<'_>, Refused<E>> {
-        let (local, ticket) = self.ticket(id, ticket)?;
+        let ticket = self.ticket(id, ticket)?;
         if ticket.right != Right::Download {
             return Err(TicketError::Forged.into());
         }
@@ -157,6 +164,7 @@ impl App {
         if attachment.status != AttachmentStatus::Ready {
             return Err(Refused::Absent);
         }
+        let (_, local) = self.folder()?;
         Ok(Download { local, attachment })
     }
 }
@@ -171,21 +179,29 @@ impl Received<'_> {
         self,
         pieces: impl Stream<Item = Result<Bytes, E>> + Unpin,
     ) -> Result<(), Refused<E>> {
-        let incoming = self.local.receive(&self.attachment, pieces).await;
-        let incoming = incoming.map_err(|error| match error {
+        let id = self.attachment.id;
+        let turn = self.uploads.take(id);
+        let received = turn.during(self.local.receive(&self.attachment, pieces));
+        let received = received.await.ok_or(Refused::Superseded)?;
+        let incoming = received.map_err(|error| match error {
             LocalError::Sender(error) => Refused::Sender(error),
             LocalError::Different => Refused::Different,
             LocalError::Store(error) => error.into(),
         })?;
-        // It may have taken long, so it is asked again: what was cleared away meanwhile is not to be there anew.
+        incoming.place().await?;
+        // It may have taken long, so it is asked again, and after it has its place: who clears it away removes the bytes
+        // before the row, so one of both sees the other.
         let mut conn = self.app.connection_for(&self.actor).await?;
-        let (tenant, id) = (&self.actor.tenant, self.attachment.id);
-        let found = store::attachments::by_id(&mut conn, tenant, id).await;
+        let found = store::attachments::by_id(&mut conn, &self.actor.tenant, id).await;
         drop(conn);
         match found.map_err(Error::from)?.map(|found| found.status) {
-            Some(AttachmentStatus::Pending) => Ok(incoming.place().await?),
+            Some(AttachmentStatus::Pending) => Ok(()),
+            // The same bytes took the place of themselves.
             Some(AttachmentStatus::Ready) => Err(Refused::Finalized),
-            Some(AttachmentStatus::Removed) | None => Err(Refused::Absent),
+            Some(AttachmentStatus::Removed) | None => {
+                self.local.delete(id).await?;
+                Err(Refused::Absent)
+            }
         }
     }
 }

@@ -82,3 +82,37 @@ fn what_a_server_left_behind_is_cleared_away_by_another() {
         assert!(!aside.exists());
     });
 }
+
+/// A folder stands where a file should: it cannot be removed as one.
+#[test]
+fn what_cannot_be_removed_does_not_keep_the_rest() {
+    run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let server = server_with(folder.path(), soon()).await;
+        let alice = server.user("alice");
+        let stuck = alice.announces(intent("a.txt", "text/plain", b"one")).await;
+        let mut conn = server.sql().await;
+        let many = "INSERT INTO attachments (id, tenant_id, uploader_id, name, content_type, size, checksum, status, created_at) \
+                    SELECT gen_random_uuid(), tenant_id, uploader_id, name, content_type, size, checksum, 2, created_at \
+                    - interval '1 minute' FROM attachments, generate_series(1, 150)";
+        postgres::sql(&mut conn, many).await;
+        let stuck_ones =
+            "SELECT replace(id::text, '-', '') AS line FROM attachments WHERE status = 2";
+        for digits in lines(&mut conn, stuck_ones).await {
+            std::fs::create_dir_all(folder.path().join(&digits[30..]).join(&digits)).unwrap();
+        }
+        let gone = alice.uploads("b.txt", "text/plain", b"two").await;
+        for _ in 0..200 {
+            if is_gone(&alice, &gone).await
+                && is_gone(&alice, &stuck.id).await
+                && files(folder.path()) == 0
+            {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let left = "SELECT count(*)::text AS line FROM attachments";
+        assert_eq!(lines(&mut conn, left).await, ["150"]);
+        assert_eq!(files(folder.path()), 0);
+    });
+}

@@ -69,6 +69,8 @@ fn a_file_is_given_in_parts() {
             ("bytes=7-99", 206, "789", Some("bytes 7-9/10")),
             ("bytes=-2", 206, "89", Some("bytes 8-9/10")),
             ("bytes=0-1,4-5", 200, "0123456789", None),
+            ("lines=0-1", 200, "0123456789", None),
+            ("bytes=x", 416, "", Some("bytes */10")),
             ("bytes=10-", 416, "", Some("bytes */10")),
             ("bytes=5-3", 416, "", Some("bytes */10")),
             ("bytes=99999999999999999999-", 416, "", Some("bytes */10")),
@@ -174,6 +176,32 @@ fn an_upload_that_breaks_off_leaves_nothing() {
         alice.finalizes(&announced.id, "").await;
         let url = alice.download_url(&announced.id).await.unwrap();
         assert!(get(&url, &[]).await.body == bytes);
+    });
+}
+
+/// Who comes again takes over: a client whose network changed does not wait for what hangs, and nobody fills the disk with
+/// one ticket.
+#[test]
+fn one_ticket_takes_one_upload_at_a_time() {
+    run(async {
+        let (server, folder) = server_with_files().await;
+        let alice = server.user("alice");
+        let bytes = vec![b'x'; 1_000_000];
+        let announced = alice.announces(intent("a.txt", "text/plain", &bytes)).await;
+        let head = format!("content-length: {}\r\n", bytes.len());
+        let begin = || begins(&announced.url, &head, &bytes[..500_000]);
+        let mut hanging = begin().await;
+        until("a part is written aside", || files(folder.path()) == 1).await;
+        for _ in 0..4 {
+            let again = begin().await;
+            assert_eq!(status(hanging).await, "HTTP/1.1 409");
+            hanging = again;
+        }
+        until("one part is written aside", || files(folder.path()) == 1).await;
+        assert_eq!(announced.put(&bytes).await.status, 204);
+        assert_eq!(status(hanging).await, "HTTP/1.1 409");
+        assert_eq!(files(folder.path()), 1);
+        alice.finalizes(&announced.id, "").await;
     });
 }
 

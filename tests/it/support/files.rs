@@ -27,10 +27,7 @@ pub(crate) fn in_store(
     rules: AttachmentRules,
     make: impl Fn() -> Blobs + Send + Sync + 'static,
 ) -> Option<Place> {
-    Some(Arc::new(move |_| Attachments {
-        blobs: make(),
-        rules: rules.clone(),
-    }))
+    Some(Arc::new(move |_| Attachments::new(make(), rules.clone())))
 }
 
 /// Attachments in a folder.
@@ -40,10 +37,7 @@ pub(crate) fn in_folder(folder: &Path, rules: AttachmentRules) -> Option<Place> 
         let key = Key::new(KEY.into()).unwrap();
         let address = format!("http://{address}");
         let local = Local::open(folder.clone(), &address, key).unwrap();
-        Attachments {
-            blobs: Blobs::Local(local),
-            rules: rules.clone(),
-        }
+        Attachments::new(Blobs::Local(local), rules.clone())
     }))
 }
 
