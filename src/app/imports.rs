@@ -5,6 +5,7 @@
 //! that was cut off goes on when it is started again, and one that follows adds what is new.
 
 mod batch;
+mod people;
 mod place;
 
 use std::collections::VecDeque;
@@ -12,6 +13,7 @@ use std::collections::VecDeque;
 use diesel::deserialize::QueryableByName;
 use diesel::pg::Pg;
 
+use self::people::Pairs;
 use self::place::Place;
 use super::Clock;
 use crate::model::{
@@ -113,6 +115,7 @@ pub struct Import<'a> {
     messages: Rows<SourceMessage>,
     recipients: Rows<SourceRecipient>,
     files: Option<Rows<SourceFile>>,
+    pairs: Pairs,
 }
 
 impl<'a> Import<'a> {
@@ -142,6 +145,7 @@ impl<'a> Import<'a> {
             messages: Rows::open(source, Part::Messages).await?,
             recipients: Rows::open(source, Part::Recipients).await?,
             files,
+            pairs: Pairs::default(),
             source,
             target,
             plan,
@@ -184,8 +188,8 @@ impl<'a> Import<'a> {
         heard: &mut (impl FnMut(&ImportReport) + Send),
     ) -> Result<(), ImportError> {
         let now = self.clock.now();
-        let placed =
-            Place::find(self.target, self.plan, chat, people, &mut self.report, now).await?;
+        let noted = (&mut self.report, &mut self.pairs);
+        let placed = Place::find(self.target, self.plan, chat, people, noted, now).await?;
         let mut place = match placed {
             Ok(place) => Some(place),
             Err(reason) => {
@@ -201,16 +205,28 @@ impl<'a> Import<'a> {
             }
             let count = u64::try_from(items.len()).unwrap_or_default();
             self.report.messages_read += count;
-            match &mut place {
+            let written = match &mut place {
                 Some(place) => {
                     let (target, report) = (&mut *self.target, &mut self.report);
-                    batch::write(target, self.plan, place, items, report, now).await?;
+                    Some(batch::write(target, self.plan, place, items, report, now).await?)
                 }
-                None => self.report.messages_skipped += count,
+                None => None,
+            };
+            if let Some(Err(reason)) = written {
+                self.report.count(reason, &chat.key);
+                place = None;
+            }
+            if place.is_none() {
+                self.report.messages_skipped += count;
             }
             heard(&self.report);
         }
-        Ok(())
+        match &mut place {
+            Some(place) if !self.plan.dry_run => {
+                batch::finish(self.target, place, &mut self.report).await
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// The next messages of a channel, with what belongs to them.

@@ -1,5 +1,6 @@
 //! `colloquy import`: the wiring.
 
+use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -22,6 +23,15 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 pub(super) async fn run(command: ImportCommand) -> anyhow::Result<ExitCode> {
     let ImportCommand::Sourceloop(args) = command;
     let plan = args.plan()?;
+    // Who cannot have the report is to hear of it before the hours that it takes.
+    let mut file = match &args.report {
+        Some(path) => {
+            let mut options = OpenOptions::new();
+            let file = options.create(true).write(true).truncate(false).open(path);
+            Some(file.with_context(|| format!("{} cannot be written", path.display()))?)
+        }
+        None => None,
+    };
     let source = Database::new(args.source()).context("the source")?;
     let mut source = connect(&source).await.context("the source")?;
     let (postgres, database) = open(&args.database).await?;
@@ -46,9 +56,14 @@ pub(super) async fn run(command: ImportCommand) -> anyhow::Result<ExitCode> {
     }
     let report = imported?;
     let text = serde_json::to_string_pretty(&report.json())? + "\n";
-    match &args.report {
-        Some(path) => std::fs::write(path, text)
-            .with_context(|| format!("{} cannot be written", path.display()))?,
+    match &mut file {
+        Some(file) => {
+            // What it had was another run's. A terminal or a pipe has nothing.
+            if file.metadata()?.is_file() {
+                file.set_len(0)?;
+            }
+            file.write_all(text.as_bytes())?;
+        }
         None => print(&text)?,
     }
     Ok(if report.is_whole() {

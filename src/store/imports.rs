@@ -152,25 +152,33 @@ pub async fn set_active(
     Ok(())
 }
 
-/// Moves read marks forward. Says how many moved.
+/// Moves read marks forward, none of them over an unread message in one of the stretches `between`, from its first to its
+/// last place. Says how many moved.
 pub async fn mark_read(
     conn: &mut Connection,
-    tenant: &TenantId,
-    chat: ChatId,
+    (tenant, chat): (&TenantId, ChatId),
     marks: &[(UserId, i64)],
+    between: &[(i64, i64)],
 ) -> QueryResult<usize> {
+    let (firsts, lasts): (Vec<i64>, Vec<i64>) = between.iter().copied().unzip();
     let (users, seqs): (Vec<&str>, Vec<i64>) = marks
         .iter()
         .map(|(user, seq)| (user.as_str(), *seq))
         .unzip();
     diesel::sql_query(
-        "UPDATE participants AS p SET read_seq = want.seq FROM unnest($1, $2) AS want (user_id, seq) \
-         WHERE p.chat_id = $3 AND p.tenant_id = $4 AND p.user_id = want.user_id AND p.read_seq < want.seq",
+        "UPDATE participants AS p SET read_seq = moved.seq FROM (SELECT w.user_id, least(w.seq, \
+         (SELECT min(m.seq) - 1 FROM unnest($5, $6) AS b (first, last) JOIN messages AS m ON m.chat_id = $3 \
+         AND m.tenant_id = $4 AND m.seq BETWEEN greatest(b.first, q.read_seq + 1) AND b.last)) AS seq \
+         FROM unnest($1, $2) AS w (user_id, seq) JOIN participants AS q ON q.chat_id = $3 AND q.tenant_id = $4 \
+         AND q.user_id = w.user_id) AS moved \
+         WHERE p.chat_id = $3 AND p.tenant_id = $4 AND p.user_id = moved.user_id AND p.read_seq < moved.seq",
     )
     .bind::<Array<Text>, _>(users)
     .bind::<Array<BigInt>, _>(seqs)
     .bind::<SqlUuid, _>(chat)
     .bind::<Text, _>(tenant)
+    .bind::<Array<BigInt>, _>(firsts)
+    .bind::<Array<BigInt>, _>(lasts)
     .execute(conn)
     .await
 }

@@ -689,11 +689,23 @@ fn the_command_reports_and_ends_with_what_came_of_it() {
             (&json!(true), &json!(1))
         );
         source.says(2, TASK, ANN, 2, " ").await;
-        let (code, out, _) = run(&[], url).await;
+        let (code, out, _) = run(&[], url.clone()).await;
         assert_eq!(code, Some(3));
         let report: Value = serde_json::from_str(&out).unwrap();
         assert_eq!(report["notMapped"][0]["reason"], "blankBody");
         assert_eq!(report["notMapped"][0]["examples"], json!([message(2)]));
+        // Who cannot have the report hears of it before anything is done; who can has it and nothing of an older one.
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name).display().to_string();
+        let (code, _, said) = run(&["--report", &place("not/here")], url.clone()).await;
+        assert_eq!(code, Some(1));
+        assert!(said.contains("cannot be written"), "{said}");
+        std::fs::write(place("report"), "x".repeat(10_000)).unwrap();
+        let (code, out, _) = run(&["--report", &place("report")], url).await;
+        assert_eq!((code, out.as_str()), (Some(3), ""));
+        let report = std::fs::read(place("report")).unwrap();
+        let report: Value = serde_json::from_slice(&report).unwrap();
+        assert_eq!(report["messages"]["known"], 1);
         // What fails is no report.
         let empty = postgres::url(&postgres::empty_database().await);
         let (code, out, said) = run(&[], empty).await;
@@ -742,5 +754,252 @@ fn nobody_is_notified_of_what_is_imported() {
         assert_eq!(server.number(waiting).await, 0);
         server.user(ANN).sends(&chat_of(TASK), "new").await;
         assert_eq!(server.number(waiting).await, 1);
+    });
+}
+
+/// What people wrote to each other here is unread until they read it here.
+#[test]
+fn a_later_run_reads_nothing_for_anybody_that_was_sent_here() {
+    run(async {
+        let source = Source::new().await;
+        source.says(1, TASK, ANN, 1, "old").await;
+        source.received(1, BEN, "is_read", "true").await;
+        source.received(1, CAL, "is_read", "true").await;
+        let server = Server::start().await;
+        let report = source.moves(&server, &plan()).await;
+        assert_eq!(report.marks, 3);
+        let [ann, ben, cal] = [ANN, BEN, CAL].map(|id| server.user(id));
+        let chat = chat_of(TASK);
+        let here = ann.sends(&chat, "here").await;
+        cal.does(
+            "markChatRead",
+            "chat { id }",
+            json!({ "chatId": chat, "messageId": here }),
+        )
+        .await;
+        source.says(2, TASK, ANN, 2, "old, too").await;
+        source.received(2, BEN, "is_read", "true").await;
+        source.received(2, CAL, "is_read", "true").await;
+        source.moves(&server, &plan()).await;
+        assert_eq!(history(&ben, &chat).await, ["old", "here", "old, too"]);
+        assert_eq!((ben.unread(&chat).await, cal.unread(&chat).await), (2, 0));
+        let before = everything(&server).await;
+        source.moves(&server, &plan()).await;
+        assert_eq!(everything(&server).await, before);
+    });
+}
+
+/// Runs something on the side, to its end, while an import waits.
+fn meanwhile(work: impl Future<Output = ()> + Send + 'static) {
+    let beside = std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime.unwrap().block_on(work);
+    });
+    beside.join().unwrap();
+}
+
+#[test]
+fn a_chat_that_is_deleted_meanwhile_gets_no_more() {
+    run(async {
+        let source = Source::new().await;
+        for number in 1..=7 {
+            source.says(number, TASK, ANN, number, "old").await;
+            source.received(number, BEN, "is_favorite", "true").await;
+        }
+        source.says(8, OTHER, ANN, 8, "elsewhere").await;
+        let server = Server::start().await;
+        let (mut from, mut to) = (source.0.connect().await.unwrap(), server.sql().await);
+        let database = server.database.clone();
+        let mut is_first = true;
+        let plan = plan();
+        let report = Import::run((&mut from, &mut to), &plan, |_| {
+            if std::mem::take(&mut is_first) {
+                let database = database.clone();
+                meanwhile(async move {
+                    let mut conn = database.connect().await.unwrap();
+                    sql(
+                        &mut conn,
+                        "UPDATE chats SET deleted_at = now(), deleted_by = created_by",
+                    )
+                    .await;
+                    let left = format!("DELETE FROM participants WHERE user_id = '{BEN}'");
+                    sql(&mut conn, &left).await;
+                });
+            }
+        });
+        let report = report.await.unwrap();
+        assert_eq!(report.times(Reason::ChatDeleted), 1);
+        assert_eq!((report.messages_written, report.messages_skipped), (4, 4));
+        let chat = server.user(ANN).chat(&chat_of(OTHER), "title").await;
+        assert_eq!(chat["title"], format!("Channel {OTHER}"));
+    });
+}
+
+#[test]
+fn who_left_meanwhile_gets_no_more_stars() {
+    run(async {
+        let source = Source::new().await;
+        for number in 1..=7 {
+            source.says(number, TASK, ANN, number, "old").await;
+            source.received(number, BEN, "is_favorite", "true").await;
+        }
+        let server = Server::start().await;
+        let (mut from, mut to) = (source.0.connect().await.unwrap(), server.sql().await);
+        let (ben, chat) = (server.user(BEN), chat_of(TASK));
+        let mut is_first = true;
+        let plan = plan();
+        let report = Import::run((&mut from, &mut to), &plan, |_| {
+            if std::mem::take(&mut is_first) {
+                let (ben, chat) = (ben.clone(), chat.clone());
+                meanwhile(async move {
+                    ben.does("leaveChat", "chat { id }", json!({ "chatId": chat }))
+                        .await;
+                });
+            }
+        });
+        assert_eq!(report.await.unwrap().messages_written, 7);
+        let stars = "SELECT count(*) AS number FROM stars";
+        assert_eq!(server.number(stars).await, 3);
+    });
+}
+
+/// The two open their chat in the moment in which it is imported: it is one.
+#[test]
+fn a_direct_chat_that_is_opened_meanwhile_is_the_one() {
+    run(async {
+        let source = Source::new().await;
+        source.says(1, TASK, ANN, 1, "psst").await;
+        source
+            .set(1, &format!("channel_id = NULL, to_user_id = '{BEN}'"))
+            .await;
+        let server = Server::start().await;
+        let [ann, ben] = [ANN, BEN].map(|id| server.user(id));
+        let known = ann.direct(&ben).await;
+        let mut conn = server.sql().await;
+        let claim = "INSERT INTO direct_chats SELECT * FROM kept";
+        for statement in [
+            "CREATE TABLE kept AS TABLE direct_chats",
+            "DELETE FROM direct_chats",
+            "BEGIN",
+            claim,
+        ] {
+            sql(&mut conn, statement).await;
+        }
+        let plan = plan();
+        let mut moving = Box::pin(source.moves(&server, &plan));
+        // It waits for who opens it.
+        let soon = std::time::Duration::from_secs(1);
+        assert!(tokio::time::timeout(soon, &mut moving).await.is_err());
+        sql(&mut conn, "COMMIT").await;
+        let report = moving.await;
+        assert_eq!(
+            (
+                report.chats_made,
+                report.chats_known,
+                report.messages_written
+            ),
+            (0, 1, 1)
+        );
+        assert_eq!(ann.direct(&ben).await, known);
+        assert_eq!(history(&ben, &known).await, ["psst"]);
+        assert_eq!(
+            server.number("SELECT count(*) AS number FROM chats").await,
+            1
+        );
+    });
+}
+
+#[test]
+fn a_channel_is_nobodys_direct_chat_whatever_it_is_called() {
+    run(async {
+        let source = Source::new().await;
+        source
+            .sql("ALTER TABLE main.messages ALTER channel_id TYPE text")
+            .await;
+        source.says(1, "kitchen", ANN, 1, "psst").await;
+        source
+            .set(1, &format!("channel_id = NULL, to_user_id = '{BEN}'"))
+            .await;
+        let key = format!("direct:[\"{ANN}\", \"{BEN}\"]");
+        for (number, channel) in [
+            (2, key.clone()),
+            (3, format!("channel:{key}")),
+            (4, "kitchen".to_owned()),
+        ] {
+            source.says(number, &channel, CAL, number, &channel).await;
+        }
+        let server = Server::start().await;
+        let report = source.moves(&server, &plan()).await;
+        assert!(report.is_whole(), "{}", report.json());
+        assert_eq!((report.chats_made, report.messages_written), (4, 4));
+        let [ann, ben, cal] = [ANN, BEN, CAL].map(|id| server.user(id));
+        assert_eq!(history(&ann, &ann.direct(&ben).await).await, ["psst"]);
+        assert_eq!(
+            history(&cal, &chat_of(&format!("channel:{key}"))).await,
+            [key]
+        );
+        assert_eq!(history(&cal, &chat_of("kitchen")).await, ["kitchen"]);
+    });
+}
+
+#[test]
+fn a_dry_run_says_what_a_run_does() {
+    run(async {
+        let source = Source::new().await;
+        let third = "30000000-0000-4000-8000-000000000003";
+        for (number, channel, person) in [
+            (1, TASK, BEN),
+            (2, OTHER, BEN),
+            (3, third, CAL),
+            (4, TASK, BEN),
+        ] {
+            source.says(number, channel, ANN, number, "hi").await;
+            source
+                .set(number, &format!("to_user_id = '{person}'"))
+                .await;
+        }
+        source.set(4, "channel_id = NULL").await;
+        let server = Server::start().await;
+        let input = json!({ "title": "There", "participantIds": [BEN],
+            "externalReference": { "channelType": "sourceloop", "channelId": third } });
+        server
+            .user(ANN)
+            .does("createGroupChat", "chat { id }", input)
+            .await;
+        let direct = ImportPlan {
+            direct: true,
+            ..plan()
+        };
+        let before = everything(&server).await;
+        let tried = source
+            .moves(
+                &server,
+                &ImportPlan {
+                    dry_run: true,
+                    ..direct.clone()
+                },
+            )
+            .await;
+        assert_eq!(everything(&server).await, before);
+        let report = source.moves(&server, &direct).await;
+        for (reason, times) in [
+            (Reason::SecondDirect, 1),
+            (Reason::ReferenceTaken, 1),
+            (Reason::OutOfOrder, 0),
+        ] {
+            assert_eq!(
+                (tried.times(reason), report.times(reason)),
+                (times, times),
+                "{}",
+                reason.code()
+            );
+        }
+        assert_eq!(
+            (tried.chats_made, tried.chats_known),
+            (report.chats_made, report.chats_known)
+        );
+        assert_eq!((report.chats_made, report.chats_known), (3, 1));
     });
 }

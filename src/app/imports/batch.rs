@@ -1,6 +1,7 @@
 //! A batch of messages of one channel, written in one transaction.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
 use diesel_async::AsyncConnection as _;
@@ -17,7 +18,7 @@ use crate::store::{self, Connection};
 /// Places in the log, by message.
 type Seqs = HashMap<MessageId, i64>;
 
-/// Writes what is new of a batch.
+/// Writes what is new of a batch; or says why nothing more can be written into the chat.
 pub(super) async fn write(
     target: &mut Connection,
     plan: &ImportPlan,
@@ -25,7 +26,7 @@ pub(super) async fn write(
     items: Vec<SourceItem>,
     report: &mut ImportReport,
     now: DateTime<Utc>,
-) -> Result<(), ImportError> {
+) -> Result<Result<(), Reason>, ImportError> {
     let mut batch = Batch {
         plan,
         place,
@@ -34,13 +35,57 @@ pub(super) async fn write(
         seqs: Seqs::new(),
     };
     if plan.dry_run {
-        return Ok(batch.try_out(target, &items).await?);
+        batch.try_out(target, &items).await?;
+        return Ok(Ok(()));
     }
     // What fails here ends the import: what was counted of it is not reported.
     let written = target
         .transaction(async |conn| batch.write(conn, &items).await)
         .await;
-    Ok(written?)
+    match written {
+        Ok(written) => Ok(written),
+        // Nothing of it can be here: the chat is not made, and the pair not claimed.
+        Err(diesel::result::Error::RollbackTransaction) => Ok(Ok(())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Moves read marks to where people have read, once all of a chat is here. What was sent here in between, and they have not
+/// read, stays unread with what follows it.
+pub(super) async fn finish(
+    target: &mut Connection,
+    place: &mut Place,
+    report: &mut ImportReport,
+) -> Result<(), ImportError> {
+    let marks: Vec<(UserId, i64)> = place.marks.drain().collect();
+    if marks.is_empty() {
+        return Ok(());
+    }
+    let between = between(&mut place.imported);
+    let (tenant, chat_id) = (&place.tenant, place.chat_id);
+    let moved = target
+        .transaction(async |conn| {
+            store::chats::lock_any(conn, tenant, chat_id).await?;
+            store::imports::mark_read(conn, (tenant, chat_id), &marks, &between).await
+        })
+        .await;
+    let moved = moved.map_err(ImportError::Target)?;
+    report.marks += u64::try_from(moved).unwrap_or_default();
+    Ok(())
+}
+
+/// What lies between stretches of the log, and before them.
+fn between(stretches: &mut [RangeInclusive<i64>]) -> Vec<(i64, i64)> {
+    stretches.sort_unstable_by_key(|it| *it.start());
+    let mut between = Vec::new();
+    let mut next = 1;
+    for stretch in stretches {
+        if next < *stretch.start() {
+            between.push((next, stretch.start() - 1));
+        }
+        next = next.max(stretch.end() + 1);
+    }
+    between
 }
 
 struct Batch<'a> {
@@ -67,18 +112,18 @@ impl Batch<'_> {
         &mut self,
         conn: &mut Connection,
         items: &[SourceItem],
-    ) -> diesel::QueryResult<()> {
-        let (tenant, chat_id) = (self.place.tenant.clone(), self.place.chat_id);
-        if self.place.is_made {
-            store::chats::lock_any(conn, &tenant, chat_id).await?;
+    ) -> diesel::QueryResult<Result<(), Reason>> {
+        if let Err(reason) = self.place.hold(conn, self.plan, self.report).await? {
+            return Ok(Err(reason));
         }
+        let (tenant, chat_id) = (self.place.tenant.clone(), self.place.chat_id);
         let drafts = self.sort(conn, items).await?;
         if let Some(at) = drafts.first().map(|new| new.draft.created_at) {
             self.place.prepare(conn, self.report, at).await?;
         } else if self.place.is_made {
             self.place.prepare(conn, self.report, self.now).await?;
         } else {
-            return Ok(());
+            return Err(diesel::result::Error::RollbackTransaction);
         }
         let chat = store::imports::chat(conn, chat_id).await?;
         let chat = chat.ok_or(diesel::result::Error::NotFound)?;
@@ -89,7 +134,8 @@ impl Batch<'_> {
             rows.push(self.row(&tenant, new, (seq, &mut at)));
         }
         self.store(conn, &rows, at).await?;
-        self.receive(conn, items).await
+        self.receive(conn, items).await?;
+        Ok(Ok(()))
     }
 
     /// Writes the rows, and counts them in the chat's row.
@@ -114,17 +160,15 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Writes how far people have read, and what they starred.
+    /// Notes how far people have read, and writes what they starred.
     async fn receive(
         &mut self,
         conn: &mut Connection,
         items: &[SourceItem],
     ) -> diesel::QueryResult<()> {
-        let (marks, stars) = self.received(items);
+        let stars = self.received(items);
         let (tenant, chat_id) = (&self.place.tenant, self.place.chat_id);
-        let moved = store::imports::mark_read(conn, tenant, chat_id, &marks).await?;
         let starred = store::imports::star(conn, tenant, chat_id, &stars).await?;
-        self.report.marks += u64::try_from(moved).unwrap_or_default();
         self.report.stars += u64::try_from(starred).unwrap_or_default();
         Ok(())
     }
@@ -139,7 +183,7 @@ impl Batch<'_> {
         if drafts.is_empty() && !self.place.is_made {
             return Ok(());
         }
-        self.place.prepare_dry(self.report);
+        self.place.prepare_dry(target, self.report).await?;
         let (mut seq, mut at) = self.place.dry;
         let tenant = self.place.tenant.clone();
         self.report.messages_written += u64::try_from(drafts.len()).unwrap_or_default();
@@ -149,7 +193,7 @@ impl Batch<'_> {
         }
         self.place.dry = (seq, at);
         // How many are there already is not known without asking for each.
-        let (_, stars) = self.received(items);
+        let stars = self.received(items);
         self.report.stars += u64::try_from(stars.len()).unwrap_or_default();
         Ok(())
     }
@@ -285,25 +329,19 @@ impl Batch<'_> {
         None
     }
 
-    /// How far people have read, and what they starred, of the messages that are here.
-    #[expect(clippy::type_complexity, reason = "read once, by its caller")]
-    fn received(
-        &mut self,
-        items: &[SourceItem],
-    ) -> (Vec<(UserId, i64)>, Vec<(UserId, i64, DateTime<Utc>)>) {
-        let mut marks: HashMap<UserId, i64> = HashMap::new();
+    /// What people starred of the messages that are here; how far they have read is noted.
+    fn received(&mut self, items: &[SourceItem]) -> Vec<(UserId, i64, DateTime<Utc>)> {
         let mut stars = Vec::new();
         for item in items {
             let Some(seq) = self.seqs.get(&id(&item.message)).copied() else {
                 continue;
             };
+            self.is_here(seq);
             let author = item.message.author.as_deref();
             let author = author.and_then(|person| self.place.user(self.plan, person));
             if let Some(author) = author.filter(|user| self.place.members.contains(user)) {
                 // Who writes has read what stands before it, as everywhere here.
-                self.read(&item.message.id, &author);
-                let mark = marks.entry(author).or_default();
-                *mark = seq.max(*mark);
+                self.read(&item.message.id, author, seq);
             }
             let mut last: Option<&str> = None;
             for recipient in &item.recipients {
@@ -326,23 +364,31 @@ impl Batch<'_> {
                     stars.push((user.clone(), seq, at));
                 }
                 if recipient.is_read {
-                    self.read(&recipient.message, &user);
-                    let mark = marks.entry(user).or_default();
-                    *mark = seq.max(*mark);
+                    self.read(&recipient.message, user, seq);
                 // Of several rows of one person, those that are read come first.
-                } else if marks.get(&user) != Some(&seq) {
+                } else if self.place.marks.get(&user) != Some(&seq) {
                     *self.place.unread.entry(user).or_default() += 1;
                 }
             }
         }
-        (marks.into_iter().collect(), stars)
+        stars
     }
 
-    /// Counts what somebody skipped before something that they have read.
-    fn read(&mut self, about: &str, user: &UserId) {
-        if let Some(skipped) = self.place.unread.remove(user) {
+    /// Notes how far somebody has read, and counts what they skipped before that.
+    fn read(&mut self, about: &str, user: UserId, seq: i64) {
+        if let Some(skipped) = self.place.unread.remove(&user) {
             let about = format!("{about}: {user}");
             self.report.add(Reason::UnreadBeforeRead, &about, skipped);
+        }
+        let mark = self.place.marks.entry(user).or_default();
+        *mark = seq.max(*mark);
+    }
+
+    /// Notes a place of the log as one of an imported message.
+    fn is_here(&mut self, seq: i64) {
+        match self.place.imported.last_mut() {
+            Some(last) if last.end() + 1 == seq => *last = *last.start()..=seq,
+            _ => self.place.imported.push(seq..=seq),
         }
     }
 }

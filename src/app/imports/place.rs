@@ -1,15 +1,16 @@
 //! Where the messages of a channel go: which chat, of which tenant, with whom.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, json};
 
 use super::ImportPlan;
+use super::people::{Member, Pairs, count, ensure_users, identify, members, opener};
 use crate::model::{
-    Channel, ChatHistory, ChatId, ChatKind, ImportReport, Metadata, NewEvent, PeopleError, Reason,
-    Role, SOURCELOOP, SourceChat, SourcePerson, TenantId, Title, UserId, imported_id,
-    imported_time,
+    Channel, ChatHistory, ChatId, ChatKind, ImportReport, Metadata, NewEvent, Reason, Role,
+    SOURCELOOP, SourceChat, SourcePerson, TenantId, Title, UserId, imported_id,
 };
 use crate::store::chats::NewChat;
 use crate::store::participants::NewParticipant;
@@ -17,14 +18,6 @@ use crate::store::{self, Connection};
 
 /// How many people are written in one statement: Postgres takes 65535 parameters.
 const PEOPLE_AT_ONCE: usize = 1000;
-
-/// Somebody of the channel, as they are here.
-#[derive(Debug, Clone)]
-struct Member {
-    user: UserId,
-    role: Role,
-    joined_at: DateTime<Utc>,
-}
 
 /// A chat that messages go to.
 #[derive(Debug)]
@@ -44,6 +37,9 @@ pub(super) struct Place {
     pub(super) members: HashSet<UserId>,
     /// Ids of the source to those here.
     users: HashMap<String, UserId>,
+    /// How far people have read, and the stretches of the log that were imported: what lies between is of here.
+    pub(super) marks: HashMap<UserId, i64>,
+    pub(super) imported: Vec<RangeInclusive<i64>>,
     /// Messages that were left out.
     pub(super) skipped: HashSet<String>,
     /// How many messages somebody received and has not read, since the last that they read.
@@ -59,7 +55,7 @@ impl Place {
         plan: &ImportPlan,
         chat: &SourceChat,
         people: &[SourcePerson],
-        report: &mut ImportReport,
+        (report, pairs): (&mut ImportReport, &mut Pairs),
         now: DateTime<Utc>,
     ) -> diesel::QueryResult<Result<Self, Reason>> {
         if people.iter().all(|person| person.wrote_at.is_none()) {
@@ -79,7 +75,7 @@ impl Place {
         };
         let mut place = Self::new(plan, chat, tenant, users);
         place.to_add = members(&people, &place.users, now);
-        place.settle(target, plan, chat, report).await
+        place.settle(target, plan, (report, pairs)).await
     }
 
     fn new(
@@ -106,6 +102,8 @@ impl Place {
             to_add: Vec::new(),
             members: HashSet::new(),
             users,
+            marks: HashMap::new(),
+            imported: Vec::new(),
             skipped: HashSet::new(),
             unread: HashMap::new(),
             dry: (0, DateTime::UNIX_EPOCH),
@@ -117,13 +115,15 @@ impl Place {
         mut self,
         target: &mut Connection,
         plan: &ImportPlan,
-        chat: &SourceChat,
-        report: &mut ImportReport,
+        (report, pairs): (&mut ImportReport, &mut Pairs),
     ) -> diesel::QueryResult<Result<Self, Reason>> {
         let pair = match self.to_add.as_slice() {
             [one, other] => Some((one.user.clone(), other.user.clone())),
             _ => None,
         };
+        let tried = pair
+            .as_ref()
+            .is_some_and(|pair| pairs.has(&self.tenant, pair));
         let mut existing = store::imports::chat(target, self.chat_id).await?;
         if existing.is_none() && self.kind == ChatKind::Direct {
             let known = match &pair {
@@ -138,12 +138,17 @@ impl Place {
                     self.chat_id = id;
                     existing = store::imports::chat(target, id).await?;
                 }
-                (Some(_), Some(_), _) => {
-                    report.count(Reason::SecondDirect, &self.key);
-                    self.kind = ChatKind::Group;
+                (None, None, Some(_)) if tried => {
+                    report.chats_known += 1;
+                    self.is_made = true;
+                    self.members = self.to_add.drain(..).map(|it| it.user).collect();
+                    return Ok(Ok(self));
                 }
+                (Some(_), Some(_), _) => self.be_second(report),
+                (None, Some(_), Some(_)) if tried => self.be_second(report),
                 (None, None, None) => return Ok(Err(Reason::NotTwoPeople)),
                 (None, Some(_), None) => self.kind = ChatKind::Group,
+                (None, _, Some(pair)) if plan.dry_run => pairs.add(&self.tenant, pair),
                 (None, _, Some(_)) => {}
             }
         }
@@ -161,9 +166,84 @@ impl Place {
         }
         self.members = self.to_add.iter().map(|it| it.user.clone()).collect();
         if self.kind == ChatKind::Group {
-            self.title = Some(title(plan, chat, report));
+            self.title = Some(self.titled(plan, report));
         }
         Ok(Ok(self))
+    }
+
+    /// The two have their direct chat, and this channel is another one.
+    fn be_second(&mut self, report: &mut ImportReport) {
+        report.count(Reason::SecondDirect, &self.key);
+        self.kind = ChatKind::Group;
+    }
+
+    fn titled(&self, plan: &ImportPlan, report: &mut ImportReport) -> Title {
+        let name = self.channel.as_ref().unwrap_or(&self.key);
+        let untitled = || Title::of_channel(name);
+        let Some(wanted) = plan.people.titles.get(name) else {
+            return untitled();
+        };
+        Title::new(wanted).unwrap_or_else(|_| {
+            report.count(Reason::Title, name);
+            untitled()
+        })
+    }
+
+    /// Holds the chat's row until the transaction ends, and looks again at what may have changed: the two may have opened
+    /// their chat themselves, people may have come and gone, and somebody may have deleted it.
+    pub(super) async fn hold(
+        &mut self,
+        conn: &mut Connection,
+        plan: &ImportPlan,
+        report: &mut ImportReport,
+    ) -> diesel::QueryResult<Result<(), Reason>> {
+        if !self.is_made {
+            self.claim(conn, plan, report).await?;
+        }
+        if !self.is_made {
+            return Ok(Ok(()));
+        }
+        let (tenant, id) = (&self.tenant, self.chat_id);
+        store::chats::lock_any(conn, tenant, id).await?;
+        let chat = store::imports::chat(conn, id).await?;
+        if chat.is_none_or(|chat| chat.deleted_at.is_some()) {
+            return Ok(Err(Reason::ChatDeleted));
+        }
+        let there = store::participants::user_ids(conn, tenant, id).await?;
+        self.members = there.into_iter().collect();
+        if !self.to_add.is_empty() {
+            let departed = store::imports::departed(conn, tenant, id).await?;
+            self.to_add
+                .retain(|it| !self.members.contains(&it.user) && !departed.contains(&it.user));
+        }
+        Ok(Ok(()))
+    }
+
+    /// Makes sure that there is no other direct chat of the two, before there is this one.
+    async fn claim(
+        &mut self,
+        conn: &mut Connection,
+        plan: &ImportPlan,
+        report: &mut ImportReport,
+    ) -> diesel::QueryResult<()> {
+        let (ChatKind::Direct, [one, other]) = (self.kind, self.to_add.as_slice()) else {
+            return Ok(());
+        };
+        let pair = (&one.user, &other.user);
+        let known = store::chats::claim_pair(conn, &self.tenant, pair, self.chat_id).await?;
+        match (known, &self.channel) {
+            (None, _) => {}
+            (Some(known), None) => {
+                self.chat_id = known;
+                self.is_made = true;
+                report.chats_known += 1;
+            }
+            (Some(_), Some(_)) => {
+                self.be_second(report);
+                self.title = Some(self.titled(plan, report));
+            }
+        }
+        Ok(())
     }
 
     /// Keeps of those to add who was never in the chat.
@@ -202,8 +282,8 @@ impl Place {
         known.or_else(|| plan.people.user(person).ok())
     }
 
-    /// Makes the chat, or adds who is new to it, in the transaction that writes its next messages, the first of which is
-    /// of `at`.
+    /// Makes the chat, or adds who is new to it, in the transaction that holds it and writes its next messages, the first
+    /// of which is of `at`.
     pub(super) async fn prepare(
         &mut self,
         conn: &mut Connection,
@@ -223,13 +303,19 @@ impl Place {
     }
 
     /// As [`Place::prepare`], without writing.
-    pub(super) fn prepare_dry(&mut self, report: &mut ImportReport) {
+    pub(super) async fn prepare_dry(
+        &mut self,
+        conn: &mut Connection,
+        report: &mut ImportReport,
+    ) -> diesel::QueryResult<()> {
         let added = std::mem::take(&mut self.to_add).len();
         report.participants += u64::try_from(added).unwrap_or_default();
         if !self.is_made {
+            self.free_channel(conn, report).await?;
             self.is_made = true;
             report.chats_made += 1;
         }
+        Ok(())
     }
 
     async fn make(
@@ -244,9 +330,6 @@ impl Place {
             return Ok(());
         };
         let channel = self.free_channel(conn, report).await?;
-        if let (ChatKind::Direct, [one, other]) = (self.kind, members) {
-            store::chats::claim_pair(conn, tenant, (&one.user, &other.user), self.chat_id).await?;
-        }
         ensure_users(conn, tenant, members, at).await?;
         let metadata = self.metadata();
         let last_seq = count(members);
@@ -346,84 +429,4 @@ impl Place {
         let sort = json!({ "channelType": self.channel_type.as_ref()? });
         Metadata::new(Map::from_iter([(SOURCELOOP.to_owned(), sort)])).ok()
     }
-}
-
-fn count(members: &[Member]) -> i64 {
-    i64::try_from(members.len()).unwrap_or(i64::MAX)
-}
-
-/// Who counts as having opened the chat.
-fn opener(members: &[Member]) -> Option<UserId> {
-    let owner = members.iter().find(|member| member.role == Role::Owner);
-    owner.or(members.first()).map(|member| member.user.clone())
-}
-
-async fn ensure_users(
-    conn: &mut Connection,
-    tenant: &TenantId,
-    members: &[Member],
-    at: DateTime<Utc>,
-) -> diesel::QueryResult<()> {
-    let users: Vec<UserId> = members.iter().map(|it| it.user.clone()).collect();
-    store::users::ensure(conn, tenant, &users, at).await
-}
-
-/// The one tenant of the people, and who they are.
-fn identify(
-    plan: &ImportPlan,
-    people: &[&SourcePerson],
-) -> Result<(TenantId, HashMap<String, UserId>), Reason> {
-    let reason = |error| match error {
-        PeopleError::NoTenant(_) => Reason::NoTenant,
-        PeopleError::Id(_) => Reason::UserId,
-    };
-    let mut tenants = HashSet::new();
-    let mut users = HashMap::new();
-    for person in people {
-        tenants.insert(plan.people.tenant(&person.person).map_err(reason)?);
-        let user = plan.people.user(&person.person).map_err(reason)?;
-        users.insert(person.person.clone(), user);
-    }
-    let mut tenants = tenants.into_iter();
-    match (tenants.next(), tenants.next()) {
-        (Some(tenant), None) => Ok((tenant, users)),
-        (None, _) => Err(Reason::NoTenant),
-        (Some(_), Some(_)) => Err(Reason::SeveralTenants),
-    }
-}
-
-/// The people as members; the first who wrote is the owner. Two ids of the source may be one person here.
-fn members(
-    people: &[&SourcePerson],
-    users: &HashMap<String, UserId>,
-    now: DateTime<Utc>,
-) -> Vec<Member> {
-    let writers = people.iter().filter(|person| person.wrote_at.is_some());
-    let first = writers.min_by_key(|person| (person.wrote_at, &person.person));
-    let owner = first.and_then(|person| users.get(&person.person));
-    let mut seen = HashSet::new();
-    let each = people.iter().filter_map(|person| {
-        let user = users.get(&person.person)?.clone();
-        seen.insert(user.clone()).then(|| Member {
-            role: if owner == Some(&user) {
-                Role::Owner
-            } else {
-                Role::Member
-            },
-            user,
-            joined_at: imported_time(person.first_at, now),
-        })
-    });
-    each.collect()
-}
-
-fn title(plan: &ImportPlan, chat: &SourceChat, report: &mut ImportReport) -> Title {
-    let untitled = || Title::of_channel(&chat.key);
-    let Some(wanted) = plan.people.titles.get(&chat.key) else {
-        return untitled();
-    };
-    Title::new(wanted).unwrap_or_else(|_| {
-        report.count(Reason::Title, &chat.key);
-        untitled()
-    })
 }

@@ -77,16 +77,19 @@ impl Part {
 }
 
 /// The tables with the columns that are read of them. The key of a message is its channel or, where it has none, the two
-/// people. The collation gives every cursor one order.
+/// people, in a way that no channel is called. The collation gives every cursor one order.
 const TABLES: &str = "WITH m AS (SELECT id::text COLLATE \"C\" AS id, body, subject::text AS subject, \
      coalesce(status, 0)::integer AS status, created_by::text COLLATE \"C\" AS author, \
      to_user_id::text COLLATE \"C\" AS addressee, created_on::timestamptz AS created_on, \
      coalesce(modified_on, created_on)::timestamptz AS modified_on, modified_by::text AS modified_by, \
      coalesce(deleted, false) AS deleted, deleted_on::timestamptz AS deleted_on, deleted_by::text AS deleted_by, \
      parent_message_id::text COLLATE \"C\" AS parent, channel_id::text COLLATE \"C\" AS channel, \
-     channel_type::text COLLATE \"C\" AS channel_type, coalesce(channel_id::text, CASE \
-     WHEN created_by::text <> to_user_id::text THEN 'direct:' || least(created_by::text COLLATE \"C\", to_user_id::text) \
-     || ':' || greatest(created_by::text COLLATE \"C\", to_user_id::text) END) COLLATE \"C\" AS key \
+     channel_type::text COLLATE \"C\" AS channel_type, CASE \
+     WHEN channel_id::text ~ '^(direct|channel):' THEN 'channel:' || channel_id::text \
+     WHEN channel_id IS NOT NULL THEN channel_id::text \
+     WHEN created_by::text <> to_user_id::text THEN 'direct:' || jsonb_build_array( \
+     least(created_by::text COLLATE \"C\", to_user_id::text), greatest(created_by::text COLLATE \"C\", to_user_id::text))::text \
+     END COLLATE \"C\" AS key \
      FROM main.messages), \
      r AS (SELECT id::text COLLATE \"C\" AS id, message_id::text COLLATE \"C\" AS message, \
      recipient_id::text COLLATE \"C\" AS person, coalesce(is_read, false) AS is_read, \
