@@ -8,13 +8,18 @@ mod address;
 
 use std::convert::Infallible;
 use std::fmt;
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{HOST, HeaderValue, USER_AGENT};
 use hyper::http::response::Parts;
@@ -26,6 +31,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 pub use address::is_public;
@@ -73,6 +79,65 @@ pub struct Answer {
     pub body: Option<Bytes>,
 }
 
+/// An answer whose body is still to come.
+#[derive(Debug)]
+pub struct Opened {
+    /// The status and the headers.
+    pub head: Parts,
+    /// The body.
+    pub body: Body,
+}
+
+/// What moves the bytes of a connection while its answer is read. It never ends by itself.
+type Pump = BoxFuture<'static, Infallible>;
+
+/// A body that comes piece by piece.
+pub struct Body {
+    incoming: Incoming,
+    pump: Pump,
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body").finish_non_exhaustive()
+    }
+}
+
+impl Body {
+    /// The next piece; `None` at its end.
+    ///
+    /// # Errors
+    ///
+    /// Where it breaks off.
+    pub async fn next(&mut self) -> Option<Result<Bytes, ExchangeError>> {
+        loop {
+            let piece = tokio::select! {
+                piece = self.incoming.frame() => piece?,
+                never = &mut self.pump => match never {},
+            };
+            match piece.map(Frame::into_data) {
+                Ok(Ok(piece)) => return Some(Ok(piece)),
+                // Trailers say nothing here.
+                Ok(Err(_)) => {}
+                Err(error) => return Some(Err(ExchangeError::Exchange(error))),
+            }
+        }
+    }
+
+    /// All of it; `None` where it breaks off or has more than `most` bytes.
+    pub async fn collect(mut self, most: usize) -> Option<Bytes> {
+        let mut all = BytesMut::new();
+        while let Some(piece) = self.next().await {
+            let piece = piece.ok()?;
+            if all.len().saturating_add(piece.len()) > most {
+                return None;
+            }
+            all.extend_from_slice(&piece);
+        }
+        Some(all.freeze())
+    }
+}
+
 /// Makes exchanges.
 #[derive(Clone)]
 pub struct Client {
@@ -118,23 +183,43 @@ impl Client {
         &self,
         uri: &Uri,
         reach: Reach,
-        mut request: Request<Full<Bytes>>,
+        request: Request<Full<Bytes>>,
         body_max: usize,
     ) -> Result<Answer, ExchangeError> {
+        let opened = self.open(uri, reach, request).await?;
+        let body = match body_max {
+            0 => None,
+            most => opened.body.collect(most).await,
+        };
+        let head = opened.head;
+        Ok(Answer { head, body })
+    }
+
+    /// Sends a request to an `http` or `https` address and waits for the beginning of the answer.
+    ///
+    /// # Errors
+    ///
+    /// [`ExchangeError`]. An answer with any status is none.
+    pub async fn open(
+        &self,
+        uri: &Uri,
+        reach: Reach,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Opened, ExchangeError> {
         let secure = uri.scheme_str() == Some("https");
         let host = bare(uri.host().unwrap_or_default());
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
         address_to(uri, &mut request);
         let stream = connect(host, port, reach).await?;
         if !secure {
-            return ask(stream, request, body_max).await;
+            return ask(stream, request).await;
         }
         let tls = self.tls.as_ref().ok_or(io::ErrorKind::Unsupported);
         let tls = tls.map_err(|kind| ExchangeError::Tls(kind.into()))?;
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other);
         let name = name.map_err(ExchangeError::Tls)?;
         let stream = tls.connect(name, stream).await;
-        ask(stream.map_err(ExchangeError::Tls)?, request, body_max).await
+        ask(stream.map_err(ExchangeError::Tls)?, request).await
     }
 }
 
@@ -147,69 +232,61 @@ fn address_to(uri: &Uri, request: &mut Request<Full<Bytes>>) {
     if let Ok(host) = host.parse() {
         headers.insert(HOST, host);
     }
-    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    let agent = HeaderValue::from_static(AGENT);
+    headers.entry(USER_AGENT).or_insert(agent);
 }
 
-/// Connects to the first of a name's addresses that may be and can be.
+/// How long one of several addresses is tried before the next.
+const ADDRESS_WITHIN: Duration = Duration::from_secs(2);
+
+/// Connects to the first of a name's addresses that may be and can be. Only the last is waited for as long as the caller waits.
 async fn connect(host: &str, port: u16, reach: Reach) -> Result<TcpStream, ExchangeError> {
     let addresses = lookup_host((host, port)).await;
     let addresses: Vec<SocketAddr> = addresses.map_err(ExchangeError::Connect)?.collect();
-    let mut failure = None;
-    let mut refused = false;
-    for address in addresses {
-        if reach == Reach::Public && !is_public(address.ip()) {
-            refused = true;
-            continue;
-        }
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failure = Some(error),
+    let is_known = !addresses.is_empty();
+    let may_be = addresses.into_iter();
+    let may_be = may_be.filter(|address| reach == Reach::Everywhere || is_public(address.ip()));
+    let mut may_be: Vec<SocketAddr> = may_be.collect();
+    let Some(last) = may_be.pop() else {
+        return Err(if is_known {
+            ExchangeError::Address
+        } else {
+            ExchangeError::Connect(io::ErrorKind::NotFound.into())
+        });
+    };
+    for address in may_be {
+        if let Ok(Ok(stream)) = timeout(ADDRESS_WITHIN, TcpStream::connect(address)).await {
+            return Ok(stream);
         }
     }
-    match failure {
-        Some(error) => Err(ExchangeError::Connect(error)),
-        None if refused => Err(ExchangeError::Address),
-        None => Err(ExchangeError::Connect(io::ErrorKind::NotFound.into())),
-    }
+    TcpStream::connect(last)
+        .await
+        .map_err(ExchangeError::Connect)
 }
 
-async fn ask<S>(
-    stream: S,
-    request: Request<Full<Bytes>>,
-    body_max: usize,
-) -> Result<Answer, ExchangeError>
+async fn ask<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Opened, ExchangeError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let handshake = http1::handshake(TokioIo::new(stream));
     let (mut sender, connection) = handshake.await.map_err(ExchangeError::Exchange)?;
-    let answer = async {
-        let answer = sender.send_request(request).await;
-        let (head, body) = answer.map_err(ExchangeError::Exchange)?.into_parts();
-        if body_max == 0 {
-            return Ok(Answer { head, body: None });
-        }
-        let body = Limited::new(body, body_max).collect().await;
-        let body = body.ok().map(http_body_util::Collected::to_bytes);
-        Ok(Answer { head, body })
-    };
-    // The connection moves the bytes. What ends it early, the answer tells of.
-    let never = async {
+    // What ends the connection early, the answer tells of.
+    let mut pump: Pump = async {
         connection.await.ok();
-        std::future::pending::<Infallible>().await
-    };
-    tokio::select! {
-        answer = answer => answer,
-        never = never => match never {},
+        pending().await
     }
+    .boxed();
+    let answer = tokio::select! {
+        answer = sender.send_request(request) => answer.map_err(ExchangeError::Exchange)?,
+        never = &mut pump => match never {},
+    };
+    let (head, incoming) = answer.into_parts();
+    let body = Body { incoming, pump };
+    Ok(Opened { head, body })
 }
 
 /// What speaks TLS to servers, and trusts the roots of a PEM file, or those of the system.
-///
-/// # Errors
-///
-/// Where there are no roots, or they cannot be read.
-pub fn connector(roots: Option<&Path>) -> Result<TlsConnector, RootsError> {
+fn connector(roots: Option<&Path>) -> Result<TlsConnector, RootsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

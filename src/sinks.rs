@@ -12,6 +12,7 @@ mod webhook;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -57,6 +58,11 @@ pub trait Sink: fmt::Debug + Send + Sync {
         parcel: &'a Parcel,
         now: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<(), Failure>>;
+
+    /// How long it may take for that, where it is more than others.
+    fn within(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// A sink of the operator's file.

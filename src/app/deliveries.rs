@@ -162,13 +162,9 @@ impl Deliveries {
     /// Delivers until it is stopped, and then ends what is under way.
     pub async fn run(self, stop: CancellationToken) {
         let spread = self.0.spread_on();
-        let work = self.0.work_on(&stop);
         let (notify, tidy) = (self.0.notify_on(), self.0.tidy_on());
-        let all = async { tokio::join!(spread, work, notify, tidy) };
-        tokio::select! {
-            _ = all => {}
-            () = stop.cancelled() => {}
-        }
+        let rest = async { tokio::join!(spread, notify, tidy) };
+        tokio::join!(self.0.work_on(&stop), stop.run_until_cancelled(rest));
         self.0.tasks.close();
         self.0.tasks.wait().await;
     }

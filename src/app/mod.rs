@@ -62,7 +62,7 @@ pub use sends::Sends;
 pub use signals::{ChatSignals, Delivery};
 pub use token::{
     AddressError, Claims, KeyAddress, KeySource, Mapping, Name, Pointer, PointerError, Refresher,
-    RootsError, Rules, SourceError, Times, TokenError, Tokens, connector, is_private,
+    RootsError, Rules, SourceError, Times, TokenError, Tokens, is_private,
 };
 pub use updates::{ChatUpdate, ChatUpdateKind, ChatUpdates};
 

@@ -1,6 +1,7 @@
 //! Of what people want to be told while they are away: their own settings, and those for one chat.
 
 use chrono::{DateTime, Utc};
+use diesel_async::AsyncConnection as _;
 
 use super::access::read_for;
 use super::{Actor, App, Error};
@@ -46,15 +47,17 @@ impl App {
     ) -> Result<NotificationSettings, Error> {
         let mut conn = self.connection_for(actor).await?;
         let Actor { tenant, user, .. } = actor;
-        let before = store::notification_settings::of_user(&mut conn, tenant, user).await?;
-        let settings = NotificationSettings {
-            level: change.level.unwrap_or(before.level),
-            quiet_hours: change.quiet_hours.unwrap_or(before.quiet_hours),
-        };
-        if settings != before {
-            store::notification_settings::set(&mut conn, tenant, user, &settings).await?;
-        }
-        Ok(settings)
+        conn.transaction(async |conn| {
+            if let Some(level) = change.level {
+                store::notification_settings::set_own_level(conn, tenant, user, level).await?;
+            }
+            if let Some(hours) = &change.quiet_hours {
+                let hours = hours.as_ref();
+                store::notification_settings::set_quiet_hours(conn, tenant, user, hours).await?;
+            }
+            Ok::<_, Error>(store::notification_settings::of_user(conn, tenant, user).await?)
+        })
+        .await
     }
 
     /// The actor's settings for chats, as they hold now. Of those that are not named there are none.

@@ -81,7 +81,8 @@ impl External {
     ///
     /// Where the system's root certificates cannot be used.
     pub fn new(template: Template, key: Key, now: Now) -> Result<Self, BlobError> {
-        let client = Client::new().map_err(|error| BlobError::Failed(error.into()))?;
+        let is_secure = template.0.starts_with("https:");
+        let client = Client::new(is_secure).map_err(|error| BlobError::Failed(error.into()))?;
         Ok(Self {
             template,
             key,

@@ -109,7 +109,8 @@ impl S3 {
     ///
     /// Where the system's root certificates cannot be used.
     pub fn new(bucket: &Bucket, credentials: Credentials) -> Result<Self, BlobError> {
-        let client = Client::new().map_err(|error| BlobError::Failed(error.into()))?;
+        let is_secure = bucket.base().starts_with("https:");
+        let client = Client::new(is_secure).map_err(|error| BlobError::Failed(error.into()))?;
         let context = Context::new()
             .with_env(OsEnv)
             .with_file_read(Files)

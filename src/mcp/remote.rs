@@ -1,8 +1,7 @@
 //! Running documents on a server elsewhere, over HTTP: each on a connection of its own.
 
-use std::convert::Infallible;
 use std::fmt;
-use std::future::{pending, ready};
+use std::future::ready;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -12,23 +11,17 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt as _, StreamExt as _};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
-use hyper::{Method, Response, Uri};
-use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use http_body_util::Full;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
+use hyper::{Method, Uri};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
 use super::executor::{Executor, Failure, Request};
-use crate::app::{RootsError, connector, is_private};
+use crate::app::is_private;
 use crate::graphql::code;
+use crate::outgoing::{Body, Client, ExchangeError, Opened, Reach, RootsError};
 
 mod events;
 
@@ -112,7 +105,7 @@ pub struct Remote(Arc<Server>);
 
 struct Server {
     uri: Uri,
-    tls: Option<TlsConnector>,
+    client: Client,
     token: Token,
 }
 
@@ -122,9 +115,6 @@ impl fmt::Debug for Remote {
     }
 }
 
-/// What moves the bytes of a connection while its answer is read. It never ends by itself.
-type Pump = BoxFuture<'static, Infallible>;
-
 impl Remote {
     /// The server at an address, as the user of a token.
     ///
@@ -133,9 +123,12 @@ impl Remote {
     /// Where the address is `https` and this machine trusts no roots.
     pub fn new(endpoint: Endpoint, token: Token) -> Result<Self, RootsError> {
         let uri = endpoint.0;
-        let secure = uri.scheme_str() == Some("https");
-        let tls = secure.then(|| connector(None)).transpose()?;
-        Ok(Self(Arc::new(Server { uri, tls, token })))
+        let client = if uri.scheme_str() == Some("https") {
+            Client::new(None)?
+        } else {
+            Client::plain()
+        };
+        Ok(Self(Arc::new(Server { uri, client, token })))
     }
 }
 
@@ -143,16 +136,13 @@ impl Executor for Remote {
     fn execute(&self, request: Request) -> BoxFuture<'static, Result<Value, Failure>> {
         let server = Arc::clone(&self.0);
         let answer = async move {
-            let (answer, pump) = server
+            let answer = server
                 .ask(request, "application/graphql-response+json")
                 .await?;
-            let status = answer.status();
-            let body = Limited::new(answer.into_body(), ANSWER_MAX).collect();
-            let body = with_pump(body, pump).await;
-            let body = body
-                .ok()
-                .ok_or_else(|| out_of_reach("breaks off its answer"))?;
-            response(&body.to_bytes()).ok_or_else(|| out_of_reach(format!("answers {status}")))
+            let status = answer.head.status;
+            let body = answer.body.collect(ANSWER_MAX).await;
+            let body = body.ok_or_else(|| out_of_reach("breaks off its answer"))?;
+            response(&body).ok_or_else(|| out_of_reach(format!("answers {status}")))
         };
         let answer = timeout(ANSWER_WITHIN, answer);
         let late = || Err(out_of_reach("does not answer in time"));
@@ -167,7 +157,7 @@ impl Executor for Remote {
             let opened = timeout(ANSWER_WITHIN, server.ask(request, "text/event-stream"));
             let late = || Err(out_of_reach("does not answer in time"));
             match opened.await.unwrap_or_else(|_| late()) {
-                Ok((answer, pump)) => told(answer, pump).await,
+                Ok(answer) => told(answer).await,
                 Err(failure) => once(failure),
             }
         };
@@ -180,25 +170,19 @@ fn once(failure: Failure) -> BoxStream<'static, Result<Value, Failure>> {
 }
 
 /// What a stream of server-sent events tells, as responses. What is refused before it begins is a response as well.
-async fn told(
-    answer: Response<Incoming>,
-    pump: Pump,
-) -> BoxStream<'static, Result<Value, Failure>> {
-    let status = answer.status();
-    let content_type = answer.headers().get(CONTENT_TYPE);
+async fn told(answer: Opened) -> BoxStream<'static, Result<Value, Failure>> {
+    let status = answer.head.status;
+    let content_type = answer.head.headers.get(CONTENT_TYPE);
     let streams =
         content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
     if !streams {
-        let body = Limited::new(answer.into_body(), ANSWER_MAX).collect();
-        let body = timeout(ANSWER_WITHIN, with_pump(body, pump)).await;
-        let body = body.ok().and_then(Result::ok);
-        let refused = body.and_then(|body| response(&body.to_bytes()));
+        let body = timeout(ANSWER_WITHIN, answer.body.collect(ANSWER_MAX)).await;
+        let refused = body.ok().flatten().and_then(|body| response(&body));
         let refused = refused.ok_or_else(|| out_of_reach(format!("answers {status}")));
         return stream::once(ready(refused)).boxed();
     }
     let reading = Reading {
-        body: answer.into_body(),
-        pump,
+        body: answer.body,
         events: Events::default(),
     };
     stream::unfold(Some(reading), |reading| async {
@@ -215,8 +199,7 @@ async fn told(
 
 /// A stream of events that is read.
 struct Reading {
-    body: Incoming,
-    pump: Pump,
+    body: Body,
     events: Events,
 }
 
@@ -232,26 +215,13 @@ impl Reading {
                 Some(events::Event::Complete) => return None,
                 None => {}
             }
-            let piece = tokio::select! {
-                piece = self.body.frame() => piece,
-                never = &mut self.pump => match never {},
-            };
-            let Some(Ok(piece)) = piece else {
+            let Some(Ok(piece)) = self.body.next().await else {
                 return Some(Err(out_of_reach("has ended the stream")));
             };
-            let piece = piece.into_data().unwrap_or_default();
             if !self.events.read(&piece, ANSWER_MAX) {
                 return Some(Err(out_of_reach("tells too much at once")));
             }
         }
-    }
-}
-
-/// Waits for something of a connection, whose bytes have to be moved meanwhile.
-async fn with_pump<T>(done: impl Future<Output = T>, mut pump: Pump) -> T {
-    tokio::select! {
-        done = done => done,
-        never = &mut pump => match never {},
     }
 }
 
@@ -269,87 +239,41 @@ fn out_of_reach(what: impl fmt::Display) -> Failure {
 
 impl Server {
     /// Sends a document, and waits for the head of the answer.
-    async fn ask(
-        &self,
-        request: Request,
-        accept: &'static str,
-    ) -> Result<(Response<Incoming>, Pump), Failure> {
+    async fn ask(&self, request: Request, accept: &'static str) -> Result<Opened, Failure> {
         let token = self.token.read().await;
         let token =
             token.map_err(|error| Failure::new(code::UNAUTHENTICATED, error.to_string()))?;
-        let request = self.request(&request, accept, &token)?;
-        let host = self.uri.host().unwrap_or_default().trim_matches(['[', ']']);
-        let port = self.uri.port_u16();
-        let port = port.unwrap_or(if self.tls.is_some() { 443 } else { 80 });
-        let stream = TcpStream::connect((host, port)).await;
-        let stream =
-            stream.map_err(|error| out_of_reach(format!("cannot be reached ({error})")))?;
-        let Some(tls) = &self.tls else {
-            return send(stream, request).await;
-        };
-        let name = ServerName::try_from(host.to_owned());
-        let name = name
-            .ok()
-            .ok_or_else(|| out_of_reach("has no name to check its certificate with"))?;
-        let stream = tls.connect(name, stream).await;
-        let stream =
-            stream.map_err(|error| out_of_reach(format!("cannot be trusted ({error})")))?;
-        send(stream, request).await
-    }
-
-    fn request(
-        &self,
-        request: &Request,
-        accept: &'static str,
-        token: &SecretString,
-    ) -> Result<hyper::Request<Full<Bytes>>, Failure> {
-        let body = json!({ "query": request.document, "variables": request.variables });
-        let mut http = hyper::Request::new(Full::new(Bytes::from(body.to_string())));
-        *http.method_mut() = Method::POST;
-        let path = self.uri.path_and_query().map_or("/", |path| path.as_str());
-        *http.uri_mut() = path.parse().unwrap_or_default();
-        let host = self
-            .uri
-            .authority()
-            .map_or("", |authority| authority.as_str());
-        let headers = http.headers_mut();
-        headers.insert(ACCEPT, HeaderValue::from_static(accept));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let agent = concat!("colloquy-mcp/", env!("CARGO_PKG_VERSION"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(agent));
-        if let Ok(host) = host.parse() {
-            headers.insert(HOST, host);
-        }
-        let line = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()));
-        let why = "The token has characters that none has.";
-        let mut line = line
-            .ok()
-            .ok_or_else(|| Failure::new(code::UNAUTHENTICATED, why))?;
-        line.set_sensitive(true);
-        headers.insert(AUTHORIZATION, line);
-        Ok(http)
+        let request = request_of(&request, accept, &token)?;
+        let opened = self.client.open(&self.uri, Reach::Everywhere, request);
+        opened.await.map_err(|error| match error {
+            ExchangeError::Connect(error) => out_of_reach(format!("cannot be reached ({error})")),
+            ExchangeError::Tls(error) => out_of_reach(format!("cannot be trusted ({error})")),
+            ExchangeError::Address | ExchangeError::Exchange(_) => {
+                out_of_reach(format!("breaks off ({error})"))
+            }
+        })
     }
 }
 
-async fn send<S>(
-    stream: S,
-    request: hyper::Request<Full<Bytes>>,
-) -> Result<(Response<Incoming>, Pump), Failure>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let broken = |error: hyper::Error| out_of_reach(format!("breaks off ({error})"));
-    let handshake = http1::handshake(TokioIo::new(stream));
-    let (mut sender, connection) = handshake.await.map_err(broken)?;
-    // What ends the connection early, the answer tells of.
-    let mut pump: Pump = async {
-        connection.await.ok();
-        pending().await
-    }
-    .boxed();
-    let answer = tokio::select! {
-        answer = sender.send_request(request) => answer.map_err(broken)?,
-        never = &mut pump => match never {},
-    };
-    Ok((answer, pump))
+fn request_of(
+    request: &Request,
+    accept: &'static str,
+    token: &SecretString,
+) -> Result<hyper::Request<Full<Bytes>>, Failure> {
+    let body = json!({ "query": request.document, "variables": request.variables });
+    let mut http = hyper::Request::new(Full::new(Bytes::from(body.to_string())));
+    *http.method_mut() = Method::POST;
+    let headers = http.headers_mut();
+    headers.insert(ACCEPT, HeaderValue::from_static(accept));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let agent = concat!("colloquy-mcp/", env!("CARGO_PKG_VERSION"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(agent));
+    let line = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()));
+    let why = "The token has characters that none has.";
+    let mut line = line
+        .ok()
+        .ok_or_else(|| Failure::new(code::UNAUTHENTICATED, why))?;
+    line.set_sensitive(true);
+    headers.insert(AUTHORIZATION, line);
+    Ok(http)
 }

@@ -158,6 +158,8 @@ pub struct Delivery {
     pub from_seq: Option<i64>,
     /// How many times it was tried in vain.
     pub attempts: i32,
+    /// When it came into its lane, by the database's clock.
+    pub created_at: DateTime<Utc>,
 }
 
 /// A delivery that was given up.

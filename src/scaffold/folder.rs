@@ -107,10 +107,13 @@ impl Folder {
         for entry in fs::read_dir(&self.aside).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let to = self.target.join(entry.file_name());
-            if to.symlink_metadata().is_ok() {
-                return Err(ScaffoldError::NotEmpty(self.target.clone()));
-            }
-            fs::rename(entry.path(), &to).map_err(failed)?;
+            move_to(&entry.path(), &to).map_err(|error| {
+                if error.kind() == ErrorKind::AlreadyExists {
+                    ScaffoldError::NotEmpty(self.target.clone())
+                } else {
+                    failed(error)
+                }
+            })?;
             moved.push(to);
         }
         Ok(())
@@ -141,6 +144,24 @@ fn exists(target: &Path) -> Result<bool, ScaffoldError> {
             }
         }
     }
+}
+
+/// Moves a file or a folder to where nothing is.
+fn move_to(from: &Path, to: &Path) -> io::Result<()> {
+    // A link takes nothing's place, whoever comes in between. A folder cannot be linked to, and takes at most the place of
+    // an empty one.
+    if !from.is_dir() {
+        match fs::hard_link(from, to) {
+            Ok(()) => return fs::remove_file(from),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(error),
+            // Not every file system has links.
+            Err(_) => {}
+        }
+    }
+    if to.symlink_metadata().is_ok() {
+        return Err(ErrorKind::AlreadyExists.into());
+    }
+    fs::rename(from, to)
 }
 
 fn set_mode(path: &Path, mode: u32) -> io::Result<()> {

@@ -85,7 +85,7 @@ impl PubNub {
         }
         let events = settings.channel.unwrap_or_else(|| "{chatId}".to_owned());
         let notifications = settings.notification_channel;
-        let notifications = notifications.unwrap_or_else(|| "user_{recipientId}".to_owned());
+        let notifications = notifications.unwrap_or_else(|| "{tenantId}~{recipientId}".to_owned());
         let reach = if settings.allow_private_addresses {
             Reach::Everywhere
         } else {
@@ -109,7 +109,7 @@ impl PubNub {
         } else {
             &self.events
         };
-        let channel = template.fill(parcel, str::to_owned);
+        let channel = template.fill(parcel, in_channel);
         channel.filter(|channel| is_channel(channel))
     }
 
@@ -182,9 +182,46 @@ fn message(parcel: &Parcel) -> Bytes {
     short.json()
 }
 
-/// Whether a text can be a channel's name, and only that of one channel.
+/// Whether a character can stand in a channel's name, and that is only the name of one channel.
+fn is_plain(c: char) -> bool {
+    !c.is_control() && !c.is_whitespace() && ![',', '/', '\\', '*', ':', '.'].contains(&c)
+}
+
 fn is_channel(name: &str) -> bool {
-    let special = [',', '/', '\\', '*', ':', '.'];
-    let plain = |c: char| !c.is_control() && !c.is_whitespace() && !special.contains(&c);
-    (1..=CHANNEL_MAX_BYTES).contains(&name.len()) && name.chars().all(plain)
+    (1..=CHANNEL_MAX_BYTES).contains(&name.len()) && name.chars().all(is_plain)
+}
+
+/// An id in a channel's name: no two are the same there, nor two pairs with `~` between them.
+fn in_channel(id: &str) -> String {
+    let mut name = String::with_capacity(id.len());
+    for c in id.chars() {
+        if is_plain(c) && !['=', '~'].contains(&c) {
+            name.push(c);
+        } else {
+            let mut bytes = [0; 4];
+            for byte in c.encode_utf8(&mut bytes).bytes() {
+                name.extend(format!("={byte:02X}").chars());
+            }
+        }
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_stand_in_channels_each_in_one_way() {
+        for (id, name) in [
+            ("alice", "alice"),
+            ("auth0|ann.b", "auth0|ann=2Eb"),
+            ("a:b=c~d", "a=3Ab=3Dc=7Ed"),
+            ("a\u{a0}b", "a=C2=A0b"),
+            ("\u{fc}", "\u{fc}"),
+        ] {
+            assert_eq!(in_channel(id), name);
+            assert!(is_channel(name));
+        }
+    }
 }

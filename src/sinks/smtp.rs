@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt as _;
@@ -13,19 +13,28 @@ use futures_util::future::BoxFuture;
 use lettre::message::Mailbox;
 use lettre::message::header::{ContentType, Header, HeaderName, HeaderValue};
 use lettre::transport::smtp::Error;
-use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::{
+    AsyncSmtpConnection, Certificate, CertificateStore, Tls, TlsParameters,
+};
 use lettre::transport::smtp::extension::ClientId;
-use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
+use lettre::{Address, Message};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::template::Template;
 use super::webhook::Secret;
 use super::{Parcel, Sink};
 use crate::model::{Failure, FailureKind};
+
+/// How long a relay may take for a mail: it may look into it before it answers.
+const MAIL_WITHIN: Duration = Duration::from_mins(1);
+
+/// How long its answer to the farewell is waited for.
+const FAREWELL_WITHIN: Duration = Duration::from_secs(1);
 
 /// What the file says of mail.
 #[derive(Debug, Deserialize)]
@@ -62,7 +71,10 @@ enum TlsMode {
 
 /// A server that takes mail.
 pub(super) struct Smtp {
-    transport: AsyncSmtpTransport<Tokio1Executor>,
+    relay: (String, u16),
+    tls: Tls,
+    name: ClientId,
+    login: Option<Credentials>,
     from: Mailbox,
     to: Template,
     link: Option<Template>,
@@ -87,29 +99,52 @@ impl Smtp {
             TlsMode::None => (Tls::None, 25),
         };
         let name = ClientId::Domain(from.email.domain().to_owned());
-        let mut transport = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(settings.host)
-            .port(settings.port.unwrap_or(usual))
-            .tls(tls)
-            .hello_name(name)
-            // The caller bounds the time.
-            .timeout(None);
-        match (settings.user, settings.password) {
-            (None, None) => {}
+        let login = match (settings.user, settings.password) {
+            (None, None) => None,
             (Some(_), Some(_)) if settings.tls == TlsMode::None => {
                 return Err("a password is not sent without TLS".to_owned());
             }
             (Some(user), Some(password)) => {
                 let password = password.0.expose_secret().to_owned();
-                transport = transport.credentials(Credentials::new(user, password));
+                Some(Credentials::new(user, password))
             }
             _ => return Err("a user and a password are given together".to_owned()),
-        }
+        };
         Ok(Self {
-            transport: transport.build(),
+            relay: (settings.host, settings.port.unwrap_or(usual)),
+            tls,
+            name,
+            login,
             from,
             to: Template::new(to)?,
             link: settings.link.map(Template::new).transpose()?,
         })
+    }
+
+    /// A connection that is secure and logged in as the file says.
+    async fn connect(&self) -> Result<AsyncSmtpConnection, Error> {
+        let (host, port) = &self.relay;
+        let at_once = match &self.tls {
+            Tls::Wrapper(parameters) => Some(parameters.clone()),
+            Tls::None | Tls::Opportunistic(_) | Tls::Required(_) => None,
+        };
+        let relay = (host.as_str(), *port);
+        // The caller bounds the time.
+        let connect = AsyncSmtpConnection::connect_tokio1(relay, None, &self.name, at_once, None);
+        let mut connection = connect.await?;
+        if let Tls::Required(parameters) = &self.tls {
+            connection.starttls(parameters.clone(), &self.name).await?;
+        }
+        if let Some(login) = &self.login {
+            connection.auth(DEFAULT_MECHANISMS, login).await?;
+        }
+        Ok(connection)
+    }
+
+    async fn deliver(&self, mail: &Message) -> Result<AsyncSmtpConnection, Error> {
+        let mut connection = self.connect().await?;
+        let sent = connection.send(mail.envelope(), &mail.formatted()).await;
+        sent.map(|_| connection)
     }
 
     /// The parcel as a mail; none where it is for nobody who has an address.
@@ -154,10 +189,19 @@ impl Sink for Smtp {
     ) -> BoxFuture<'a, Result<(), Failure>> {
         async move {
             let mail = self.mail(parcel, now).ok_or(FailureKind::NotSent)?;
-            let sent = self.transport.send(mail).await;
-            sent.map(|_| ()).map_err(|error| failure(&error))
+            let delivered = timeout(MAIL_WITHIN, Box::pin(self.deliver(&mail))).await;
+            let delivered = delivered.or(Err(FailureKind::TimedOut))?;
+            let mut connection = delivered.map_err(|error| failure(&error))?;
+            // The relay has the mail, whatever it says to the farewell.
+            timeout(FAREWELL_WITHIN, connection.abort()).await.ok();
+            Ok(())
         }
         .boxed()
+    }
+
+    fn within(&self) -> Option<Duration> {
+        // More than both, so that what the relay has is never taken for what it has not.
+        Some(MAIL_WITHIN + FAREWELL_WITHIN * 2)
     }
 }
 

@@ -38,23 +38,49 @@ pub async fn of_user(
     Ok(settings.unwrap_or_default())
 }
 
-/// Writes somebody's settings.
-pub async fn set(
+/// Writes somebody's level: that alone, so that who writes the rest at the same time is not undone.
+pub async fn set_own_level(
     conn: &mut Connection,
     tenant: &TenantId,
     user: &UserId,
-    settings: &NotificationSettings,
+    level: NotificationLevel,
 ) -> QueryResult<()> {
     use notification_settings as own;
-    let columns = settings.quiet_hours.as_ref().map(QuietHours::columns);
+    diesel::insert_into(own::table)
+        .values((
+            own::tenant_id.eq(tenant),
+            own::user_id.eq(user),
+            own::level.eq(level),
+        ))
+        .on_conflict((own::tenant_id, own::user_id))
+        .do_update()
+        .set(own::level.eq(level))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Writes somebody's quiet hours, and likewise nothing else.
+pub async fn set_quiet_hours(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    user: &UserId,
+    hours: Option<&QuietHours>,
+) -> QueryResult<()> {
+    use notification_settings as own;
+    let columns = hours.map(QuietHours::columns);
     let values = (
-        own::level.eq(settings.level),
         own::quiet_from.eq(columns.map(|columns| columns.0)),
         own::quiet_to.eq(columns.map(|columns| columns.1)),
         own::time_zone.eq(columns.map(|columns| columns.2)),
     );
     diesel::insert_into(own::table)
-        .values((own::tenant_id.eq(tenant), own::user_id.eq(user), values))
+        .values((
+            own::tenant_id.eq(tenant),
+            own::user_id.eq(user),
+            own::level.eq(NotificationSettings::default().level),
+            values,
+        ))
         .on_conflict((own::tenant_id, own::user_id))
         .do_update()
         .set(values)

@@ -3,12 +3,14 @@
 //! An entry is written by the statement that writes its event, so neither is there without the other. They are taken by
 //! one server at a time, under a lock of the database: entries of one chat become deliveries in the order of the log.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use diesel_async::RunQueryDsl;
+use diesel_async::{RunQueryDsl, SimpleAsyncConnection as _};
 
 use super::Connection;
 use super::statement::hot;
@@ -59,6 +61,13 @@ pub async fn lock(conn: &mut Connection) -> QueryResult<bool> {
     let lock = diesel::sql_query("SELECT pg_try_advisory_xact_lock($1) AS taken");
     let lock: Lock = lock.bind::<BigInt, _>(TAKING).get_result(conn).await?;
     Ok(lock.taken)
+}
+
+/// Lets each statement of the transaction take longer than usual.
+pub async fn allow(conn: &mut Connection, within: Duration) -> QueryResult<()> {
+    let within = within.as_millis();
+    conn.batch_execute(&format!("SET LOCAL statement_timeout = {within}"))
+        .await
 }
 
 /// Takes up to `limit` entries out, in their order; none where another server does so just now. What is not made of them

@@ -332,6 +332,30 @@ fn settings_change_only_where_they_are_given() {
     });
 }
 
+/// Two devices of somebody change different settings at the same time: both hold.
+#[test]
+fn settings_that_change_at_once_do_not_undo_each_other() {
+    run(async {
+        let server = Server::start().await;
+        let alice = server.user("alice");
+        alice.wants(json!({ "level": "ALL" })).await;
+        let mut conn = server.sql().await;
+        let other = "BEGIN; UPDATE notification_settings SET level = 1";
+        postgres::sql(&mut conn, other).await;
+        let night = json!({ "start": "22:00", "end": "07:30", "timeZone": "Europe/Berlin" });
+        let mut change = Box::pin(alice.wants(json!({ "quietHours": night })));
+        let soon = Duration::from_millis(500);
+        assert!(tokio::time::timeout(soon, &mut change).await.is_err());
+        postgres::sql(&mut conn, "COMMIT").await;
+        change.await;
+        let query =
+            "{ viewer { notificationSettings { level quietHours { start end timeZone } } } }";
+        let settings = alice.ask(query, json!({})).await;
+        let expected = json!({ "level": "MENTIONS", "quietHours": night });
+        assert_eq!(settings["viewer"]["notificationSettings"], expected);
+    });
+}
+
 #[test]
 fn a_notification_that_fails_is_tried_again_under_the_same_id() {
     run(async {
@@ -390,6 +414,10 @@ fn settings_hold_for_what_is_tried_again_too() {
         let expected = [("dave", 2, "hello"), ("erin", 1, "hello <@erin>")];
         assert_eq!(told(&exactly(&receiver, 2).await), expected);
         let due = "SELECT user_id || ' ' || to_char(due_at AT TIME ZONE 'UTC', 'HH24:MI') AS line FROM notices";
+        // What there was nothing left to tell of is counted apart.
+        let labels = [("kind", "webhook"), ("result", "skipped")];
+        let tries = &server.app.deliveries.metrics().tries;
+        assert_eq!(tries.get_or_create(&labels).get(), 2);
         let waiting = format!("carol {}", quiet["end"].as_str().unwrap());
         assert_eq!(lines(&mut server.sql().await, due).await, [waiting]);
     });

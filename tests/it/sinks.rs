@@ -367,8 +367,17 @@ fn two_servers_share_the_work_and_send_nothing_twice() {
     const EACH: usize = 40;
     run(async {
         let receiver = Receiver::start().await;
+        // Slow enough, and so few at a time, that one alone does not come to do all of it.
+        receiver.answers(|_| Reply {
+            status: 200,
+            after: Duration::from_millis(10),
+        });
         let database = postgres::database().await;
-        let sinks = || vec![receiver.webhook("crm")];
+        let sinks = || {
+            let mut webhook = receiver.webhook("crm");
+            webhook["at_once"] = json!(1);
+            vec![webhook]
+        };
         let (here, there) = (
             delivering(&database, sinks()).await,
             delivering(&database, sinks()).await,
@@ -406,6 +415,7 @@ fn two_servers_share_the_work_and_send_nothing_twice() {
                 .get()
         };
         assert_eq!(tries(&here) + tries(&there), all as u64);
+        assert!(tries(&here) > 0 && tries(&there) > 0);
     });
 }
 

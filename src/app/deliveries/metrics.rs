@@ -20,6 +20,8 @@ const SECONDS: [f64; 12] = [
 pub struct DeliveryMetrics {
     /// What came of tries, by kind of sink.
     pub tries: Family<[(&'static str, &'static str); 2], Counter>,
+    /// Events of which nobody was notified, because it could not be found out who was to be.
+    pub passed_over: Counter,
     /// How long it was from an event to when a sink had taken it.
     pub lags: Histogram,
     /// The entries of the outbox, as they were last counted.
@@ -38,6 +40,7 @@ impl Default for DeliveryMetrics {
     fn default() -> Self {
         Self {
             tries: Family::default(),
+            passed_over: Counter::default(),
             lags: Histogram::new(SECONDS),
             entries: AtomicI64::default(),
             entries_age: AtomicI64::default(),
@@ -76,6 +79,10 @@ impl Measured {
 
     pub(super) fn failed(&self, kind: SinkKind, failure: FailureKind) {
         self.count(kind, failure.name());
+    }
+
+    pub(super) fn passed_over(&self) {
+        self.0.passed_over.inc();
     }
 
     pub(super) fn given_up(&self, kind: SinkKind) {

@@ -72,14 +72,21 @@ enum Tried {
 }
 
 impl Inner {
-    /// How long a claim lasts.
-    fn lease(&self) -> Duration {
-        self.options.within.saturating_mul(3)
+    /// How long a try may take.
+    fn within(&self, sink: Option<&Configured>) -> Duration {
+        let wanted = sink.and_then(|sink| sink.sink.within());
+        self.options.within.max(wanted.unwrap_or_default())
     }
 
-    /// Claims lanes that are due, and has them worked on.
+    /// How long a claim lasts.
+    fn lease(&self, sink: &SinkId) -> Duration {
+        self.within(self.sinks.get(sink)).saturating_mul(3)
+    }
+
+    /// Claims lanes that are due, and has them worked on, until it is stopped: never in the middle of a claim, which others
+    /// would take for that of a server that died.
     pub(super) async fn work_on(self: &Arc<Self>, stop: &CancellationToken) {
-        loop {
+        while !stop.is_cancelled() {
             match self.claim().await {
                 Ok(lanes) => {
                     for (lane, head) in lanes {
@@ -91,11 +98,12 @@ impl Inner {
                         };
                         self.tasks.spawn(work);
                     }
-                    timeout(about(LOOK_EVERY), self.due.notified()).await.ok();
+                    let again = timeout(about(LOOK_EVERY), self.due.notified());
+                    stop.run_until_cancelled(again).await;
                 }
                 Err(error) => {
                     tracing::warn!(error = %Causes(&error), "no deliveries could be claimed");
-                    sleep(about(LOOK_AGAIN)).await;
+                    stop.run_until_cancelled(sleep(about(LOOK_AGAIN))).await;
                 }
             }
         }
@@ -106,13 +114,16 @@ impl Inner {
             .sinks
             .all()
             .map(|sink| (&sink.registered.id, self.busy.free(sink)));
-        let free: Vec<_> = free.filter(|(_, free)| *free > 0).collect();
+        let free = free.filter(|(_, free)| *free > 0);
+        let free: Vec<_> = free
+            .map(|(sink, free)| (sink, free, self.lease(sink)))
+            .collect();
         if free.is_empty() {
             return Ok(Vec::new());
         }
         let (mut conn, _place) = self.connection().await?;
         let claim = IdMaker::claim();
-        let lanes = store::deliveries::claim(&mut conn, &free, claim, self.lease()).await?;
+        let lanes = store::deliveries::claim(&mut conn, &free, claim).await?;
         if lanes.is_empty() {
             return Ok(Vec::new());
         }
@@ -129,9 +140,13 @@ impl Inner {
 
     /// Works on a lane until it is empty, or fails, or others are to come to their turn.
     async fn drain(&self, lane: Lane, head: Option<Delivery>, stop: &CancellationToken) {
+        let claimed = lane.clone();
         if let Err(error) = self.try_to_drain(lane, head, stop).await {
-            // It is claimed anew when the claim is over. What was sent meanwhile is sent again, with the same id.
             tracing::warn!(error = %Causes(&error), "a delivery could not be noted");
+            // What was sent meanwhile is sent again, with the same id. Where it cannot be let go either, it is claimed anew
+            // when the claim is over.
+            stop.run_until_cancelled(sleep(about(LOOK_AGAIN))).await;
+            self.release(&claimed).await.ok();
         }
     }
 
@@ -187,7 +202,7 @@ impl Inner {
             return Ok(Tried::Skipped);
         };
         let sent = sink.sink.send(&parcel, self.clock.now());
-        let sent = timeout(self.options.within, sent).await;
+        let sent = timeout(self.within(Some(sink)), sent).await;
         let sent = sent.unwrap_or_else(|_| Err(FailureKind::TimedOut.into()));
         Ok(match sent {
             Ok(()) => {
@@ -218,7 +233,7 @@ impl Inner {
     async fn finish(&self, lane: &Lane, delivery: &Delivery) -> Result<Option<Delivery>, Error> {
         let (mut conn, _place) = self.connection().await?;
         let finish = conn.transaction(async |conn| {
-            if !store::deliveries::hold(conn, lane, self.lease(), true).await? {
+            if !store::deliveries::hold(conn, lane, self.lease(&lane.sink), true).await? {
                 return Ok(None);
             }
             let next = store::deliveries::finish(conn, lane.id, delivery.id).await?;
@@ -270,11 +285,15 @@ impl Inner {
             wait_after(failures, failure.retry_after, fastrand::f64())
         };
         let tries = delivery.attempts.saturating_add(1);
+        let kept = self.options.kept;
+        let age = self.clock.now() - delivery.created_at;
+        let is_old = age.to_std().is_ok_and(|age| age > kept);
         let (mut conn, _place) = self.connection().await?;
-        if tries < failure.kind.tries(self.options.attempts) {
+        if tries < failure.kind.tries(self.options.attempts) && !is_old {
             store::deliveries::fail(&mut conn, lane, delivery.id, failure.kind, wait).await?;
         } else {
-            store::deliveries::give_up(&mut conn, lane, delivery.id, failure, wait).await?;
+            let given_up = (delivery.id, failure);
+            store::deliveries::give_up(&mut conn, lane, given_up, wait, kept).await?;
             self.metrics.given_up(kind);
             tracing::warn!(
                 sink = lane.sink.name,

@@ -20,7 +20,7 @@ use chrono::{DateTime, Utc};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use secrecy::{ExposeSecret as _, SecretString};
 
-pub use crate::outgoing::{RootsError, connector};
+pub use crate::outgoing::RootsError;
 pub use fetch::{AddressError, KeyAddress, is_private};
 pub use made::Claims;
 pub use mapping::{Mapping, Name};

@@ -266,6 +266,11 @@ impl Gathered {
             &measured.tries,
         )?;
         page.one(
+            "colloquy_sink_passed_over",
+            "Events of which nobody was notified, because it could not be found out who was to be.",
+            &measured.passed_over,
+        )?;
+        page.one(
             "colloquy_sink_lag_seconds",
             "Times from an event until a sink had taken it.",
             &measured.lags,

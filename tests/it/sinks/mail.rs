@@ -153,3 +153,30 @@ fn a_mail_is_sent_again_where_the_relay_is_busy_and_given_up_where_there_is_nobo
         assert_eq!(mail.mails().len(), 1);
     });
 }
+
+/// A relay that looks into a mail before it answers, and one that says no good-bye, gets it once all the same.
+#[test]
+fn a_slow_relay_gets_a_mail_once() {
+    run(async {
+        let certificate = Certificate::make();
+        let mail = MailServer::start(Speaks::Plainly, &certificate).await;
+        mail.is_slow(Duration::from_secs(2));
+        let setup = Setup {
+            sinks: Some(vec![smtp(&mail, "none")]),
+            deliveries: DeliveryOptions {
+                within: Duration::from_millis(300),
+                notify_after: Duration::from_millis(300),
+                ..DeliveryOptions::default()
+            },
+            ..Setup::default()
+        };
+        let server = Server::with(postgres::database().await, setup).await;
+        let (alice, bob) = (server.user("alice"), server.user("bob"));
+        let chat = alice.direct(&bob).await;
+        alice.sends(&chat, "hello").await;
+        mail.until(1).await;
+        until_empty(&server).await;
+        assert_eq!(mail.mails().len(), 1);
+        assert_eq!(rows(&server, DEAD).await, [""; 0]);
+    });
+}

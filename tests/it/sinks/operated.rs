@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::time::sleep;
 
-use super::{delivering, rows};
+use super::{DEAD, delivering, rows};
 use crate::process::{on, refused};
-use crate::support::receiver::Receiver;
-use crate::support::{postgres, run};
+use crate::support::receiver::{Received, Receiver, Reply};
+use crate::support::{Server, postgres, run};
 
 /// A sink that is taken out of the file gets nothing more; what waits for it is kept, and sent if it comes back.
 #[test]
@@ -79,6 +80,105 @@ fn what_was_given_up_long_ago_is_removed() {
                 "lane 2"
             ]
         );
+    });
+}
+
+/// A sink that stays down does not collect without end, though its chats go on.
+#[test]
+fn what_waits_for_too_long_is_given_up_with_what_fails() {
+    run(async {
+        let receiver = Receiver::start().await;
+        receiver.answers(|_| 503.into());
+        let database = postgres::database().await;
+        let server = delivering(&database, vec![receiver.webhook("crm")]).await;
+        let alice = server.user("alice");
+        let chat = alice.group("Team", &[]).await;
+        for n in 0..3 {
+            alice.sends(&chat, &format!("{n}")).await;
+        }
+        while receiver.received().is_empty() {
+            sleep(Duration::from_millis(10)).await;
+        }
+        let mut conn = server.sql().await;
+        let age = "UPDATE deliveries SET created_at = now() - interval '15 days' WHERE seq <= 3";
+        postgres::sql(&mut conn, age).await;
+        for _ in 0..1000 {
+            if !rows(&server, DEAD).await.is_empty() {
+                break;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        let (dead, left) = (
+            rows(&server, DEAD).await,
+            "SELECT seq::text AS line FROM deliveries",
+        );
+        assert_eq!(dead[1..], ["crm 2 0 5 503", "crm 3 0 5 503"]);
+        assert!(dead[0].starts_with("crm 1 "), "{dead:?}");
+        assert_eq!(rows(&server, left).await, ["4"]);
+        // They can be replayed, as others.
+        receiver.answers(|_| 200.into());
+        let soon = "UPDATE delivery_lanes SET due_at = now()";
+        postgres::sql(&mut conn, soon).await;
+        assert_eq!(receiver.until_taken(1).await[0].text(), "2");
+    });
+}
+
+/// Nobody is notified of what the database cannot tell; everything else goes on.
+#[test]
+fn an_event_that_nobody_can_be_notified_of_holds_up_nothing() {
+    run(async {
+        let receiver = Receiver::start().await;
+        let database = postgres::database().await;
+        let mut webhook = receiver.webhook("crm");
+        webhook["feeds"] = json!(["events", "notifications"]);
+        let server = delivering(&database, vec![webhook]).await;
+        let [alice, bob] = ["alice", "bob"].map(|id| server.user(id));
+        let chat = alice.group("Team", &[&bob]).await;
+        receiver.until_taken(2).await;
+        let broken = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                IF NEW.seq = 3 THEN RAISE EXCEPTION 'not this one'; END IF; RETURN NEW; END $$;
+            CREATE TRIGGER refuse BEFORE INSERT ON notices FOR EACH ROW EXECUTE FUNCTION refuse()";
+        postgres::sql(&mut server.sql().await, broken).await;
+        alice.sends(&chat, "broken").await;
+        receiver.until_taken(3).await;
+        alice.sends(&chat, "whole").await;
+        let taken = receiver.until_taken(4).await;
+        let texts: Vec<&str> = taken.iter().map(Received::text).collect();
+        assert_eq!(texts, ["", "", "broken", "whole"]);
+        let told = rows(&server, "SELECT user_id || ' ' || seq AS line FROM notices").await;
+        assert_eq!(told, ["bob 4"]);
+        assert_eq!(server.app.deliveries.metrics().passed_over.get(), 1);
+    });
+}
+
+/// A server that stops in the middle of its work leaves no claim behind: others would take it for dead, and wait.
+#[test]
+fn who_stops_lets_everything_go() {
+    run(async {
+        let receiver = Receiver::start().await;
+        receiver.answers(|_| Reply {
+            status: 200,
+            after: Duration::from_millis(20),
+        });
+        let database = postgres::database().await;
+        let others = Server::on(database.clone()).await;
+        let alice = others.user("alice");
+        let mut chats = Vec::new();
+        let first = delivering(&database, vec![receiver.webhook("crm")]).await;
+        for n in 0..6 {
+            chats.push(alice.group(&format!("{n}"), &[]).await);
+        }
+        first.stop().await;
+        for _ in 0..8 {
+            let server = delivering(&database, vec![receiver.webhook("crm")]).await;
+            for chat in &chats {
+                alice.sends(chat, "hello").await;
+            }
+            sleep(Duration::from_millis(fastrand::u64(0..30))).await;
+            server.stop().await;
+            let held = "SELECT 'lane ' || id AS line FROM delivery_lanes WHERE holder IS NOT NULL";
+            assert_eq!(rows(&others, held).await, [""; 0]);
+        }
     });
 }
 

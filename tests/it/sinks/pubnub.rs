@@ -192,19 +192,27 @@ fn notifications_are_published_on_the_persons_channel() {
         let pubnub = PubNub::start().await;
         let mut sink = pubnub.sink();
         sink["feeds"] = json!(["notifications"]);
-        sink["notification_channel"] = json!("{tenantId}-inbox-{recipientId}");
-        let server = server(sink, 12).await;
-        let [alice, bob, odd] = ["alice", "bob", "odd,one/two"].map(|id| server.user(id));
-        let chat = alice.group("Team", &[&bob, &odd]).await;
-        alice.sends(&chat, "hello").await;
-        let published = pubnub.until(1).await;
-        until_empty(&server).await;
-        assert_eq!(published[0].channel, "default-inbox-bob");
-        assert_eq!(published[0].message["type"], "notification.created");
-        assert_eq!(published[0].message["data"]["recipientId"], "bob");
-        // What would be several channels is none.
-        assert_eq!(rows(&server, DEAD).await, ["live 4 1 7 -"]);
-        assert_eq!(pubnub.published().len(), 1);
+        let inbox = "{tenantId}-inbox-{recipientId}";
+        for (template, before) in [(None, "default~"), (Some(inbox), "default-inbox-")] {
+            sink["notification_channel"] = json!(template);
+            let server = server(sink.clone(), 12).await;
+            let long = "l".repeat(92);
+            let [alice, bob, odd, long] =
+                ["alice", "bob", "odd,one/two.three", &long].map(|id| server.user(id));
+            let chat = alice.group("Team", &[&bob, &odd, &long]).await;
+            alice.sends(&chat, "hello").await;
+            pubnub.until(2).await;
+            until_empty(&server).await;
+            let mut published = std::mem::take(&mut *pubnub.shared.published.lock().unwrap());
+            published.sort_unstable_by(|one, other| one.channel.cmp(&other.channel));
+            let channels: Vec<&str> = published.iter().map(|one| one.channel.as_str()).collect();
+            let odd = format!("{before}odd=2Cone=2Ftwo=2Ethree");
+            assert_eq!(channels, [&format!("{before}bob"), &odd]);
+            assert_eq!(published[0].message["type"], "notification.created");
+            assert_eq!(published[0].message["data"]["recipientId"], "bob");
+            // What is too long for a channel is none.
+            assert_eq!(rows(&server, DEAD).await, ["live 5 1 7 -"]);
+        }
     });
 }
 

@@ -53,6 +53,9 @@ struct Session {
     mail: Mail,
 }
 
+/// The line that ends a mail.
+const END: &[u8] = b".\r\n";
+
 impl Handler for Session {
     fn mail(&mut self, _: IpAddr, _: &str, from: &str) -> Response {
         self.mail = Mail {
@@ -106,6 +109,7 @@ pub(crate) struct MailServer {
     pub(crate) port: u16,
     mails: Arc<Mutex<Vec<Mail>>>,
     busy: Arc<Mutex<usize>>,
+    slow: Arc<Mutex<Option<Duration>>>,
     _serve: AbortOnDropHandle<()>,
 }
 
@@ -119,7 +123,9 @@ impl MailServer {
             Arc::<Mutex<usize>>::default(),
         );
         let acceptor = certificate.acceptor();
+        let slow = Arc::<Mutex<Option<Duration>>>::default();
         let (heard, waits) = (Arc::clone(&mails), Arc::clone(&busy));
+        let slowly = Arc::clone(&slow);
         let serve = async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
@@ -129,15 +135,18 @@ impl MailServer {
                     mail: Mail::default(),
                 };
                 let acceptor = acceptor.clone();
+                let late = *slowly.lock().unwrap();
                 tokio::task::spawn(async move {
                     match speaks {
                         Speaks::TlsAtOnce => {
                             if let Ok(stream) = acceptor.accept(stream).await {
-                                talk(stream, session, speaks, None).await;
+                                talk(stream, session, (speaks, late), None).await;
                             }
                         }
-                        Speaks::Plainly => talk(stream, session, speaks, None).await,
-                        Speaks::StartTls => talk(stream, session, speaks, Some(acceptor)).await,
+                        Speaks::Plainly => talk(stream, session, (speaks, late), None).await,
+                        Speaks::StartTls => {
+                            talk(stream, session, (speaks, late), Some(acceptor)).await;
+                        }
                     }
                 });
             }
@@ -146,6 +155,7 @@ impl MailServer {
             port,
             mails,
             busy,
+            slow,
             _serve: AbortOnDropHandle::new(tokio::task::spawn(serve)),
         }
     }
@@ -153,6 +163,11 @@ impl MailServer {
     /// Refuses so many recipients for now.
     pub(crate) fn is_busy_for(&self, times: usize) {
         *self.busy.lock().unwrap() = times;
+    }
+
+    /// From now on it takes so long to answer to a mail, and does not answer to the farewell at all.
+    pub(crate) fn is_slow(&self, late: Duration) {
+        *self.slow.lock().unwrap() = Some(late);
     }
 
     pub(crate) fn mails(&self) -> Vec<Mail> {
@@ -172,8 +187,12 @@ impl MailServer {
 }
 
 /// Speaks SMTP. With an acceptor, the first thing that is taken is STARTTLS.
-async fn talk<S>(stream: S, handler: Session, speaks: Speaks, upgrade: Option<TlsAcceptor>)
-where
+async fn talk<S>(
+    stream: S,
+    handler: Session,
+    (speaks, late): (Speaks, Option<Duration>),
+    upgrade: Option<TlsAcceptor>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut stream = BufReader::new(stream);
@@ -203,7 +222,7 @@ where
                 if let Ok(secure) = acceptor.accept(stream.into_inner()).await {
                     let mut session = builder.build(address, handler);
                     session.tls_active();
-                    go_on(BufReader::new(secure), session).await;
+                    go_on(BufReader::new(secure), session, late).await;
                 }
                 return;
             }
@@ -218,17 +237,29 @@ where
         .write_all(&session.greeting().buffer().unwrap())
         .await
         .unwrap();
-    go_on(stream, session).await;
+    go_on(stream, session, late).await;
 }
 
-async fn go_on<S, H: Handler>(mut stream: BufReader<S>, mut session: mailin::Session<H>)
-where
+async fn go_on<S, H: Handler>(
+    mut stream: BufReader<S>,
+    mut session: mailin::Session<H>,
+    late: Option<Duration>,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut line = Vec::new();
     while stream.read_until(b'\n', &mut line).await.unwrap_or(0) > 0 {
         let response = session.process(&line);
+        let is_end = line == END;
         line.clear();
+        if let Some(late) = late {
+            if is_end {
+                sleep(late).await;
+            }
+            if response.action == Action::Close {
+                sleep(Duration::from_hours(1)).await;
+            }
+        }
         if response.action != Action::NoReply {
             let said = response.buffer().unwrap();
             if stream.write_all(&said).await.is_err() {

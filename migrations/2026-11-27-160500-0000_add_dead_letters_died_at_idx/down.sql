@@ -1,0 +1,1 @@
+DROP INDEX CONCURRENTLY dead_letters_died_at_idx;
