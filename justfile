@@ -32,10 +32,6 @@ client:
     cd clients/apollo && npm ci && npm test
     cd clients/mcp && npm ci && npm test
     cd clients/socketio && npm ci && npm test
-
-# The import, from the tables that the other service's own package makes.
-import:
-    cargo build --locked
     cd clients/sourceloop && npm ci && npm test
 
 # Write schema.graphql and the snapshots anew.

@@ -3,9 +3,9 @@
 mod clearing;
 mod downloads;
 mod kind;
-mod latest;
 mod sending;
 mod transfer;
+mod turns;
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use diesel_async::AsyncConnection as _;
 
-use self::latest::Latest;
 pub(super) use self::sending::SentWith;
 pub use self::transfer::{Download, Received, Refused};
+use self::turns::{Latest, OneByOne};
 use super::{Actor, App, Error};
 use crate::blobs::{Arrival, Bearer, BlobError, Blobs, UploadTarget};
 use crate::model::{
@@ -80,7 +80,7 @@ pub struct Attachments {
     /// The rules.
     pub rules: AttachmentRules,
     uploads: Latest,
-    finishing: Latest,
+    finishing: OneByOne,
 }
 
 impl Attachments {
@@ -91,7 +91,7 @@ impl Attachments {
             blobs,
             rules,
             uploads: Latest::default(),
-            finishing: Latest::default(),
+            finishing: OneByOne::default(),
         }
     }
 }
@@ -217,10 +217,13 @@ impl App {
         if attachment.status == AttachmentStatus::Ready {
             return Ok(attachment);
         }
+        let _turn = finishing.wait(id).await;
+        let attachment = own().await?;
+        if attachment.status == AttachmentStatus::Ready {
+            return Ok(attachment);
+        }
         // No connection is held while somebody else is asked.
-        let turn = finishing.take(id);
-        let head = turn.during(uploaded(blobs, &attachment)).await;
-        let head = head.ok_or_else(|| conflict("Another call is finishing it."))??;
+        let head = uploaded(blobs, &attachment).await?;
         let dimensions = kind::dimensions(&attachment.content_type, &head);
         let finished = {
             let mut conn = self.connection_for(actor).await?;

@@ -52,6 +52,15 @@ impl Actor {
         self.grants.has(Permission::Administer)
     }
 
+    /// Refuses everybody else.
+    pub(super) fn must_administer(&self) -> Result<(), Error> {
+        if self.administers() {
+            Ok(())
+        } else {
+            Err(Error::Forbidden(Permission::Administer))
+        }
+    }
+
     /// The same person in another operation, whose reading is to be written down anew. `request_id` is that of the
     /// HTTP request it came with, if it is known here.
     #[must_use]

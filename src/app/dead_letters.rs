@@ -1,8 +1,11 @@
 //! Dead letters: what was given up, for the tenant's administrators.
 
+use diesel_async::AsyncConnection as _;
+use serde_json::json;
+
 use super::{Actor, App, Error, IDS_MAX};
 use crate::model::{
-    DeadLetter, ListCursor, ListKey, Page, PageArgs, Permission, Refusal, Slice, fingerprint,
+    Act, AuditEntry, DeadLetter, ListCursor, ListKey, Page, PageArgs, Refusal, Slice, fingerprint,
 };
 use crate::store;
 use crate::store::dead_letters::Between;
@@ -14,7 +17,7 @@ impl App {
         ListKey::DeadLetters(fingerprint(&actor.tenant, &actor.user))
     }
 
-    /// A page of the dead letters of the actor's tenant, the newest first.
+    /// A page of the dead letters of the actor's tenant, the newest first. That they are read is written down before.
     ///
     /// # Errors
     ///
@@ -25,7 +28,7 @@ impl App {
         actor: &Actor,
         args: &PageArgs,
     ) -> Result<Slice<DeadLetter>, Error> {
-        refuse_others(actor)?;
+        actor.must_administer()?;
         let list = Self::dead_letters_key(actor);
         let page = Page::new(args, |text| match ListCursor::decode(text, &list) {
             Ok(ListCursor::Message(id)) => Some(id),
@@ -33,6 +36,8 @@ impl App {
         })?;
         let whole = Between::default();
         let mut conn = self.connection_for(actor).await?;
+        let reading = actor.entry(Act::DeadLettersRead);
+        store::audit_entries::append(&mut conn, &[reading]).await?;
         let mut read = async |between, oldest_first, limit| {
             let tenant = &actor.tenant;
             store::dead_letters::page(&mut conn, tenant, between, oldest_first, limit).await
@@ -67,13 +72,24 @@ impl App {
     /// [`Error::Forbidden`] for who does not administer the tenant; `TOO_MANY` for more than 100 ids;
     /// [`Error::Unavailable`], [`Error::Internal`].
     pub async fn dead_letters_replay(&self, actor: &Actor, ids: &[i64]) -> Result<Vec<i64>, Error> {
-        refuse_others(actor)?;
+        actor.must_administer()?;
         if ids.len() > IDS_MAX {
             let why = "At most 100 dead letters are tried again at a time.";
             return Err(Refusal::too_many(why).at("ids").into());
         }
         let mut conn = self.connection_for(actor).await?;
-        let replayed = store::dead_letters::replay(&mut conn, &actor.tenant, ids).await?;
+        let replay = conn.transaction(async |conn| {
+            let replayed = store::dead_letters::replay(conn, &actor.tenant, ids).await?;
+            if !replayed.is_empty() {
+                let entry = AuditEntry {
+                    data: json!({ "ids": replayed }),
+                    ..actor.entry(Act::DeadLettersReplayed)
+                };
+                store::audit_entries::append(conn, &[entry]).await?;
+            }
+            Ok::<_, Error>(replayed)
+        });
+        let replayed = replay.await?;
         if !replayed.is_empty() {
             let (tenant, user) = (actor.tenant.as_str(), actor.user.as_str());
             tracing::info!(
@@ -85,13 +101,5 @@ impl App {
             self.deliveries.wake();
         }
         Ok(replayed)
-    }
-}
-
-fn refuse_others(actor: &Actor) -> Result<(), Error> {
-    if actor.administers() {
-        Ok(())
-    } else {
-        Err(Error::Forbidden(Permission::Administer))
     }
 }

@@ -55,7 +55,7 @@ pub struct DeliveryOptions {
     pub within: Duration,
     /// How often something is tried before it is given up.
     pub attempts: i32,
-    /// How long what was given up is kept, and what waits for a sink that is gone.
+    /// How long something is tried at the most; as long what was given up is kept, and what waits for a sink that is gone.
     pub kept: Duration,
     /// How long after the last message somebody who is away is told of it.
     pub notify_after: Duration,

@@ -5,7 +5,7 @@ use diesel_async::AsyncConnection as _;
 use serde_json::json;
 
 use super::{Actor, App, Error, Session};
-use crate::model::{Act, AuditEntry, Permission, Refusal, Revocation, UserId, checked_token_id};
+use crate::model::{Act, AuditEntry, Refusal, Revocation, UserId, checked_token_id};
 use crate::realtime::TokenMark;
 use crate::store::{self, Connection};
 
@@ -69,9 +69,7 @@ impl App {
         actor: &Actor,
         revoke: RevokeTokens,
     ) -> Result<Revocation, Error> {
-        if !actor.administers() {
-            return Err(Error::Forbidden(Permission::Administer));
-        }
+        actor.must_administer()?;
         let new = self.revocation(actor, revoke)?;
         let mut conn = self.connection().await?;
         let revocation = conn

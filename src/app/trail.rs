@@ -36,6 +36,7 @@ impl App {
             data: json!({
                 "actor": filter.actor, "chat": filter.chat, "user": filter.user, "since": filter.since,
                 "before": filter.before, "as_administrator": filter.as_administrator,
+                "deeds": filter.deeds, "token": filter.token,
             }),
             ..actor.entry(Act::TrailRead)
         };

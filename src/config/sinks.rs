@@ -19,14 +19,15 @@ pub struct SinkArgs {
     #[arg(long, env = "COLLOQUY_SINKS_CA_FILE", value_name = "FILE")]
     pub sinks_ca_file: Option<PathBuf>,
     /// How long one try to deliver may take; at least 100ms. Where a server dies amid one, another server tries again
-    /// after three times as long.
+    /// after three times as long. A mail has a minute, and three after that.
     #[arg(long, env = "COLLOQUY_DELIVERY_TIMEOUT", default_value = "10s", value_parser = timeout, value_name = "TIME")]
     pub delivery_timeout: Duration,
     /// How often something is tried before it is given up. The waits in between double, from 2s to an hour.
     #[arg(long, env = "COLLOQUY_DELIVERY_ATTEMPTS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..), value_name = "COUNT")]
     pub delivery_attempts: u16,
-    /// How long what was given up is kept, to be tried again, and what waits for a sink that is gone.
-    #[arg(long, env = "COLLOQUY_DELIVERY_KEPT", default_value = "14d", value_parser = humantime::parse_duration, value_name = "TIME")]
+    /// How long something is tried at the most, at least 1h; how long what was given up is kept, to be tried again, and what waits for a
+    /// sink that is gone.
+    #[arg(long, env = "COLLOQUY_DELIVERY_KEPT", default_value = "14d", value_parser = kept, value_name = "TIME")]
     pub delivery_kept: Duration,
     /// How long after the last message somebody who is away is notified of it; a burst is one notification. Who is
     /// connected has ten times as long to read it.
@@ -41,6 +42,17 @@ fn timeout(text: &str) -> Result<Duration, String> {
     let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if time < TIMEOUT_MIN {
         return Err("it is at least 100ms".to_owned());
+    }
+    Ok(time)
+}
+
+/// The shortest time that things are tried for and kept.
+const KEPT_MIN: Duration = Duration::from_hours(1);
+
+fn kept(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if time < KEPT_MIN {
+        return Err("it is at least 1h".to_owned());
     }
     Ok(time)
 }

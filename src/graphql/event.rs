@@ -71,7 +71,7 @@ impl Entry {
 pub(super) enum ChatEvent {
     /// A message was sent.
     MessageSent(MessageSent),
-    /// A message's text changed.
+    /// A message's text, subject or metadata changed.
     MessageEdited(MessageEdited),
     /// A message was deleted.
     MessageDeleted(MessageDeleted),
@@ -149,7 +149,7 @@ event_type!(
     }
 );
 event_type!(
-    /// A message's text changed.
+    /// A message's text, subject or metadata changed.
     MessageEdited {
         /// The message as it is now.
         message: Message,

@@ -92,7 +92,7 @@ pub(super) struct ForwardMutation;
 
 #[Object]
 impl ForwardMutation {
-    /// Sends messages again, each to each chat, as new messages of the viewer's with the subject, text and metadata of the
+    /// Sends messages again, each to each chat, as new messages of the viewer's with the subject, text, metadata and attachments of the
     /// originals, that say in `forwardedFrom` where they come from. Nothing is sent unless all may be.
     async fn forward_messages(
         &self,

@@ -12,7 +12,7 @@ use crate::model::{Channel, Operation, Refusal};
 
 /// The thing of the application that a chat belongs to, such as a task or an order. At most one chat of a tenant belongs
 /// to it.
-#[derive(Debug, Clone, SimpleObject)]
+#[derive(Debug, Clone, PartialEq, SimpleObject)]
 pub(super) struct ExternalReference {
     /// What sort of thing.
     channel_type: String,

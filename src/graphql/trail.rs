@@ -1,14 +1,19 @@
 //! The audit trail, for administrators.
 
 use async_graphql::parser::types::Field;
-use async_graphql::{Context, Enum, ID, InputObject, Object, Result, ScalarType as _, Value};
+use async_graphql::{
+    Context, Enum, ID, InputObject, Object, Result, ScalarType as _, SimpleObject, Value,
+};
 
 use super::at_once::{AtOnce, Look};
+use super::chat::ChatHistory;
 use super::connection::Listed;
 use super::context::ContextExt as _;
-use super::scalar::DateTime;
+use super::participant::ParticipantRole;
+use super::reference::ExternalReference;
+use super::scalar::{DateTime, JsonObject};
 use super::user::User;
-use crate::model::{Act, Deed, EventKind, ListCursor, TrailEntry, TrailFilter, UserId};
+use crate::model::{Act, Deed, EventData, EventKind, ListCursor, TrailEntry, TrailFilter, UserId};
 
 /// What was done.
 #[derive(Debug, Enum, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +22,7 @@ enum AuditAction {
     ChatRead,
     /// A message was edited: its text, subject or metadata. `text` is what it said before.
     MessageEdited,
-    /// A message was deleted. `text` is what it says.
+    /// A message was deleted. `text` is what it said.
     MessageDeleted,
     /// A message's deletion was undone.
     MessageRestored,
@@ -43,6 +48,12 @@ enum AuditAction {
     TokensRevoked,
     /// An administrator read the audit trail.
     AuditTrailRead,
+    /// An administrator read what could not be delivered to sinks.
+    DeadLettersRead,
+    /// An administrator had some of it delivered again.
+    DeadLettersReplayed,
+    /// An administrator read who was given URLs to download attachments from.
+    AttachmentDownloadsRead,
 }
 
 impl From<Deed> for AuditAction {
@@ -67,6 +78,9 @@ impl From<Deed> for AuditAction {
             }
             Deed::Act(Act::TokensRevoked) => Self::TokensRevoked,
             Deed::Act(Act::TrailRead) => Self::AuditTrailRead,
+            Deed::Act(Act::DeadLettersRead) => Self::DeadLettersRead,
+            Deed::Act(Act::DeadLettersReplayed) => Self::DeadLettersReplayed,
+            Deed::Act(Act::DownloadsRead) => Self::AttachmentDownloadsRead,
             // A send is no entry of the trail; the log of events has none.
             Deed::Event(EventKind::MessageSent | EventKind::MessageEdited) => Self::MessageEdited,
             Deed::Event(EventKind::ParticipantAdded) => Self::ParticipantAdded,
@@ -75,6 +89,21 @@ impl From<Deed> for AuditAction {
             Deed::Event(EventKind::ChatMetadataChanged) => Self::ChatMetadataChanged,
             Deed::Event(EventKind::ChatChannelChanged) => Self::ChatExternalReferenceChanged,
         }
+    }
+}
+
+impl AuditAction {
+    /// What is called so.
+    fn deeds(self) -> (Vec<EventKind>, Vec<Act>) {
+        let kinds = EventKind::ALL.iter().copied();
+        let acts = Act::ALL.iter().copied();
+        (
+            kinds
+                .filter(|&kind| Self::from(Deed::Event(kind)) == self)
+                .collect(),
+            acts.filter(|&act| Self::from(Deed::Act(act)) == self)
+                .collect(),
+        )
     }
 }
 
@@ -138,7 +167,7 @@ impl AuditRecord {
     }
 
     /// The text that is lost to others by it: of an edit, what the message said before; of a deletion, what it
-    /// says now. Null for everything else.
+    /// said then. Null for everything else.
     async fn text(&self, ctx: &Context<'_>) -> Option<Result<&str>> {
         let text = match self.0.deed {
             Deed::Event(EventKind::MessageEdited) => {
@@ -150,6 +179,16 @@ impl AuditRecord {
             Deed::Event(_) | Deed::Act(_) => None,
         };
         ctx.text(text)
+    }
+
+    /// What it replaced, beside `text`. Null where it replaced nothing else.
+    async fn before(&self) -> Option<AuditedValues> {
+        AuditedValues::before(&self.0)
+    }
+
+    /// What it put there. Null where there is nothing to tell; a message's present state is the message's.
+    async fn after(&self) -> Option<AuditedValues> {
+        AuditedValues::after(&self.0)
     }
 
     /// To whom. Null where it was to nobody in particular.
@@ -168,6 +207,67 @@ impl AuditRecord {
     }
 }
 
+/// What a change replaced, or put there. Each field is null where that did not change, and where there was nothing.
+#[derive(Debug, Default, PartialEq, SimpleObject)]
+struct AuditedValues {
+    /// The line above a message's text.
+    subject: Option<String>,
+    /// What the application keeps with a message or a chat.
+    metadata: Option<JsonObject>,
+    /// The title of a chat.
+    title: Option<String>,
+    /// A person's role in a chat.
+    role: Option<ParticipantRole>,
+    /// How much of a chat its participants see.
+    history: Option<ChatHistory>,
+    /// The thing of the application that a chat belongs to.
+    external_reference: Option<ExternalReference>,
+}
+
+impl AuditedValues {
+    fn before(entry: &TrailEntry) -> Option<Self> {
+        let is_of_chat = matches!(entry.deed, Deed::Event(EventKind::ChatRenamed));
+        let data = data(entry)?;
+        Self {
+            subject: data.previous_subject,
+            metadata: data.previous_metadata.as_ref().map(JsonObject::from),
+            // Of a message it is the text.
+            title: data.previous.filter(|_| is_of_chat),
+            role: data.previous_role.map(ParticipantRole::from),
+            history: data.previous_history.map(ChatHistory::from),
+            external_reference: data.previous_channel.map(ExternalReference::from),
+        }
+        .told()
+    }
+
+    fn after(entry: &TrailEntry) -> Option<Self> {
+        let data = data(entry)?;
+        Self {
+            subject: None,
+            metadata: data.metadata.as_ref().map(JsonObject::from),
+            title: data.title,
+            role: data.role.map(ParticipantRole::from),
+            history: data.history.map(ChatHistory::from),
+            external_reference: data.channel.map(ExternalReference::from),
+        }
+        .told()
+    }
+
+    fn told(self) -> Option<Self> {
+        (self != Self::default()).then_some(self)
+    }
+}
+
+/// What an entry changed, where it changed something in a chat.
+fn data(entry: &TrailEntry) -> Option<EventData> {
+    match entry.deed {
+        Deed::Event(_) | Deed::Act(Act::RoleChanged) => {
+            serde_json::from_value(entry.data.clone()).ok()
+        }
+        Deed::Act(_) => None,
+    }
+}
+
 /// Which entries of the trail to list: those for which all holds that is given.
 #[derive(Debug, InputObject)]
 pub(super) struct AuditFilterInput {
@@ -183,6 +283,10 @@ pub(super) struct AuditFilterInput {
     before: Option<DateTime>,
     /// Only what rests on the right of an administrator, or only what does not.
     as_administrator: Option<bool>,
+    /// Only what was done so.
+    action: Option<AuditAction>,
+    /// Only what was done with the token that is called so (`jti`).
+    token_id: Option<String>,
 }
 
 impl AuditFilterInput {
@@ -196,6 +300,10 @@ impl AuditFilterInput {
             None => None,
             Some(id) => Some(id.parse().ok()?),
         };
+        // No token is called so, and Postgres does not take it.
+        if self.token_id.as_ref().is_some_and(|id| id.contains('\0')) {
+            return None;
+        }
         Some(TrailFilter {
             actor: person(self.actor_id)?,
             chat,
@@ -203,6 +311,8 @@ impl AuditFilterInput {
             since: self.since.map(Into::into),
             before: self.before.map(Into::into),
             as_administrator: self.as_administrator,
+            deeds: self.action.map(AuditAction::deeds),
+            token: self.token_id,
         })
     }
 }

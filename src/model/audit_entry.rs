@@ -30,6 +30,12 @@ closed_set! {
         TokensRevoked = 7,
         /// The trail itself was read.
         TrailRead = 8,
+        /// What could not be delivered to sinks was read.
+        DeadLettersRead = 9,
+        /// Some of it was delivered again.
+        DeadLettersReplayed = 10,
+        /// The log of downloads was read.
+        DownloadsRead = 11,
     }
 }
 
@@ -93,6 +99,10 @@ pub struct TrailFilter {
     pub before: Option<DateTime<Utc>>,
     /// Only what rests on the right of an administrator, or only what does not.
     pub as_administrator: Option<bool>,
+    /// Only what was done so: the kinds of a log's entries, and acts of administrators.
+    pub deeds: Option<(Vec<EventKind>, Vec<Act>)>,
+    /// Only what was done with the token that is called so.
+    pub token: Option<String>,
 }
 
 /// An entry, as it is written.

@@ -12,7 +12,7 @@ closed_set! {
     pub enum EventKind {
         /// A message was sent.
         MessageSent = 0,
-        /// A message's body changed.
+        /// A message's text, subject or metadata changed.
         MessageEdited = 1,
         /// A message was deleted.
         MessageDeleted = 2,

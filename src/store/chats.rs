@@ -1,5 +1,7 @@
 //! Chats: rows and states. The inbox, which lists them, is in `inbox.rs`.
 
+mod changes;
+mod direct;
 mod inbox;
 
 use chrono::{DateTime, Utc};
@@ -12,13 +14,15 @@ use diesel::sql_types::{Array, Bool, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
+pub use self::changes::{set_channel, set_deleted, set_history, set_metadata, set_title};
+pub use self::direct::{claim_pair, of_pair};
 pub use self::inbox::{InboxKey, Restorers, any_from, any_up_to, page};
 use super::Connection;
 use super::constraint::OnConstraint as _;
 use crate::model::{
     Channel, Chat, ChatHistory, ChatId, ChatKind, ChatState, Metadata, TenantId, UserId,
 };
-use crate::schema::{chats, direct_chats, epoch, participants};
+use crate::schema::{chats, epoch, participants};
 
 /// A chat to write.
 #[derive(Debug, Insertable)]
@@ -61,61 +65,6 @@ pub async fn insert(conn: &mut Connection, chat: &NewChat<'_>) -> QueryResult<bo
         .await
         .map(|_| true)
         .on_unique(CHANNELS, || false)
-}
-
-/// Claims the pair of users for a new direct chat. `None` where this claim made it; otherwise the chat the
-/// pair has already, once whoever claimed it has committed.
-pub async fn claim_pair(
-    conn: &mut Connection,
-    tenant: &TenantId,
-    pair: (&UserId, &UserId),
-    id: ChatId,
-) -> QueryResult<Option<ChatId>> {
-    let (low, high) = if pair.0 <= pair.1 {
-        pair
-    } else {
-        (pair.1, pair.0)
-    };
-    let claimed = diesel::insert_into(direct_chats::table)
-        .values((
-            direct_chats::tenant_id.eq(tenant),
-            direct_chats::low_user_id.eq(low),
-            direct_chats::high_user_id.eq(high),
-            direct_chats::chat_id.eq(id),
-        ))
-        .on_conflict_do_nothing()
-        .execute(conn)
-        .await?;
-    if claimed == 1 {
-        return Ok(None);
-    }
-    // Without a conflict clause's row lock this reads what the winner committed: a statement's snapshot is
-    // taken when it starts, and the insert above waited for the winner.
-    direct_chats::table
-        .find((tenant, low, high))
-        .select(direct_chats::chat_id)
-        .first(conn)
-        .await
-        .map(Some)
-}
-
-/// The direct chat of a pair, if they have one.
-pub async fn of_pair(
-    conn: &mut Connection,
-    tenant: &TenantId,
-    pair: (&UserId, &UserId),
-) -> QueryResult<Option<ChatId>> {
-    let (low, high) = if pair.0 <= pair.1 {
-        pair
-    } else {
-        (pair.1, pair.0)
-    };
-    direct_chats::table
-        .find((tenant, low, high))
-        .select(direct_chats::chat_id)
-        .first(conn)
-        .await
-        .optional()
 }
 
 /// The chats among `ids` that `viewer` is in, deleted or not, with their membership.
@@ -339,74 +288,6 @@ pub async fn take_seqs(
         .await
 }
 
-/// Changes a chat's title.
-pub async fn set_title(
-    conn: &mut Connection,
-    tenant: &TenantId,
-    id: ChatId,
-    title: &str,
-) -> QueryResult<()> {
-    diesel::update(chats::table)
-        .filter(chats::id.eq(id))
-        .filter(chats::tenant_id.eq(tenant))
-        .set(chats::title.eq(title))
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
-/// Changes how much of a chat's log its participants see.
-pub async fn set_history(
-    conn: &mut Connection,
-    tenant: &TenantId,
-    id: ChatId,
-    history: ChatHistory,
-) -> QueryResult<()> {
-    diesel::update(chats::table)
-        .filter(chats::id.eq(id))
-        .filter(chats::tenant_id.eq(tenant))
-        .set(chats::history.eq(history))
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
-/// Changes what the application keeps with a chat.
-pub async fn set_metadata(
-    conn: &mut Connection,
-    tenant: &TenantId,
-    id: ChatId,
-    metadata: Option<&Metadata>,
-) -> QueryResult<()> {
-    diesel::update(chats::table)
-        .filter(chats::id.eq(id))
-        .filter(chats::tenant_id.eq(tenant))
-        .set(chats::metadata.eq(metadata))
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
-/// Changes the thing of the application that a chat belongs to. False where another belongs to it already.
-pub async fn set_channel(
-    conn: &mut Connection,
-    tenant: &TenantId,
-    id: ChatId,
-    channel: Option<&Channel>,
-) -> QueryResult<bool> {
-    diesel::update(chats::table)
-        .filter(chats::id.eq(id))
-        .filter(chats::tenant_id.eq(tenant))
-        .set((
-            chats::channel_type.eq(channel.map(|it| &it.channel_type)),
-            chats::channel_id.eq(channel.map(|it| &it.channel_id)),
-        ))
-        .execute(conn)
-        .await
-        .map(|_| true)
-        .on_unique(CHANNELS, || false)
-}
-
 /// The chat that belongs to a thing of the application, deleted or not, where `viewer` is in it, or any where there is no
 /// viewer. For anybody else it is as if there were none, so that nothing further is asked of the database for the one
 /// and not for the other.
@@ -430,25 +311,6 @@ pub async fn of_channel(
         query = query.filter(exists(member));
     }
     query.first(conn).await.optional()
-}
-
-/// Marks a chat deleted by someone at some time, or live again.
-pub async fn set_deleted(
-    conn: &mut Connection,
-    tenant: &TenantId,
-    id: ChatId,
-    deleted: Option<(&UserId, DateTime<Utc>)>,
-) -> QueryResult<()> {
-    diesel::update(chats::table)
-        .filter(chats::id.eq(id))
-        .filter(chats::tenant_id.eq(tenant))
-        .set((
-            chats::deleted_at.eq(deleted.map(|(_, at)| at)),
-            chats::deleted_by.eq(deleted.map(|(user, _)| user)),
-        ))
-        .execute(conn)
-        .await?;
-    Ok(())
 }
 
 /// The newest seq of each chat among `ids` that exists.

@@ -168,7 +168,7 @@ pub async fn mark_read(
     diesel::sql_query(
         "UPDATE participants AS p SET read_seq = moved.seq FROM (SELECT w.user_id, least(w.seq, \
          (SELECT min(m.seq) - 1 FROM unnest($5, $6) AS b (first, last) JOIN messages AS m ON m.chat_id = $3 \
-         AND m.tenant_id = $4 AND m.seq BETWEEN greatest(b.first, q.read_seq + 1) AND b.last)) AS seq \
+         AND m.tenant_id = $4 AND m.deleted_at IS NULL AND m.seq BETWEEN greatest(b.first, q.read_seq + 1) AND b.last)) AS seq \
          FROM unnest($1, $2) AS w (user_id, seq) JOIN participants AS q ON q.chat_id = $3 AND q.tenant_id = $4 \
          AND q.user_id = w.user_id) AS moved \
          WHERE p.chat_id = $3 AND p.tenant_id = $4 AND p.user_id = moved.user_id AND p.read_seq < moved.seq",

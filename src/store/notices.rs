@@ -102,28 +102,90 @@ pub async fn put(
     messages: &[Telling],
     delay: Duration,
 ) -> QueryResult<usize> {
-    let all = || messages.iter();
-    let mentioned = (1..).zip(messages).flat_map(|(place, telling)| {
-        let people = mentions(&telling.message.body).into_iter();
-        people.map(move |user| (place, user))
-    });
-    let (mention_places, mentioned) = mentioned.unzip();
-    let statement = Put {
-        tenants: all().map(|telling| telling.tenant.as_str()).collect(),
-        chats: all().map(|telling| telling.message.chat_id).collect(),
-        seqs: all().map(|telling| telling.message.seq).collect(),
-        senders: all()
-            .map(|telling| telling.message.sender_id.as_str())
-            .collect(),
-        direct: all()
-            .map(|telling| telling.kind == ChatKind::Direct)
-            .collect(),
-        critical: all().map(|telling| telling.critical).collect(),
-        mention_places,
-        mentioned,
-        delay: delay.as_secs_f64(),
-    };
-    statement.execute(conn).await
+    Put::new(messages, delay).execute(conn).await
+}
+
+/// How many people are looked at in one statement.
+const PART: i64 = 2_000;
+
+/// The same of one message, in statements that each look at a part of the chat's people: in a large group one for all
+/// would take too long.
+pub async fn put_in_parts(
+    conn: &mut Connection,
+    message: &Telling,
+    delay: Duration,
+) -> QueryResult<()> {
+    use crate::schema::participants::dsl::{chat_id, participants, tenant_id, user_id};
+    // No id is empty.
+    let mut after = String::new();
+    loop {
+        let people: Vec<String> = participants
+            .filter(chat_id.eq(message.message.chat_id))
+            .filter(tenant_id.eq(&message.tenant))
+            .filter(user_id.gt(&after))
+            .order(user_id)
+            .limit(PART)
+            .select(user_id)
+            .load(conn)
+            .await?;
+        let Some(last) = people.last() else {
+            return Ok(());
+        };
+        let put = Put::new(std::slice::from_ref(message), delay);
+        let part = PutPart {
+            put,
+            after: &after,
+            last,
+        };
+        part.execute(conn).await?;
+        after.clone_from(last);
+    }
+}
+
+#[derive(Debug)]
+struct PutPart<'a> {
+    put: Put<'a>,
+    after: &'a str,
+    last: &'a str,
+}
+
+hot!(PutPart<'a> -> BigInt);
+
+impl QueryFragment<Pg> for PutPart<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.put.push_wanted(&mut out)?;
+        out.push_sql(" AND p.user_id > ");
+        out.push_bind_param::<Text, _>(self.after)?;
+        out.push_sql(" AND p.user_id <= ");
+        out.push_bind_param::<Text, _>(self.last)?;
+        self.put.push_insert(&mut out)
+    }
+}
+
+impl<'a> Put<'a> {
+    fn new(messages: &'a [Telling], delay: Duration) -> Self {
+        let all = || messages.iter();
+        let mentioned = (1..).zip(messages).flat_map(|(place, telling)| {
+            let people = mentions(&telling.message.body).into_iter();
+            people.map(move |user| (place, user))
+        });
+        let (mention_places, mentioned) = mentioned.unzip();
+        Self {
+            tenants: all().map(|telling| telling.tenant.as_str()).collect(),
+            chats: all().map(|telling| telling.message.chat_id).collect(),
+            seqs: all().map(|telling| telling.message.seq).collect(),
+            senders: all()
+                .map(|telling| telling.message.sender_id.as_str())
+                .collect(),
+            direct: all()
+                .map(|telling| telling.kind == ChatKind::Direct)
+                .collect(),
+            critical: all().map(|telling| telling.critical).collect(),
+            mention_places,
+            mentioned,
+            delay: delay.as_secs_f64(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -143,6 +205,14 @@ hot!(Put<'a> -> BigInt);
 
 impl QueryFragment<Pg> for Put<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.push_wanted(&mut out)?;
+        self.push_insert(&mut out)
+    }
+}
+
+impl Put<'_> {
+    /// Who is to be told of what, up to the end of its conditions.
+    fn push_wanted<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("WITH message AS MATERIALIZED (SELECT * FROM unnest(");
         out.push_bind_param::<Array<Text>, _>(&self.tenants)?;
         out.push_sql(", ");
@@ -175,6 +245,11 @@ impl QueryFragment<Pg> for Put<'_> {
             " WHERE p.user_id <> message.sender_id AND p.read_seq < n.seq AND p.joined_seq < n.seq AND ",
         );
         out.push_sql(WANTED);
+        Ok(())
+    }
+
+    /// What is written of it.
+    fn push_insert<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         // In one order, as they are taken.
         out.push_sql(
             " GROUP BY p.tenant_id, p.user_id, p.chat_id) \
@@ -182,14 +257,16 @@ impl QueryFragment<Pg> for Put<'_> {
              SELECT tenant_id, user_id, chat_id, from_seq, seq, mentioned, critical, now(), \
              CASE WHEN critical THEN now() ELSE now() + make_interval(secs => ",
         );
-        out.push_bind_param::<Double, _>(&self.delay)?; // $9
+        out.push_bind_param::<Double, _>(&self.delay)?;
         out.push_sql(
             ") END FROM wanted ORDER BY tenant_id, user_id, chat_id \
              ON CONFLICT (tenant_id, user_id, chat_id) DO UPDATE SET seq = greatest(n.seq, excluded.seq), \
              mentioned = n.mentioned OR excluded.mentioned, critical = n.critical OR excluded.critical, \
              due_at = CASE WHEN excluded.critical THEN now() ELSE greatest(n.due_at, \
-             least(n.begun_at + 10 * make_interval(secs => $9), excluded.due_at)) END",
+             least(n.begun_at + 10 * make_interval(secs => ",
         );
+        out.push_bind_param::<Double, _>(&self.delay)?;
+        out.push_sql("), excluded.due_at)) END");
         Ok(())
     }
 }

@@ -3,14 +3,12 @@
 //! An entry is written by the statement that writes its event, so neither is there without the other. They are taken by
 //! one server at a time, under a lock of the database: entries of one chat become deliveries in the order of the log.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use diesel_async::{RunQueryDsl, SimpleAsyncConnection as _};
+use diesel_async::RunQueryDsl;
 
 use super::Connection;
 use super::statement::hot;
@@ -40,6 +38,8 @@ pub(super) use put;
 /// An event that is to be delivered.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable)]
 pub struct Entry {
+    /// Its number. Entries of one chat are numbered in the order of the log.
+    pub id: i64,
     /// The tenant of the chat.
     pub tenant: TenantId,
     /// The chat.
@@ -63,13 +63,6 @@ pub async fn lock(conn: &mut Connection) -> QueryResult<bool> {
     Ok(lock.taken)
 }
 
-/// Lets each statement of the transaction take longer than usual.
-pub async fn allow(conn: &mut Connection, within: Duration) -> QueryResult<()> {
-    let within = within.as_millis();
-    conn.batch_execute(&format!("SET LOCAL statement_timeout = {within}"))
-        .await
-}
-
 /// Takes up to `limit` entries out, in their order; none where another server does so just now. What is not made of them
 /// in the same transaction is lost.
 pub async fn take(conn: &mut Connection, limit: i64) -> QueryResult<Vec<Entry>> {
@@ -77,9 +70,9 @@ pub async fn take(conn: &mut Connection, limit: i64) -> QueryResult<Vec<Entry>> 
     if !lock(conn).await? {
         return Ok(Vec::new());
     }
-    let mut rows: Vec<(i64, Entry)> = Take { limit }.load(conn).await?;
-    rows.sort_unstable_by_key(|(id, _)| *id);
-    Ok(rows.into_iter().map(|(_, entry)| entry).collect())
+    let mut entries: Vec<Entry> = Take { limit }.load(conn).await?;
+    entries.sort_unstable_by_key(|entry| entry.id);
+    Ok(entries)
 }
 
 #[derive(Debug, QueryableByName)]
@@ -99,7 +92,7 @@ impl diesel::query_builder::QueryId for Take {
 }
 
 impl diesel::query_builder::Query for Take {
-    type SqlType = (BigInt, (Text, SqlUuid, BigInt));
+    type SqlType = (BigInt, Text, SqlUuid, BigInt);
 }
 
 impl QueryFragment<Pg> for Take {

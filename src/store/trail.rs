@@ -6,7 +6,7 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{
-    BigInt, Bool, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+    Array, BigInt, Bool, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
 };
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
@@ -36,9 +36,16 @@ pub async fn page(
     range: TrailRange,
     limit: i64,
 ) -> QueryResult<Vec<TrailEntry>> {
+    let (kinds, acts) = filter
+        .deeds
+        .as_ref()
+        .map(|(kinds, acts)| (kinds.as_slice(), acts.as_slice()))
+        .unzip();
     let window = Window {
         tenant,
         filter,
+        kinds,
+        acts,
         range,
         limit,
     };
@@ -99,6 +106,8 @@ impl TrailRow {
 struct Window<'a> {
     tenant: &'a TenantId,
     filter: &'a TrailFilter,
+    kinds: Option<&'a [EventKind]>,
+    acts: Option<&'a [Act]>,
     range: TrailRange,
     limit: i64,
 }
@@ -138,11 +147,13 @@ impl<const OLDEST_FIRST: bool> QueryFragment<Pg> for Trail<'_, OLDEST_FIRST> {
         out.unsafe_to_cache_prepared();
         self.0.push_parameters(&mut out)?;
         out.push_sql(
-            "SELECT t.is_act, t.place_chat, t.seq, t.occurred_at, t.actor_id, t.kind, t.chat_id, m.id, m.body, \
+            "SELECT t.is_act, t.place_chat, t.seq, t.occurred_at, t.actor_id, t.kind, t.chat_id, m.id, \
+             coalesce(x.previous, m.body), \
              t.user_id, t.data, t.request_id, t.token_id FROM (SELECT * FROM (\
              (SELECT false AS is_act, e.chat_id AS place_chat, e.seq, e.occurred_at, e.actor_id, e.kind, e.chat_id, \
              NULL::uuid AS message_id, e.message_seq, e.data->>'user' AS user_id, e.data, e.request_id, e.token_id \
              FROM chat_events AS e WHERE e.tenant_id = $1 AND ($8 IS NULL OR e.actor_id = $8) \
+             AND ($13 IS NULL OR e.kind = ANY($13)) AND ($15 IS NULL OR e.token_id = $15) \
              AND ($9 IS NULL OR e.data->>'user' = $9) AND ($10 IS NULL OR e.chat_id = $10) AND $11 IS NOT TRUE \
              AND e.occurred_at BETWEEN $5 AND $2 AND (e.occurred_at, e.chat_id, e.seq) < ($2, $3, $4) AND (e.occurred_at, e.chat_id, e.seq) > ($5, $6, $7)",
         );
@@ -156,6 +167,7 @@ impl<const OLDEST_FIRST: bool> QueryFragment<Pg> for Trail<'_, OLDEST_FIRST> {
         out.push_sql(
             ", a.id, a.occurred_at, a.actor_id, a.act, a.chat_id, a.message_id, NULL, a.user_id, a.data, a.request_id, a.token_id \
              FROM audit_entries AS a WHERE a.tenant_id = $1 AND ($8 IS NULL OR a.actor_id = $8) \
+             AND ($14 IS NULL OR a.act = ANY($14)) AND ($15 IS NULL OR a.token_id = $15) \
              AND ($9 IS NULL OR a.user_id = $9) AND ($10 IS NULL OR a.chat_id = $10) AND $11 IS NOT FALSE AND a.occurred_at BETWEEN $5 AND $2 AND (a.occurred_at, ",
         );
         out.push_sql(NO_CHAT);
@@ -167,9 +179,17 @@ impl<const OLDEST_FIRST: bool> QueryFragment<Pg> for Trail<'_, OLDEST_FIRST> {
         let place = ["trail.occurred_at", "trail.place_chat", "trail.seq"];
         push_order(&mut out, &place, OLDEST_FIRST);
         out.push_sql(
-            " LIMIT $12) AS t LEFT JOIN LATERAL ((SELECT o.id, o.body FROM messages AS o WHERE o.chat_id = t.chat_id \
-             AND o.seq = t.message_seq AND o.tenant_id = $1) UNION ALL (SELECT o.id, o.body FROM messages AS o \
-             WHERE o.id = t.message_id AND o.tenant_id = $1)) AS m ON true",
+            " LIMIT $12) AS t LEFT JOIN LATERAL ((SELECT o.id, o.seq, o.body FROM messages AS o WHERE o.chat_id = t.chat_id \
+             AND o.seq = t.message_seq AND o.tenant_id = $1) UNION ALL (SELECT o.id, o.seq, o.body FROM messages AS o \
+             WHERE o.id = t.message_id AND o.tenant_id = $1)) AS m ON true \
+             LEFT JOIN LATERAL (SELECT n.data->>'previous' AS previous FROM chat_events AS n \
+             WHERE n.chat_id = t.chat_id AND n.message_seq = m.seq AND n.tenant_id = $1 AND n.kind = ",
+        );
+        // What a message said at the time stands in the next edit, where one followed.
+        out.push_bind_param::<SmallInt, _>(&EventKind::MessageEdited)?;
+        out.push_sql(
+            " AND CASE WHEN t.is_act THEN n.occurred_at > t.occurred_at ELSE n.seq > t.seq END \
+             ORDER BY n.seq LIMIT 1) AS x ON true",
         );
         let place = ["t.occurred_at", "t.place_chat", "t.seq"];
         push_order(&mut out, &place, OLDEST_FIRST);
@@ -204,7 +224,13 @@ impl Window<'_> {
         out.push_bind_param::<Nullable<Bool>, _>(&filter.as_administrator)?; // $11
         out.push_sql("::boolean, ");
         out.push_bind_param::<BigInt, _>(&self.limit)?; // $12
-        out.push_sql("::bigint) ");
+        out.push_sql("::bigint, ");
+        out.push_bind_param::<Nullable<Array<SmallInt>>, _>(&self.kinds)?; // $13
+        out.push_sql("::smallint[], ");
+        out.push_bind_param::<Nullable<Array<SmallInt>>, _>(&self.acts)?; // $14
+        out.push_sql("::smallint[], ");
+        out.push_bind_param::<Nullable<Text>, _>(&filter.token)?; // $15
+        out.push_sql("::text) ");
         Ok(())
     }
 }

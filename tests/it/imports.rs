@@ -284,8 +284,10 @@ fn a_second_run_changes_nothing_and_a_later_one_adds_what_came() {
         ann.sends(&chat, "here").await;
         cal.leaves(&chat).await;
         source.says(8, TASK, ANN, 80, "newer").await;
+        let new = "e0000000-0000-4000-8000-000000000004";
+        source.says(9, TASK, new, 5, "older").await;
         source
-            .says(9, TASK, "e0000000-0000-4000-8000-000000000004", 5, "older")
+            .received(7, new, "is_read, is_favorite", "true, true")
             .await;
         source.set(1, "deleted = true").await;
         let third = source.moves(&server, &plan()).await;
@@ -326,6 +328,11 @@ fn a_second_run_changes_nothing_and_a_later_one_adds_what_came() {
             0
         );
         assert!(!ann.people(&chat).await.iter().any(|it| it.contains(CAL)));
+        // Who is new has what they had there, up to what was written here.
+        let new = server.user(new);
+        assert_eq!((third.stars, new.unread(&chat).await), (1, 2));
+        let seventh = new.message(&message_of(7), "viewerHasStarred").await;
+        assert_eq!(seventh["viewerHasStarred"], true);
     });
 }
 
@@ -770,6 +777,13 @@ fn a_later_run_reads_nothing_for_anybody_that_was_sent_here() {
         assert_eq!(report.marks, 3);
         let [ann, ben, cal] = [ANN, BEN, CAL].map(|id| server.user(id));
         let chat = chat_of(TASK);
+        // What is deleted is unread for nobody.
+        let gone = ann.sends(&chat, "gone").await;
+        ann.deletes(&gone).await;
+        source.says(10, TASK, ANN, 1, "old, still").await;
+        source.received(10, BEN, "is_read", "true").await;
+        source.moves(&server, &plan()).await;
+        assert_eq!(ben.unread(&chat).await, 0);
         let here = ann.sends(&chat, "here").await;
         cal.does(
             "markChatRead",
@@ -781,7 +795,8 @@ fn a_later_run_reads_nothing_for_anybody_that_was_sent_here() {
         source.received(2, BEN, "is_read", "true").await;
         source.received(2, CAL, "is_read", "true").await;
         source.moves(&server, &plan()).await;
-        assert_eq!(history(&ben, &chat).await, ["old", "here", "old, too"]);
+        let texts = ["old", "null", "old, still", "here", "old, too"];
+        assert_eq!(history(&ben, &chat).await, texts);
         assert_eq!((ben.unread(&chat).await, cal.unread(&chat).await), (2, 0));
         let before = everything(&server).await;
         source.moves(&server, &plan()).await;

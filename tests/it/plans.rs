@@ -81,9 +81,10 @@ const FILL: &str = "
     ANALYZE";
 
 /// Those that serve no constraint, and no statement of a user either, with what they are for.
-const OTHERWISE: [&str; 6] = [
+const OTHERWISE: [&str; 7] = [
     // The removal of those that are old.
     "receipts_marked_at_idx",
+    "dead_letters_died_at_idx",
     // The engine, which clears away what was never sent.
     "attachments_created_at_idx",
     // The workers' claims, which no user causes.

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::attachments::Attachments;
 use crate::app::{App, Error};
+use crate::blobs::BlobError;
 use crate::model::{Attachment, AttachmentId};
 use crate::store;
 
@@ -28,10 +29,12 @@ impl App {
         let every = attachments.rules.unsent_for / 24;
         let every = every.clamp(EVERY_MIN, EVERY_MAX);
         let tending = async {
+            // Where the last run ended, if it did not come to the end.
+            let mut last = None;
             loop {
                 // Servers that started together need not come together.
                 tokio::time::sleep(every.mul_f64(0.5 + fastrand::f64())).await;
-                if let Err(error) = Box::pin(self.attachments_clear(attachments)).await {
+                if let Err(error) = Box::pin(self.attachments_clear(attachments, &mut last)).await {
                     tracing::warn!(%error, "attachments that were not sent are not cleared away");
                 }
             }
@@ -44,13 +47,17 @@ impl App {
 
     /// First they are marked, so that nobody sends them any more; then their bytes go; then they are forgotten. Where a
     /// server ends in between, the next one goes on.
-    async fn attachments_clear(&self, attachments: &Attachments) -> Result<(), Error> {
+    async fn attachments_clear(
+        &self,
+        attachments: &Attachments,
+        last: &mut Option<Attachment>,
+    ) -> Result<(), Error> {
         let Attachments { blobs, rules, .. } = attachments;
         let before = self.clock.now() - rules.unsent_for;
         if let Err(error) = blobs.sweep(rules.unsent_for).await {
             tracing::warn!(%error, "uploads that broke off are not cleared away");
         }
-        let (mut last, mut failed): (Option<Attachment>, _) = (None, None);
+        let mut failed = None;
         for _ in 0..GOES {
             let given_up = {
                 let mut conn = self.connection().await?;
@@ -69,9 +76,10 @@ impl App {
                 store::attachments::forget(&mut conn, &gone).await?;
             }
             let is_all = i64::try_from(given_up.len()).is_ok_and(|count| count < TOGETHER);
-            // What a store refuses to remove does not keep the rest: it is tried again in the next run.
-            last = given_up.into_iter().last();
-            if is_all {
+            let is_away = gone.is_empty() && matches!(failed, Some(BlobError::Unavailable(_)));
+            // What a store refuses to remove does not keep the rest: it is tried again when the end is reached.
+            *last = given_up.into_iter().last().filter(|_| !is_all);
+            if is_all || is_away {
                 break;
             }
         }

@@ -1,13 +1,14 @@
 //! URLs to download from, and the log of who was given them.
 
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::app::attachments::Attachments;
 use crate::app::{Actor, App, Error};
 use crate::blobs::Bearer;
 use crate::model::{
-    Attachment, AttachmentDownload, AttachmentId, AttachmentStatus, DownloadPlace, ListCursor,
-    ListKey, Page, PageArgs, Permission, Slice, fingerprint,
+    Act, Attachment, AttachmentDownload, AttachmentId, AttachmentStatus, AuditEntry, DownloadPlace,
+    ListCursor, ListKey, Page, PageArgs, Slice, fingerprint,
 };
 use crate::store;
 use crate::store::attachment_downloads::Between;
@@ -67,7 +68,7 @@ impl App {
     }
 
     /// A page of who was given URLs to download attachments of the actor's tenant, the newest first; of one attachment,
-    /// or of all. It comes with what is known of the attachments.
+    /// or of all. It comes with what is known of the attachments. That it is read is written down before.
     ///
     /// # Errors
     ///
@@ -79,9 +80,7 @@ impl App {
         of: Option<AttachmentId>,
         args: &PageArgs,
     ) -> Result<Slice<(AttachmentDownload, Option<Attachment>)>, Error> {
-        if !actor.administers() {
-            return Err(Error::Forbidden(Permission::Administer));
-        }
+        actor.must_administer()?;
         let list = Self::attachment_downloads_key(actor, of);
         let page = Page::new(args, |text| match ListCursor::decode(text, &list) {
             Ok(ListCursor::Download(place)) => Some(place),
@@ -93,6 +92,11 @@ impl App {
             older: page.before.unwrap_or(whole.older),
         };
         let mut conn = self.connection_for(actor).await?;
+        let reading = AuditEntry {
+            data: json!({ "attachment": of }),
+            ..actor.entry(Act::DownloadsRead)
+        };
+        store::audit_entries::append(&mut conn, &[reading]).await?;
         let mut read = async |between, oldest_first, limit| {
             let conn = &mut conn;
             store::attachment_downloads::page(conn, tenant, of, between, oldest_first, limit).await

@@ -188,20 +188,26 @@ impl Received<'_> {
             LocalError::Different => Refused::Different,
             LocalError::Store(error) => error.into(),
         })?;
+        // It may have taken long, so it is asked again.
+        self.is_awaited().await?;
         incoming.place().await?;
-        // It may have taken long, so it is asked again, and after it has its place: who clears it away removes the bytes
-        // before the row, so one of both sees the other.
+        // And once more: who clears it away removes the bytes before the row, so that one of both sees the other.
+        let awaited = self.is_awaited().await;
+        if matches!(awaited, Err(Refused::Absent)) {
+            self.local.delete(id).await?;
+        }
+        awaited
+    }
+
+    /// Refuses where the file is not waited for any more.
+    async fn is_awaited<E>(&self) -> Result<(), Refused<E>> {
+        let (tenant, id) = (&self.actor.tenant, self.attachment.id);
         let mut conn = self.app.connection_for(&self.actor).await?;
-        let found = store::attachments::by_id(&mut conn, &self.actor.tenant, id).await;
-        drop(conn);
+        let found = store::attachments::by_id(&mut conn, tenant, id).await;
         match found.map_err(Error::from)?.map(|found| found.status) {
             Some(AttachmentStatus::Pending) => Ok(()),
-            // The same bytes took the place of themselves.
             Some(AttachmentStatus::Ready) => Err(Refused::Finalized),
-            Some(AttachmentStatus::Removed) | None => {
-                self.local.delete(id).await?;
-                Err(Refused::Absent)
-            }
+            Some(AttachmentStatus::Removed) | None => Err(Refused::Absent),
         }
     }
 }

@@ -5,8 +5,8 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use crate::model::{
-    Attachment, Change, ChatHistory, ChatId, ChatKind, Digest, Event, Message, Notice, Role,
-    TenantId, event_id, notification_id,
+    Attachment, Change, Channel, ChatHistory, ChatId, ChatKind, Digest, Event, Message, Notice,
+    Origin, Role, TenantId, event_id, notification_id,
 };
 use crate::sinks::Parcel;
 use crate::store::events::LogRange;
@@ -155,7 +155,17 @@ fn change(change: &Change, attached: &[Attachment]) -> (&'static str, Value) {
             ("chat.metadata_changed", json!({ "metadata": metadata }))
         }
         Change::ChatChannelChanged { channel } => {
-            ("chat.channel_changed", json!({ "channel": channel }))
+            let reference = channel.as_ref().map(|channel| {
+                let Channel {
+                    channel_type,
+                    channel_id,
+                } = channel;
+                json!({ "channelType": channel_type, "channelId": channel_id })
+            });
+            (
+                "chat.external_reference_changed",
+                json!({ "externalReference": reference }),
+            )
         }
     }
 }
@@ -179,12 +189,17 @@ fn message(message: &Message, attached: &[Attachment]) -> Value {
         "body": message.visible_body(),
         "metadata": message.visible(message.metadata.as_ref()),
         "attachments": attached.iter().map(attachment).collect::<Vec<_>>(),
-        "isForwarded": message.forwarded_from.is_some(),
+        "forwardedFrom": message.visible(message.forwarded_from.as_ref()).map(origin),
         "replyToSeq": message.reply_to_seq,
         "createdAt": message.created_at,
         "editedAt": message.edited_at,
         "deletedAt": message.deleted_at,
     })
+}
+
+/// Where a message was forwarded from. The original itself is not named: who gets this need not see it.
+fn origin(origin: &Origin) -> Value {
+    json!({ "senderId": origin.sender, "sentAt": origin.sent_at })
 }
 
 /// An attachment, with the members that it has in the API, but without a URL: that would outlive the right to it.

@@ -85,8 +85,10 @@ impl Measured {
         self.0.passed_over.inc();
     }
 
-    pub(super) fn given_up(&self, kind: SinkKind) {
-        self.count(kind, "given_up");
+    pub(super) fn given_up(&self, kind: SinkKind, count: usize) {
+        let labels = [("kind", kind.name()), ("result", "given_up")];
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.0.tries.get_or_create_owned(&labels).inc_by(count);
     }
 
     /// What was counted of all that waits.

@@ -1,7 +1,5 @@
 //! Entries of the outbox become deliveries.
 
-use std::time::Duration;
-
 use diesel_async::AsyncConnection as _;
 use tokio::time::{sleep, timeout};
 
@@ -13,74 +11,65 @@ use crate::store::outbox::Entry;
 /// How many entries are taken at a time, where that goes well.
 const MOST: i64 = 500;
 
-/// How many times one entry fails before nobody is notified of it, and it is delivered alone.
+/// How many times the same entry fails before nobody is notified of it, and it is delivered alone.
 const IN_VAIN: u32 = 3;
-
-/// How long a statement may take for one entry: in a large group it writes a row for everybody.
-const LARGE_WITHIN: Duration = Duration::from_mins(5);
 
 /// How entries are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Taking {
-    /// So many at a time.
-    Together(i64),
-    /// One, with time enough for the largest group, after so many failures.
-    Alone(u32),
-    /// One, of which nobody is notified: it cannot be found out who is to be.
-    Unnoticed,
+struct Taking {
+    /// How many at a time.
+    most: i64,
+    /// The entry that failed last when it was taken alone, by its number, and how often in a row.
+    failed: Option<(i64, u32)>,
 }
 
 impl Taking {
-    fn most(self) -> i64 {
-        match self {
-            Self::Together(most) => most,
-            Self::Alone(_) | Self::Unnoticed => 1,
+    fn new() -> Self {
+        Self {
+            most: MOST,
+            failed: None,
         }
     }
 
-    /// After what went well.
-    fn more(self) -> Self {
-        let most = self.most().saturating_mul(2);
-        Self::Together(most.min(MOST))
+    fn went_well(&mut self) {
+        self.most = self.most.saturating_mul(2).min(MOST);
+        self.failed = None;
     }
 
-    /// After what Postgres could not do, though it answers.
-    fn less(self) -> Self {
-        match self {
-            // So many may take longer than a statement may.
-            Self::Together(most) if most > 1 => match most / 8 {
-                0 | 1 => Self::Alone(0),
-                most => Self::Together(most),
-            },
-            Self::Together(_) => Self::Alone(0),
-            Self::Alone(failures) if failures + 1 < IN_VAIN => Self::Alone(failures + 1),
-            Self::Alone(_) | Self::Unnoticed => Self::Unnoticed,
+    /// `head` is the first entry, where it was taken, and `is_its_own` that the database answers and cannot do it.
+    fn went_wrong(&mut self, head: Option<i64>, is_its_own: bool) {
+        if self.most > 1 {
+            // So many may take longer than a statement may: in a large group, each is a row for everybody.
+            self.most = (self.most / 8).max(1);
+        } else if let Some(head) = head.filter(|_| is_its_own) {
+            let before = self.failed.filter(|(id, _)| *id == head);
+            let before = before.map_or(0, |(_, times)| times);
+            self.failed = Some((head, before.saturating_add(1)));
         }
+    }
+
+    /// Whether nobody is notified of what is taken: it is the one entry that failed too often.
+    fn passes_over(&self, entries: &[Entry]) -> bool {
+        let failed = self.failed.filter(|(_, times)| *times >= IN_VAIN);
+        matches!((entries, failed), ([entry], Some((id, _))) if entry.id == id)
     }
 }
 
 impl Inner {
     /// Makes deliveries of what comes into the outbox.
     pub(super) async fn spread_on(&self) {
-        let mut taking = Taking::Together(MOST);
+        let mut taking = Taking::new();
         loop {
-            match self.spread(taking).await {
+            match self.spread(&mut taking).await {
+                // There is nothing, or another server is at it.
                 Ok(0) => {
-                    taking = taking.more();
                     timeout(about(LOOK_EVERY), self.realtime.committed())
                         .await
                         .ok();
                 }
-                Ok(_) => {
-                    taking = taking.more();
-                    self.due.notify_one();
-                }
+                Ok(_) => self.due.notify_one(),
                 Err(error) => {
                     tracing::warn!(error = %Causes(&error), "the outbox could not be read");
-                    // That the database is away says nothing of the entries.
-                    if !matches!(error, Error::Unavailable(_)) {
-                        taking = taking.less();
-                    }
                     sleep(about(LOOK_AGAIN)).await;
                 }
             }
@@ -88,36 +77,48 @@ impl Inner {
     }
 
     /// Takes entries out of the outbox and makes deliveries of them, both or neither. Says how many there were.
-    async fn spread(&self, taking: Taking) -> Result<usize, Error> {
+    async fn spread(&self, taking: &mut Taking) -> Result<usize, Error> {
         let (mut conn, _place) = self.connection().await?;
         // Most often there is nothing, which takes no transaction.
         if !store::outbox::is_filled(&mut conn).await? {
             return Ok(0);
         }
+        let mut head = None;
         let spread = conn.transaction(async |conn| {
-            if let Taking::Alone(_) = taking {
-                store::outbox::allow(conn, LARGE_WITHIN).await?;
-            }
-            let entries = store::outbox::take(conn, taking.most()).await?;
-            if taking == Taking::Unnoticed {
-                self.pass_over(&entries);
-            } else {
+            let entries = store::outbox::take(conn, taking.most).await?;
+            head = entries.first().map(|entry| entry.id);
+            if !taking.passes_over(&entries) {
                 let messages = store::notices::messages(conn, &entries).await?;
-                if !messages.is_empty() {
-                    store::notices::put(conn, &messages, self.options.notify_after).await?;
+                let (delay, alone) = (self.options.notify_after, taking.most == 1);
+                if let (true, [message]) = (alone, messages.as_slice()) {
+                    store::notices::put_in_parts(conn, message, delay).await?;
+                } else if !messages.is_empty() {
+                    store::notices::put(conn, &messages, delay).await?;
                 }
             }
             // Last, since it locks lanes, for which whoever delivers waits.
             if !entries.is_empty() {
                 store::deliveries::of_events(conn, &entries).await?;
             }
-            Ok::<_, Error>(entries.len())
+            Ok::<_, Error>(entries)
         });
-        spread.await
+        let spread = spread.await;
+        match &spread {
+            Ok(entries) if entries.is_empty() => {}
+            Ok(entries) => {
+                if taking.passes_over(entries) {
+                    self.say_passed_over(entries);
+                }
+                taking.went_well();
+            }
+            // That the database is away, or has no time, says nothing of an entry.
+            Err(error) => taking.went_wrong(head, !matches!(error, Error::Unavailable(_))),
+        }
+        Ok(spread?.len())
     }
 
     /// Says of what nobody is notified, so that everything behind it goes on.
-    fn pass_over(&self, entries: &[Entry]) {
+    fn say_passed_over(&self, entries: &[Entry]) {
         for entry in entries {
             tracing::error!(
                 tenant = entry.tenant.as_str(),
@@ -132,29 +133,55 @@ impl Inner {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
+    use crate::model::{ChatId, TenantId};
+
+    fn entry(id: i64) -> Entry {
+        Entry {
+            id,
+            tenant: TenantId::new("acme").unwrap(),
+            chat_id: ChatId(Uuid::nil()),
+            seq: 1,
+        }
+    }
 
     #[test]
-    fn what_fails_is_taken_with_less_and_at_last_without_notices() {
-        let mut taking = Taking::Together(MOST);
+    fn whatever_goes_wrong_less_is_taken() {
+        let mut taking = Taking::new();
         let mut seen = Vec::new();
-        while taking != Taking::Unnoticed {
-            seen.push(taking);
-            taking = taking.less();
+        for is_its_own in [false, true, false, true] {
+            taking.went_wrong(Some(7), is_its_own);
+            seen.push(taking.most);
         }
-        assert_eq!(
-            seen,
-            [
-                Taking::Together(500),
-                Taking::Together(62),
-                Taking::Together(7),
-                Taking::Alone(0),
-                Taking::Alone(1),
-                Taking::Alone(2),
-            ]
-        );
-        assert_eq!(taking.less(), Taking::Unnoticed);
-        assert_eq!(taking.more(), Taking::Together(2));
-        assert_eq!(Taking::Together(400).more(), Taking::Together(MOST));
+        assert_eq!(seen, [62, 7, 1, 1]);
+        taking.went_well();
+        assert_eq!(taking.most, 2);
+    }
+
+    #[test]
+    fn an_entry_is_passed_over_that_fails_by_itself_and_no_other() {
+        let mut taking = Taking {
+            most: 1,
+            failed: None,
+        };
+        for _ in 0..10 {
+            // The database was away.
+            taking.went_wrong(Some(7), false);
+            taking.went_wrong(None, true);
+        }
+        assert!(!taking.passes_over(&[entry(7)]));
+        for _ in 0..IN_VAIN - 1 {
+            taking.went_wrong(Some(7), true);
+        }
+        assert!(!taking.passes_over(&[entry(7)]));
+        taking.went_wrong(Some(7), true);
+        assert!(taking.passes_over(&[entry(7)]));
+        assert!(!taking.passes_over(&[entry(8)]));
+        assert!(!taking.passes_over(&[entry(7), entry(8)]));
+        // Another one came before it meanwhile.
+        taking.went_wrong(Some(6), true);
+        assert!(!taking.passes_over(&[entry(6)]) && !taking.passes_over(&[entry(7)]));
     }
 }

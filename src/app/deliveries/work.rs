@@ -142,11 +142,14 @@ impl Inner {
     async fn drain(&self, lane: Lane, head: Option<Delivery>, stop: &CancellationToken) {
         let claimed = lane.clone();
         if let Err(error) = self.try_to_drain(lane, head, stop).await {
-            tracing::warn!(error = %Causes(&error), "a delivery could not be noted");
-            // What was sent meanwhile is sent again, with the same id. Where it cannot be let go either, it is claimed anew
-            // when the claim is over.
-            stop.run_until_cancelled(sleep(about(LOOK_AGAIN))).await;
-            self.release(&claimed).await.ok();
+            tracing::warn!(error = %Causes(&error), "a delivery could not be read or noted");
+            // It is claimed anew when the claim is over, and counts as tried by a server that died, so that what can never
+            // be read is given up at last. What was sent meanwhile is sent again, with the same id. Only where the database
+            // was away it is let go, as soon as that is over.
+            if matches!(error, Error::Unavailable(_)) {
+                stop.run_until_cancelled(sleep(about(LOOK_AGAIN))).await;
+                self.release(&claimed).await.ok();
+            }
         }
     }
 
@@ -293,14 +296,15 @@ impl Inner {
             store::deliveries::fail(&mut conn, lane, delivery.id, failure.kind, wait).await?;
         } else {
             let given_up = (delivery.id, failure);
-            store::deliveries::give_up(&mut conn, lane, given_up, wait, kept).await?;
-            self.metrics.given_up(kind);
+            let count = store::deliveries::give_up(&mut conn, lane, given_up, wait, kept).await?;
+            self.metrics.given_up(kind, count);
             tracing::warn!(
                 sink = lane.sink.name,
                 tenant = lane.sink.tenant.as_str(),
                 chat = %lane.chat_id,
                 seq = delivery.seq,
                 tries,
+                count,
                 failure = failure.kind.name(),
                 "a delivery was given up"
             );

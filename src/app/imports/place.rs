@@ -213,8 +213,8 @@ impl Place {
         self.members = there.into_iter().collect();
         if !self.to_add.is_empty() {
             let departed = store::imports::departed(conn, tenant, id).await?;
-            self.to_add
-                .retain(|it| !self.members.contains(&it.user) && !departed.contains(&it.user));
+            self.to_add.retain(|it| !self.members.contains(&it.user));
+            self.leave_out(&departed, report);
         }
         Ok(Ok(()))
     }
@@ -259,6 +259,18 @@ impl Place {
         if self.kind == ChatKind::Direct && !self.to_add.is_empty() {
             return Ok(Err(Reason::NotTwoPeople));
         }
+        self.leave_out(&departed, report);
+        for member in &mut self.to_add {
+            member.role = Role::Member;
+        }
+        self.members
+            .extend(self.to_add.iter().map(|it| it.user.clone()));
+        report.chats_known += 1;
+        Ok(Ok(self))
+    }
+
+    /// Adds nobody who left the chat here.
+    fn leave_out(&mut self, departed: &HashSet<UserId>, report: &mut ImportReport) {
         self.to_add.retain(|it| {
             let is_departed = departed.contains(&it.user);
             if is_departed {
@@ -267,13 +279,6 @@ impl Place {
             }
             !is_departed
         });
-        for member in &mut self.to_add {
-            member.role = Role::Member;
-        }
-        self.members
-            .extend(self.to_add.iter().map(|it| it.user.clone()));
-        report.chats_known += 1;
-        Ok(Ok(self))
     }
 
     /// Who somebody of the source is here.
@@ -299,6 +304,7 @@ impl Place {
             self.add(conn, &members).await?;
         }
         report.participants += u64::try_from(members.len()).unwrap_or_default();
+        self.members.extend(members.into_iter().map(|it| it.user));
         Ok(())
     }
 

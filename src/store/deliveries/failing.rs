@@ -81,14 +81,14 @@ impl QueryFragment<Pg> for Fail<'_> {
 }
 
 /// Gives a delivery up after a failed try, and with it up to so many of its lane that have waited for longer than `kept`. The
-/// rest of the lane is due after `wait`.
+/// rest of the lane is due after `wait`. Says how many were given up.
 pub async fn give_up(
     conn: &mut Connection,
     lane: &Lane,
     (delivery, failure): (i64, Failure),
     wait: Duration,
     kept: Duration,
-) -> QueryResult<()> {
+) -> QueryResult<usize> {
     let statement = GiveUp {
         lane: LetGo::new(lane, failure.kind, wait),
         delivery,
@@ -96,8 +96,7 @@ pub async fn give_up(
         status: failure.status,
         kept: kept.as_secs_f64(),
     };
-    statement.execute(conn).await?;
-    Ok(())
+    statement.execute(conn).await
 }
 
 #[derive(Debug)]
@@ -118,15 +117,16 @@ impl QueryFragment<Pg> for GiveUp<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         self.lane.walk_ast(out.reborrow())?;
         out.push_sql(
-            ", dead AS (DELETE FROM deliveries AS d USING lane CROSS JOIN LATERAL (SELECT o.id FROM deliveries AS o WHERE o.lane_id = lane.id AND (o.id = ",
+            ", dead AS (DELETE FROM deliveries AS d USING lane CROSS JOIN LATERAL (SELECT f.id FROM \
+             (SELECT o.id, o.created_at FROM deliveries AS o WHERE o.lane_id = lane.id ORDER BY o.id LIMIT ",
         );
-        out.push_bind_param::<BigInt, _>(&self.delivery)?;
-        out.push_sql(" OR o.created_at < now() - make_interval(secs => ");
-        out.push_bind_param::<Double, _>(&self.kept)?;
-        out.push_sql(")) ORDER BY o.id LIMIT ");
         out.push_bind_param::<BigInt, _>(&GIVEN_UP_MOST)?;
+        out.push_sql(") AS f WHERE f.id = ");
+        out.push_bind_param::<BigInt, _>(&self.delivery)?;
+        out.push_sql(" OR f.created_at < now() - make_interval(secs => ");
+        out.push_bind_param::<Double, _>(&self.kept)?;
         out.push_sql(
-            ") AS o WHERE d.lane_id = lane.id AND d.id = o.id \
+            ")) AS o WHERE d.lane_id = lane.id AND d.id = o.id \
              RETURNING d.seq, d.from_seq, d.attempts + (d.id = ",
         );
         out.push_bind_param::<BigInt, _>(&self.delivery)?;

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use tokio::net::TcpListener;
 
 use crate::support::files::{KEY, PNG, get, in_store, intent};
 use crate::support::server::Setup;
-use crate::support::{Server, User, postgres, run};
+use crate::support::{Server, User, at_once, postgres, run};
 
 const ID: &str = "AKIAIOSFODNN7EXAMPLE";
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
@@ -233,6 +234,8 @@ struct Service {
     files: Arc<Mutex<Files>>,
     /// Whether it tells what it has by its checksum.
     tells: bool,
+    /// How often it was asked for bytes.
+    gets: Arc<AtomicUsize>,
 }
 
 impl Service {
@@ -240,6 +243,7 @@ impl Service {
         let service = Self {
             files: Arc::default(),
             tells,
+            gets: Arc::default(),
         };
         let router = Router::new()
             .route("/raw/{id}", any(serve))
@@ -277,6 +281,9 @@ async fn serve(State(service): State<Service>, request: Request) -> Response {
     }
     let (method, headers) = (request.method().to_string(), request.headers().clone());
     let bytes = to_bytes(request.into_body(), 1_000_000).await.unwrap();
+    if method == "GET" {
+        service.gets.fetch_add(1, Ordering::Relaxed);
+    }
     let mut files = service.files.lock().unwrap();
     match method.as_str() {
         "PUT" if bytes.len().to_string() != query["size"] => {
@@ -355,6 +362,27 @@ fn a_file_service_keeps_attachments() {
             assert_eq!(kept(), 2);
             crate::support::until("what was not sent is gone", || kept() == 0).await;
         }
+    });
+}
+
+/// A client that asks again while the file is read waits, and finds it finished.
+#[test]
+fn a_file_is_finished_once_however_often_it_is_asked_for() {
+    run(async {
+        let (address, service) = Service::start(false).await;
+        let server = server_on_service(address, AttachmentRules::default()).await;
+        let alice = server.user("alice");
+        let announced = alice
+            .announces(intent("a.txt", "text/plain", b"Hello"))
+            .await;
+        announced.put(b"Hello").await;
+        let tries = (0..6).map(|_| {
+            let (alice, id) = (alice.clone(), announced.id.clone());
+            async move { alice.finalizes(&id, "status").await["status"] == "READY" }
+        });
+        assert_eq!(at_once(tries).await, [true; 6]);
+        // Its head, and the whole of it.
+        assert_eq!(service.gets.load(Ordering::Relaxed), 2);
     });
 }
 

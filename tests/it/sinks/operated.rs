@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use colloquy::app::DeliveryOptions;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::{DEAD, delivering, rows};
+use super::{DEAD, delivering, rows, with};
 use crate::process::{on, refused};
 use crate::support::receiver::{Received, Receiver, Reply};
 use crate::support::{Server, postgres, run};
@@ -148,6 +149,64 @@ fn an_event_that_nobody_can_be_notified_of_holds_up_nothing() {
         let told = rows(&server, "SELECT user_id || ' ' || seq AS line FROM notices").await;
         assert_eq!(told, ["bob 4"]);
         assert_eq!(server.app.deliveries.metrics().passed_over.get(), 1);
+    });
+}
+
+/// A row for everybody of a large group is more than one statement may write.
+#[test]
+fn what_is_too_much_for_one_statement_is_written_in_parts() {
+    run(async {
+        let receiver = Receiver::start().await;
+        let database = postgres::database().await;
+        let mut webhook = receiver.webhook("crm");
+        webhook["feeds"] = json!(["events", "notifications"]);
+        let deliveries = DeliveryOptions {
+            notify_after: Duration::from_hours(1),
+            ..DeliveryOptions::default()
+        };
+        let server = with(&database, vec![webhook], deliveries).await;
+        let alice = server.user("alice");
+        let chat = alice.group("Team", &[]).await;
+        let fill = "INSERT INTO users (tenant_id, id, created_at) SELECT 'default', 'u' || n, now() FROM generate_series(1, 4500) AS n;
+            INSERT INTO participants (chat_id, user_id, tenant_id, role, joined_at, joined_seq, read_seq)
+                SELECT id, 'u' || n, 'default', 0, now(), 1, 1 FROM chats, generate_series(1, 4500) AS n;
+            CREATE FUNCTION few() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                IF (SELECT count(*) FROM new) > 2500 THEN RAISE EXCEPTION 'too many'; END IF; RETURN NULL; END $$;
+            CREATE TRIGGER few AFTER INSERT ON notices REFERENCING NEW TABLE AS new FOR EACH STATEMENT EXECUTE FUNCTION few()";
+        postgres::sql(&mut server.sql().await, fill).await;
+        alice.sends(&chat, "hello").await;
+        receiver.until_taken(2).await;
+        let count = "SELECT count(*)::text AS line FROM notices";
+        assert_eq!(rows(&server, count).await, ["4500"]);
+        assert_eq!(server.app.deliveries.metrics().passed_over.get(), 0);
+    });
+}
+
+/// What can never be read is given up at last, and what stands behind it goes on.
+#[test]
+fn an_event_that_cannot_be_read_is_given_up() {
+    run(async {
+        let receiver = Receiver::start().await;
+        receiver.answers(|_| 503.into());
+        let database = postgres::database().await;
+        let deliveries = DeliveryOptions {
+            within: Duration::from_millis(200),
+            attempts: 3,
+            ..DeliveryOptions::default()
+        };
+        let server = with(&database, vec![receiver.webhook("crm")], deliveries).await;
+        let alice = server.user("alice");
+        let chat = alice.group("Team", &[]).await;
+        alice.sends(&chat, "behind").await;
+        while receiver.received().is_empty() {
+            sleep(Duration::from_millis(10)).await;
+        }
+        let broken = "UPDATE chat_events SET data = data || '{\"role\": \"nonsense\"}'";
+        postgres::sql(&mut server.sql().await, broken).await;
+        receiver.answers(|_| 200.into());
+        assert_eq!(receiver.until_taken(1).await[0].text(), "behind");
+        let dead = rows(&server, DEAD).await;
+        assert_eq!(dead, ["crm 1 3 8 -"]);
     });
 }
 

@@ -1,16 +1,15 @@
-//! What is done for one file at a time: who comes again takes over from who came before.
-//!
-//! A client whose network changed tries again while its first try still hangs, so the later one is what it waits for. And
-//! however often one ticket is used at once, this server does no more than once what it stands for.
+//! What is done for one file at a time: however often it is asked for at once, this server does it once.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::AttachmentId;
 
-/// What is under way.
+/// Uploads: who comes again takes over from who came before. A client whose network changed tries again while its first try
+/// still hangs, so the later one is what it waits for.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Latest {
     turns: Arc<Mutex<HashMap<AttachmentId, Turn>>>,
@@ -66,6 +65,30 @@ impl Drop for Taken {
     }
 }
 
+/// What is finished: who comes later waits, and finds it done.
+#[derive(Debug, Default)]
+pub(super) struct OneByOne {
+    places: Mutex<HashMap<AttachmentId, Weak<Place>>>,
+}
+
+type Place = tokio::sync::Mutex<()>;
+
+impl OneByOne {
+    /// Waits until nobody else is at the file. Dropped, it is the next one's turn.
+    pub(super) async fn wait(&self, id: AttachmentId) -> OwnedMutexGuard<()> {
+        let place = {
+            let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+            // Those of whom nobody is left. There are as many as calls at the same time.
+            places.retain(|_, place| place.strong_count() > 0);
+            let place = places.get(&id).and_then(Weak::upgrade);
+            let place = place.unwrap_or_default();
+            places.insert(id, Arc::downgrade(&place));
+            place
+        };
+        place.lock_owned().await
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::future::{pending, ready};
@@ -94,5 +117,24 @@ mod tests {
         assert_eq!(beside.during(ready(4)).await, Some(4));
         drop((second, third, beside));
         assert!(latest.turns.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_comes_later_waits_for_the_same_and_nobody_else() {
+        let turns = OneByOne::default();
+        let (one, other) = (
+            AttachmentId(Uuid::from_u128(1)),
+            AttachmentId(Uuid::from_u128(2)),
+        );
+        let first = turns.wait(one).await;
+        let second = turns.wait(one);
+        let beside = turns.wait(other).await;
+        tokio::pin!(second);
+        assert!(futures_util::poll!(&mut second).is_pending());
+        drop(first);
+        let second = second.await;
+        drop((second, beside));
+        turns.wait(other).await;
+        assert_eq!(turns.places.lock().unwrap().len(), 1);
     }
 }
