@@ -154,3 +154,166 @@ fn the_trail_is_paged_and_of_one_tenant() {
         assert_eq!(codes, ["BAD_USER_INPUT"]);
     });
 }
+
+/// What a message said when it was deleted is told, also after it was restored, changed and deleted again.
+#[test]
+fn a_deletion_tells_what_was_said_at_that_time() {
+    run(async {
+        let server = Server::start().await;
+        let alice = server.user("alice");
+        let root = server.user("root").permitted(&[ADMIN]);
+        let chat = alice.group("Team", &[]).await;
+        let message = alice.sends(&chat, "one").await;
+        let restore = json!({ "messageId": message });
+        root.chat(&chat, "title").await;
+        for _ in 0..2 {
+            root.deletes(&message).await;
+            root.does("restoreMessage", "", restore.clone()).await;
+        }
+        alice.edits(&message, "two").await;
+        alice.deletes(&message).await;
+        alice.does("restoreMessage", "", restore).await;
+        alice.edits(&message, "three").await;
+        alice.deletes(&message).await;
+        let filter = json!({ "action": "MESSAGE_DELETED", "asAdministrator": false });
+        let expected = [
+            "alice MESSAGE_DELETED three",
+            "alice MESSAGE_DELETED two",
+            "root MESSAGE_DELETED one",
+            "root MESSAGE_DELETED one",
+        ];
+        assert_eq!(root.trail(filter).await, expected);
+        let filter = json!({ "action": "MESSAGE_DELETED", "asAdministrator": true });
+        let acts = ["root MESSAGE_DELETED one !"; 2];
+        assert_eq!(root.trail(filter).await, acts);
+    });
+}
+
+#[test]
+fn an_entry_tells_what_stood_before_and_what_stands_after() {
+    run(async {
+        let server = Server::start().await;
+        let [alice, bob] = ["alice", "bob"].map(|id| server.user(id));
+        let root = server.user("root").permitted(&[ADMIN]);
+        let chat = alice.group("Team", &[&bob]).await;
+        let input =
+            json!({ "chatId": chat, "body": "one", "subject": "S", "metadata": { "a": 1 } });
+        let sent = alice.does("sendMessage", "message { id }", input).await;
+        let message = sent["message"]["id"].as_str().unwrap();
+        let edit =
+            json!({ "messageId": message, "body": "two", "subject": null, "metadata": null });
+        alice.does("editMessage", "", edit).await;
+        alice.renames(&chat, "Crew").await;
+        alice.makes(&chat, &bob, "ADMIN").await;
+        let history = json!({ "chatId": chat, "history": "SINCE_JOINING" });
+        alice.does("changeChatHistory", "", history).await;
+        let metadata = json!({ "chatId": chat, "metadata": { "b": 2 } });
+        alice.does("changeChatMetadata", "", metadata).await;
+        let reference = json!({ "channelType": "task", "channelId": "7" });
+        let input = json!({ "chatId": chat, "externalReference": reference });
+        alice.does("changeChatExternalReference", "", input).await;
+        let query = "query ($filter: AuditFilterInput) { auditRecords(filter: $filter) { nodes { text \
+            before { subject metadata title role history externalReference { channelType channelId } } \
+            after { subject metadata title role history externalReference { channelType channelId } } } } }";
+        let values = |given: Value| {
+            let mut all = json!({ "subject": null, "metadata": null, "title": null, "role": null,
+                "history": null, "externalReference": null });
+            for (name, value) in given.as_object().unwrap() {
+                all[name] = value.clone();
+            }
+            all
+        };
+        for (action, before, after) in [
+            (
+                "MESSAGE_EDITED",
+                values(json!({ "subject": "S", "metadata": { "a": 1 } })),
+                Value::Null,
+            ),
+            (
+                "CHAT_RENAMED",
+                values(json!({ "title": "Team" })),
+                values(json!({ "title": "Crew" })),
+            ),
+            (
+                "PARTICIPANT_ROLE_CHANGED",
+                values(json!({ "role": "MEMBER" })),
+                values(json!({ "role": "ADMIN" })),
+            ),
+            (
+                "CHAT_HISTORY_CHANGED",
+                values(json!({ "history": "WHOLE" })),
+                values(json!({ "history": "SINCE_JOINING" })),
+            ),
+            (
+                "CHAT_METADATA_CHANGED",
+                Value::Null,
+                values(json!({ "metadata": { "b": 2 } })),
+            ),
+            (
+                "CHAT_EXTERNAL_REFERENCE_CHANGED",
+                Value::Null,
+                values(json!({ "externalReference": reference })),
+            ),
+        ] {
+            let filter = json!({ "filter": { "action": action } });
+            let seen = root.ask(query, filter).await;
+            let nodes = seen["auditRecords"]["nodes"].as_array().unwrap();
+            assert_eq!(nodes.len(), 1, "{action}");
+            assert_eq!(
+                (&nodes[0]["before"], &nodes[0]["after"]),
+                (&before, &after),
+                "{action}"
+            );
+        }
+    });
+}
+
+/// What administrators do and read by that right beside chats is told of, too.
+#[test]
+fn reading_dead_letters_and_downloads_is_told_of_with_the_token() {
+    run(async {
+        let server = Server::start().await;
+        let root = server.user("root").permitted(&[ADMIN]);
+        let mut claims = root.claims();
+        claims.jti = Some("night shift".to_owned());
+        claims.permissions = vec![ADMIN.to_owned()];
+        let other = root.with_token(root.sign(&claims));
+        other
+            .ask("{ deadLetters { nodes { id } } }", json!({}))
+            .await;
+        other
+            .ask(
+                "{ attachmentDownloads { nodes { attachmentId } } }",
+                json!({}),
+            )
+            .await;
+        // Nothing was there to be replayed.
+        other
+            .does("replayDeadLetters", "", json!({ "ids": ["1"] }))
+            .await;
+        let mut conn = server.sql().await;
+        let dead = "INSERT INTO sinks (tenant_id, name, kind, events, notifications) VALUES ('default', 'crm', 0, true, false);
+            INSERT INTO dead_letters (tenant_id, sink, chat_id, user_id, seq, attempts, failure, created_at)
+            VALUES ('default', 'crm', gen_random_uuid(), '', 1, 1, 0, now())";
+        crate::support::postgres::sql(&mut conn, dead).await;
+        let letter = "{ deadLetters { nodes { id } } }";
+        let letter = root.ask(letter, json!({})).await["deadLetters"]["nodes"][0]["id"].clone();
+        other
+            .does("replayDeadLetters", "", json!({ "ids": [letter] }))
+            .await;
+        let filter = json!({ "tokenId": "night shift" });
+        let expected = [
+            "root DEAD_LETTERS_REPLAYED !",
+            "root ATTACHMENT_DOWNLOADS_READ !",
+            "root DEAD_LETTERS_READ !",
+        ];
+        assert_eq!(root.trail(filter).await, expected);
+        for filter in [
+            json!({ "tokenId": "day shift" }),
+            json!({ "tokenId": "\0" }),
+            json!({ "tokenId": "night shift", "action": "TOKENS_REVOKED" }),
+        ] {
+            assert_eq!(root.trail(filter).await, [""; 0]);
+        }
+    });
+}
