@@ -18,6 +18,7 @@ mod forwards;
 mod imports;
 mod messages;
 mod notification_settings;
+mod of_chats;
 mod participants;
 mod permissions;
 mod rates;

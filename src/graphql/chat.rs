@@ -23,8 +23,8 @@ use super::scalar::{DateTime, JsonObject};
 use super::user::User;
 use crate::app::{Error, ListedChat};
 use crate::model::{
-    self, ChatId, ChatState, EventCursor, InboxFields, ListCursor, ListKey, Operation, PageArgs,
-    Slice, UnreadRange,
+    self, ChatId, ChatState, EventCursor, InboxFields, ListCursor, ListKey, Operation, Page,
+    PageArgs, Slice, UnreadRange,
 };
 
 /// What sort of chat it is. It never changes.
@@ -58,6 +58,17 @@ pub(super) struct Chat {
     left: bool,
     /// What was read with it.
     inbox: Inbox,
+    /// Whether there may be others beside it, so that what is listed of each is read together.
+    is_listed: bool,
+}
+
+/// A page without cursors, which are of one chat's list.
+fn plain(args: &PageArgs) -> Result<Option<Page<()>>> {
+    if args.after.is_some() || args.before.is_some() {
+        return Ok(None);
+    }
+    let page = Page::new(args, |_| None);
+    page.map(Some).map_err(|error| to_graphql(error.into()))
 }
 
 /// The newest message that the viewer sees, if there is one.
@@ -79,6 +90,7 @@ impl From<Arc<ChatState>> for Chat {
             viewer,
             left: false,
             inbox: Inbox::default(),
+            is_listed: true,
         }
     }
 }
@@ -116,6 +128,14 @@ impl Chat {
         }
     }
 
+    /// The one chat that is asked for.
+    pub(super) fn alone(state: Arc<ChatState>) -> Self {
+        Self {
+            is_listed: false,
+            ..state.into()
+        }
+    }
+
     /// A chat that the viewer has just been put out of: its row, and nothing that is in it.
     ///
     /// Its log ends for them at `seq`.
@@ -126,6 +146,7 @@ impl Chat {
             viewer: None,
             left: true,
             inbox: Inbox::default(),
+            is_listed: false,
         }
     }
 
@@ -290,11 +311,13 @@ impl Chat {
             return Ok(MessageConnection::new(key, slice));
         }
         let visible = (self.visible_from(), self.row.last_seq);
-        let page = ctx
-            .app()?
-            .messages_page(ctx.actor()?, id, visible, &args)
-            .await
-            .map_err(to_graphql)?;
+        let page = match plain(&args)?.filter(|_| self.is_listed) {
+            Some(page) => Box::pin(ctx.loaders()?.messages(id, visible, page)).await?,
+            None => {
+                let page = ctx.app()?.messages_page(ctx.actor()?, id, visible, &args);
+                page.await.map_err(to_graphql)?
+            }
+        };
         let messages = page.map(Message::from);
         Ok(MessageConnection::new(key, messages))
     }
@@ -336,11 +359,13 @@ impl Chat {
             return Ok(ParticipantConnection::new(key, Slice::empty()));
         }
         let args = page_args(first, after, last, before);
-        let page = ctx
-            .app()?
-            .participants_page(ctx.actor()?, id, &args)
-            .await
-            .map_err(to_graphql)?;
+        let page = match plain(&args)? {
+            Some(page) => Box::pin(ctx.loaders()?.participants(id, page)).await?,
+            None => {
+                let page = ctx.app()?.participants_page(ctx.actor()?, id, &args);
+                page.await.map_err(to_graphql)?
+            }
+        };
         let participants = page.map(Participant::from);
         Ok(ParticipantConnection::new(key, participants))
     }

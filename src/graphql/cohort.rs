@@ -241,13 +241,18 @@ impl Cohort {
         )
     }
 
-    /// The answers to a batch of events, by `execute` where nobody has executed them yet. It is given the
-    /// events that it is to execute and returns as many outcomes.
+    /// Whether the answers of its document are everybody's own.
+    pub(super) fn shares_nothing(&self) -> bool {
+        self.shared == Shared::Never
+    }
+
+    /// The answers to a batch of events, by `execute` where nobody has executed them yet, or always where this one's are
+    /// their `own`. It is given the events that it is to execute and returns as many outcomes.
     pub(super) async fn answers<Run>(
         self: &Arc<Self>,
         cohorts: &Cohorts,
         batch: &Batch,
-        whole_history: bool,
+        (whole_history, own): (bool, bool),
         execute: Run,
     ) -> Vec<Executed>
     where
@@ -259,7 +264,7 @@ impl Cohort {
             Shared::InWholeHistory => whole_history,
             Shared::Always => true,
         };
-        if !shared {
+        if !shared || own {
             cohorts.executed(batch.events.len());
             return execute(batch.events.clone()).await;
         }

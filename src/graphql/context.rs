@@ -26,7 +26,7 @@ const SEARCHES_MAX: usize = 10;
 pub struct RequestContext {
     app: Arc<App>,
     actor: Option<Actor>,
-    loaders: Option<Loaders>,
+    loaders: Option<Arc<Loaders>>,
     turns: Turns,
     resume: Option<String>,
     deadline: Option<Instant>,
@@ -62,7 +62,8 @@ impl RequestContext {
         let turns = Turns::default();
         let loaders = actor
             .as_ref()
-            .map(|actor| Loaders::new(Arc::clone(&app), actor.clone(), turns.clone(), people));
+            .map(|actor| Loaders::new(Arc::clone(&app), actor.clone(), turns.clone(), people))
+            .map(Arc::new);
         Self {
             app,
             actor,
@@ -97,6 +98,21 @@ impl RequestContext {
         self
     }
 
+    /// The context of an execution beside this one, in the same turns: what both look up is read together.
+    pub(super) fn beside(&self, feed: Feed) -> Self {
+        Self {
+            app: Arc::clone(&self.app),
+            actor: self.actor.clone(),
+            loaders: self.loaders.clone(),
+            turns: self.turns.clone(),
+            resume: None,
+            deadline: self.deadline,
+            feed,
+            texts: AtomicUsize::new(0),
+            searches: AtomicUsize::new(0),
+        }
+    }
+
     /// The application.
     pub(super) fn app(&self) -> Arc<App> {
         Arc::clone(&self.app)
@@ -115,7 +131,7 @@ impl RequestContext {
 
     /// What batches look-ups, if the request is anybody's.
     pub(super) fn loaders(&self) -> Option<&Loaders> {
-        self.loaders.as_ref()
+        self.loaders.as_deref()
     }
 
     /// Whether the answer has room for texts of so many bytes more. They are counted where it has.
@@ -193,7 +209,7 @@ impl<'a> ContextExt<'a> for Context<'a> {
     }
 
     fn loaders(&self) -> Result<&'a Loaders> {
-        let loaders = request(self)?.loaders.as_ref();
+        let loaders = request(self)?.loaders.as_deref();
         loaders.ok_or_else(|| to_graphql(Error::Unauthenticated))
     }
 

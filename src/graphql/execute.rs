@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_graphql::runtime::Timer;
 use async_graphql::{Request, Response};
-use futures_util::future::{BoxFuture, poll_fn};
+use futures_util::future::{BoxFuture, join_all, poll_fn};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::watch;
@@ -50,6 +50,23 @@ pub async fn execute(schema: &Schema, request: Prepared, context: RequestContext
         response.extensions.insert("cost".to_owned(), cost.into());
     }
     response
+}
+
+/// Executes a subscription's request several times at once, each for what its context feeds it: one response each.
+pub(super) async fn execute_beside(
+    schema: &Schema,
+    requests: Vec<(Request, RequestContext)>,
+) -> Vec<Response> {
+    let Some(turns) = requests.first().map(|(_, context)| context.turns()) else {
+        return Vec::new();
+    };
+    let each = requests.into_iter().map(|(request, context)| {
+        let mut responses = schema.execute_stream(request.data(context));
+        async move { responses.next().await }
+    });
+    let mut all = pin!(join_all(each));
+    let responses = poll_fn(|cx| turns.during(|| all.as_mut().poll(cx))).await;
+    responses.into_iter().flatten().collect()
 }
 
 /// Executes a subscription.

@@ -1,6 +1,7 @@
 //! Look-ups batched within a request: many fields that want the same kind of thing cost one statement. Those of what hangs
-//! on messages are in `of_messages.rs`.
+//! on chats and messages are in `of_chats.rs` and `of_messages.rs`.
 
+mod of_chats;
 mod of_messages;
 
 use std::collections::HashMap;
@@ -87,6 +88,7 @@ impl Loaders {
         self.0.clear::<ChatById>();
         self.0.clear::<MessageUpTo>();
         self.0.clear::<Unread>();
+        self.forget_of_chats();
         self.forget_of_messages();
         self.0.clear::<UrlOf>();
         self.0.clear::<NotificationsOf>();

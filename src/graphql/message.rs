@@ -165,8 +165,14 @@ impl Message {
         if self.row.deleted_at.is_some() || ctx.permit(Operation::Attachment).is_err() {
             return Ok(Vec::new());
         }
-        let (chat, seq) = (self.row.chat_id, self.row.seq);
-        let attachments = Box::pin(ctx.loaders()?.attachments(chat, seq)).await?;
+        // An event has them with it, so that they are not read for each of its subscribers.
+        let attachments = match &self.shown_by {
+            Some(entry) => entry.event.attachments.clone(),
+            None => {
+                let (chat, seq) = (self.row.chat_id, self.row.seq);
+                Box::pin(ctx.loaders()?.attachments(chat, seq)).await?
+            }
+        };
         Ok(attachments.into_iter().map(Attachment::from).collect())
     }
 

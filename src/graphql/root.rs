@@ -139,7 +139,7 @@ impl Query {
             let Ok(id) = id else {
                 return Ok(None);
             };
-            Ok(ctx.loaders()?.chat(id).await?.map(Chat::from))
+            Ok(ctx.loaders()?.chat(id).await?.map(Chat::alone))
         })
         .await
     }
@@ -161,7 +161,7 @@ impl Query {
             let Some(id) = id.map_err(to_graphql)? else {
                 return Ok(None);
             };
-            Ok(ctx.loaders()?.chat(id).await?.map(Chat::from))
+            Ok(ctx.loaders()?.chat(id).await?.map(Chat::alone))
         }))
         .await
     }

@@ -36,6 +36,8 @@ pub(super) struct Analysis {
     pub(super) only_place: Vec<Name>,
     /// The variables that the operation declares.
     pub(super) declared: Vec<Name>,
+    /// Whether it names attachments, which some tokens do not permit to be read.
+    pub(super) attachments: bool,
 }
 
 /// Why a document is no subscription that can run.
@@ -66,6 +68,7 @@ struct Reader<'a> {
     seen: HashSet<(&'a str, &'static str)>,
     used: HashSet<&'a Name>,
     shared: Shared,
+    attachments: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -75,6 +78,7 @@ impl<'a> Reader<'a> {
             seen: HashSet::new(),
             used: HashSet::new(),
             shared: Shared::Always,
+            attachments: false,
         }
     }
 
@@ -112,6 +116,7 @@ impl<'a> Reader<'a> {
                 .map(|definition| definition.node.name.node.clone())
                 .collect(),
             shared: self.shared,
+            attachments: self.attachments,
         })
     }
 
@@ -183,6 +188,7 @@ impl<'a> Reader<'a> {
         if name == "__typename" {
             return;
         }
+        self.attachments |= (ty, name) == (Some("Message"), "attachments");
         let known = ty.and_then(|ty| same_for_all(ty, name));
         let shared = match (ty, known) {
             (Some(ty), Some(_)) if (ty, name) == IN_HISTORY => Shared::InWholeHistory,

@@ -16,12 +16,12 @@ use super::answer::{Answer, json_of};
 use super::cohort::{Cohort, Cohorts, Document, Executed};
 use super::error::is_outage;
 use super::event::Entry;
-use super::execute::execute_stream;
+use super::execute::{execute_beside, execute_stream};
 use super::feed::{Feed, Item, Source, take};
 use super::selection::analyse;
 use super::{Prepared, RequestContext, Schema, classify};
 use crate::app::{Actor, App, Error, EventBatch};
-use crate::model::{Event, EventCursor};
+use crate::model::{Event, EventCursor, Operation};
 use crate::realtime::Batch;
 
 /// How many events are executed, and held as answers, at a time.
@@ -131,7 +131,9 @@ async fn open(
         Source::Events(events) => Some((events.chat_id(), events.epoch())),
         Source::Updates(_) | Source::Signals(_) => None,
     };
+    let is_own = analysis.attachments && actor.grants.lacking(Operation::Attachment).is_some();
     Ok(Subscription {
+        is_own,
         cohort: cohorts.join(log, document, &analysis),
         cohorts: Arc::clone(&cohorts),
         schema,
@@ -150,6 +152,8 @@ struct Subscription {
     cohort: Arc<Cohort>,
     app: Arc<App>,
     actor: Actor,
+    /// Whether the answers are not those of others with the same document: the token does not permit all of it.
+    is_own: bool,
     source: Source,
     /// Events that are not executed yet.
     waiting: Option<EventBatch>,
@@ -249,9 +253,9 @@ impl Subscription {
             let items = || events.iter().cloned().map(entry).map(Item::Event).collect();
             self.execute(items).await
         };
-        let sharing = self
-            .cohort
-            .answers(&self.cohorts, &batch, whole_history, execute);
+        let sharing =
+            self.cohort
+                .answers(&self.cohorts, &batch, (whole_history, self.is_own), execute);
         let answers = sharing.await;
         let places = batch.events.iter().map(|event| EventCursor {
             epoch,
@@ -275,10 +279,7 @@ impl Subscription {
         let mut pause = RETRY_FIRST;
         loop {
             let context = RequestContext::again(Arc::clone(&self.app), self.actor.clone());
-            let context = context.feeding(Feed::of(items()));
-            let responses =
-                execute_stream(&self.schema, self.cohort.request(&self.schema), context);
-            let responses: Vec<Response> = responses.collect().await;
+            let responses = self.respond(context, items()).await;
             if !responses.iter().any(is_outage) {
                 return responses.into_iter().map(Executed::from).collect();
             }
@@ -286,6 +287,26 @@ impl Subscription {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(RETRY_MOST);
         }
+    }
+}
+
+impl Subscription {
+    /// Executes the request for items, once.
+    async fn respond(&self, context: RequestContext, items: Vec<Item>) -> Vec<Response> {
+        let request = || self.cohort.request(&self.schema);
+        let are_events = items.iter().all(|item| matches!(item, Item::Event(_)));
+        if self.cohort.shares_nothing() && are_events && items.len() > 1 {
+            // What is the viewer's own is looked up for all of them together.
+            let each = items.into_iter().map(|item| {
+                let context = context.beside(Feed::of(vec![item]));
+                (request(), context)
+            });
+            return execute_beside(&self.schema, each.collect()).await;
+        }
+        let context = context.feeding(Feed::of(items));
+        execute_stream(&self.schema, request(), context)
+            .collect()
+            .await
     }
 }
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::closed_set::closed_set;
-use super::{Channel, ChatHistory, ChatId, Message, Metadata, Role, UserId};
+use super::{Attachment, Channel, ChatHistory, ChatId, Message, Metadata, Role, UserId};
 
 closed_set! {
     /// What happened, as `chat_events.kind` and the readers of the log number it. 0 is a send, whose row
@@ -52,6 +52,8 @@ pub struct Event {
     pub actor: Option<UserId>,
     /// What happened.
     pub change: Change,
+    /// The files of the message that it is about, in their order; none where that is deleted.
+    pub attachments: Vec<Attachment>,
 }
 
 /// What an event changed. Messages are as they were when the log was read, not when it was written.

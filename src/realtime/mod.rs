@@ -220,7 +220,7 @@ impl Realtime {
     }
 
     /// Tells of messages that this server has just sent, as [`Realtime::ring`] does, and hands them to the subscribers of
-    /// this server, so that they need not be read for them. `epoch` is the life that the logs lived before they were
+    /// this server, so that they need not be read for them: of messages without attachments. `epoch` is the life that the logs lived before they were
     /// written. To be called after the commit, with those of one chat in their order: another order costs a read.
     pub fn sent(&self, epoch: Option<Uuid>, messages: Vec<Message>) {
         for message in &messages {
@@ -236,6 +236,8 @@ impl Realtime {
             occurred_at: message.created_at,
             actor: Some(message.sender_id.clone()),
             change: Change::MessageSent(Box::new(message)),
+            // What has some is rung for, and read.
+            attachments: Vec::new(),
         };
         let events = messages.into_iter().map(event);
         self.hub.wrote(epoch, events.collect());

@@ -233,6 +233,7 @@ mod tests {
             change: crate::model::Change::ChatRenamed {
                 title: (*title).to_owned(),
             },
+            attachments: Vec::new(),
         };
         (1..).zip(titles).map(event).map(Arc::new).collect()
     }

@@ -11,6 +11,7 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::Connection;
+use super::message_attachments::{self, AttachmentValue, AttachmentsSql};
 use super::messages::{COLUMNS, MessageSql};
 use super::outbox::put;
 use super::statement::hot;
@@ -159,6 +160,7 @@ hot!(ReadLogs<'a> -> (
     Nullable<MessageSql>,
     Text,
     UserSql,
+    AttachmentsSql,
 ));
 
 impl QueryFragment<Pg> for ReadLogs<'_> {
@@ -169,7 +171,10 @@ impl QueryFragment<Pg> for ReadLogs<'_> {
         out.push_sql(COLUMNS);
         out.push_sql(", want.tenant_id, (SELECT ");
         out.push_sql(users::VALUE);
-        out.push_sql(" FROM users AS u WHERE u.tenant_id = want.tenant_id AND u.id = m.sender_id)");
+        out.push_sql(
+            " FROM users AS u WHERE u.tenant_id = want.tenant_id AND u.id = m.sender_id), ",
+        );
+        out.push_sql(message_attachments::VALUES);
         // A parameter in a sub-select is not looked into when the statement is planned. So the plan for all
         // values costs no more than one for these, and Postgres keeps it: planning takes six times as long as
         // reading an entry.
@@ -210,6 +215,7 @@ struct LogRow {
     message: Option<Message>,
     tenant: TenantId,
     sender: Option<UserValue>,
+    attachments: Vec<AttachmentValue>,
 }
 
 /// An entry of a log as it was read.
@@ -240,6 +246,11 @@ impl LogRow {
                 occurred_at: self.occurred_at,
                 actor: self.actor,
                 change,
+                attachments: self
+                    .attachments
+                    .into_iter()
+                    .map(message_attachments::of_value)
+                    .collect(),
             },
             sender: self.sender.map(|sender| (tenant, users::of_value(sender))),
         })

@@ -5,7 +5,7 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::{
-    Array, BigInt, Binary, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+    Array, BigInt, Binary, Integer, Nullable, Record, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
 };
 use diesel_async::RunQueryDsl;
 
@@ -14,7 +14,7 @@ use super::chats::Restorers;
 use super::messages::VISIBLE_FROM;
 use super::statement::hot;
 use crate::model::{
-    Attachment, AttachmentId, AttachmentStatus, ChatId, ChatKind, Role, TenantId, UserId,
+    Attachment, AttachmentId, AttachmentStatus, ChatId, ChatKind, Checksum, Role, TenantId, UserId,
 };
 use crate::schema::{attachments, message_attachments};
 
@@ -40,6 +40,52 @@ type AttachmentSql = (
 /// The columns of [`Attachment`], of a table named `a`.
 const COLUMNS: &str = "a.id, a.tenant_id, a.uploader_id, a.name, a.content_type, a.size, a.checksum, a.status, \
      a.width, a.height, a.created_at, a.sent_at";
+
+/// The attachments of a live message `m` of `want.tenant_id`, in their order, as one value in a row of something else.
+pub(super) const VALUES: &str = "ARRAY(SELECT ROW(a.id, a.tenant_id, a.uploader_id, a.name, a.content_type, a.size, \
+     a.checksum, a.status, a.width, a.height, a.created_at, a.sent_at) FROM message_attachments AS ma \
+     JOIN attachments AS a ON a.id = ma.attachment_id AND a.tenant_id = want.tenant_id \
+     WHERE ma.chat_id = m.chat_id AND ma.seq = m.seq AND ma.tenant_id = want.tenant_id AND m.deleted_at IS NULL \
+     ORDER BY ma.position)";
+
+/// The SQL type of [`VALUES`].
+pub(super) type AttachmentsSql = Array<Record<AttachmentSql>>;
+
+/// One of them, as it is loaded.
+pub(super) type AttachmentValue = (
+    AttachmentId,
+    TenantId,
+    UserId,
+    String,
+    String,
+    i64,
+    Checksum,
+    AttachmentStatus,
+    Option<i32>,
+    Option<i32>,
+    DateTime<Utc>,
+    Option<DateTime<Utc>>,
+);
+
+/// The attachment of a value.
+pub(super) fn of_value(value: AttachmentValue) -> Attachment {
+    let (id, tenant_id, uploader_id, name, content_type, size, checksum, status, ..) = value;
+    let (.., width, height, created_at, sent_at) = value;
+    Attachment {
+        id,
+        tenant_id,
+        uploader_id,
+        name,
+        content_type,
+        size,
+        checksum,
+        status,
+        width,
+        height,
+        created_at,
+        sent_at,
+    }
+}
 
 /// Those of the attachments that are in the tenant, held as they are until the transaction ends: nobody clears them away.
 pub async fn hold(

@@ -18,7 +18,7 @@ use diesel_async::RunQueryDsl;
 
 pub use self::filtered::{Kept, Range, filtered, first_since, looked_to};
 pub use self::lists::{List, around};
-pub use self::page::{any_between, page};
+pub use self::page::{Part, any_between, of_chats, page};
 pub use self::replies::{replies, threads};
 pub use self::revisions::revisions;
 pub use self::send::{

@@ -1,11 +1,14 @@
 //! Participants: membership, roles.
 
+mod of_chats;
+
 use chrono::{DateTime, Utc};
 use diesel::dsl::exists;
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
+pub use self::of_chats::of_chats;
 use super::Connection;
 use crate::model::{ChatId, Page, Participant, ParticipantId, Role, TenantId, UserId};
 use crate::schema::participants;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use colloquy::app::{Coarse, Permissions};
 use colloquy::graphql::Cohorts;
 use colloquy::realtime::{Carrier, RealtimeOptions};
 use serde_json::{Value, json};
@@ -205,6 +206,50 @@ fn what_differs_is_not_shared() {
             let expected = body.then(|| json!("again"));
             assert_eq!(event["message"].get("body").cloned(), expected);
         }
+    });
+}
+
+/// Files come with the event: it is executed once for all who may read them, and by itself for who may not.
+#[test]
+fn the_files_of_a_message_are_shared_by_those_whose_token_permits_to_read_them() {
+    const FIELDS: &str =
+        "... on MessageSent { message { body attachments { name size uploader { id } } } }";
+    run(async {
+        let setup = Setup {
+            permissions: Permissions {
+                coarse: Coarse::Token,
+                ..Permissions::default()
+            },
+            ..Setup::default()
+        };
+        let cohorts = Arc::clone(setup.schema.data::<Arc<Cohorts>>().unwrap());
+        let server = Server::with(postgres::database().await, setup).await;
+        let all = [
+            "CreateMessage",
+            "ViewMessage",
+            "CreateMessageRecipient",
+            "ViewMessageRecipient",
+            "CreateAttachmentFile",
+            "ViewAttachmentFile",
+        ];
+        let people = people(&server, 4).into_iter();
+        let people: Vec<User> = people.map(|user| user.permitted(&all)).collect();
+        let chat = group(&people).await;
+        let file = people[0].uploads("a.txt", "text/plain", b"x").await;
+        // The last one may read messages and chats, and no files.
+        let last = people[3].permitted(&["ViewMessage", "ViewMessageRecipient"]);
+        let mut sockets = Vec::new();
+        for user in [&last, &people[0], &people[1], &people[2]] {
+            sockets.push(selecting(user, &chat, FIELDS).await.0);
+        }
+        let executions = cohorts.executions();
+        people[0].sends_files(&chat, "hello", &[&file]).await;
+        let seen = json!([{ "name": "a.txt", "size": 1, "uploader": { "id": "user 00" } }]);
+        for (place, socket) in sockets.iter_mut().enumerate() {
+            let expected = if place == 0 { json!([]) } else { seen.clone() };
+            assert_eq!(next(socket).await["message"]["attachments"], expected);
+        }
+        assert_eq!(cohorts.executions() - executions, 2);
     });
 }
 

@@ -1,17 +1,21 @@
 //! A client that loads a chat and applies the events behind it has what a later load shows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use colloquy::app::AttachmentRules;
 use fastrand::Rng;
 use serde_json::{Value, json};
 
+use crate::support::files::in_folder;
 use crate::support::log::seq_of;
+use crate::support::server::Setup;
 use crate::support::socket::Socket;
-use crate::support::{Server, User, run};
+use crate::support::{Server, User, postgres, run};
 
 const PEOPLE: [&str; 4] = ["alice", "bob", "carol", "dave"];
 
-const MESSAGE: &str = "id body editedAt deletedAt sender { id } replyTo { id }";
+const MESSAGE: &str = "id body subject metadata editedAt deletedAt sender { id } replyTo { id } \
+    forwardedFrom { sentAt sender { id } } attachments { name }";
 
 /// What a client of a chat shows.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,7 +29,7 @@ impl State {
     /// Loads it, and the place in the log at which it stands.
     async fn load(user: &User, chat: &str) -> (Self, String) {
         let fields = format!(
-            "title deletedAt history eventCursor participants(first: 100) {{ nodes {{ role user {{ id }} }} }} \
+            "title deletedAt history metadata externalReference {{ channelType channelId }} eventCursor participants(first: 100) {{ nodes {{ role user {{ id }} }} }} \
              messages(last: 100) {{ nodes {{ {MESSAGE} }} pageInfo {{ hasPreviousPage }} }}"
         );
         let loaded = user.chat(chat, &fields).await;
@@ -38,7 +42,8 @@ impl State {
             )
         };
         let state = Self {
-            chat: json!({ "title": loaded["title"], "deletedAt": loaded["deletedAt"], "history": loaded["history"] }),
+            chat: json!({ "title": loaded["title"], "deletedAt": loaded["deletedAt"], "history": loaded["history"],
+                "metadata": loaded["metadata"], "externalReference": loaded["externalReference"] }),
             roles: participants.iter().map(role).collect(),
             messages: loaded["messages"]["nodes"].as_array().unwrap().clone(),
         };
@@ -62,6 +67,10 @@ impl State {
             }
             "ChatRenamed" => self.chat["title"] = event["title"].clone(),
             "ChatHistoryChanged" => self.chat["history"] = event["history"].clone(),
+            "ChatMetadataChanged" => self.chat["metadata"] = event["metadata"].clone(),
+            "ChatExternalReferenceChanged" => {
+                self.chat["externalReference"] = event["externalReference"].clone();
+            }
             "ChatDeleted" | "ChatRestored" => {
                 self.chat["deletedAt"] = event["chat"]["deletedAt"].clone();
             }
@@ -83,6 +92,8 @@ async fn between(user: &User, chat: &str, after: &str, to: &str) -> Vec<Value> {
             ... on ParticipantRemoved {{ user {{ id }} }}
             ... on ParticipantRoleChanged {{ user {{ id }} role }}
             ... on ChatRenamed {{ title }}
+            ... on ChatMetadataChanged {{ metadata }}
+            ... on ChatExternalReferenceChanged {{ externalReference {{ channelType channelId }} }}
             ... on ChatHistoryChanged {{ history }} }} }}"
     );
     let mut socket = Socket::open(user).await;
@@ -103,6 +114,7 @@ struct Actor {
     chat: String,
     random: Rng,
     sent: Vec<String>,
+    file: String,
 }
 
 impl Actor {
@@ -118,10 +130,14 @@ impl Actor {
             input.as_object_mut().unwrap().extend(more);
             input
         };
-        let (mutation, input) = match self.random.u8(..20) {
+        let (mutation, input) = match self.random.u8(..28) {
             0..8 => return self.sends(message).await,
             _ if message.is_none() => return,
-            8..10 => ("editMessage", about(json!({ "body": word }))),
+            8..10 => {
+                let metadata = self.random.bool().then(|| json!({ "word": word }));
+                let new = json!({ "body": word, "subject": word, "metadata": metadata });
+                ("editMessage", about(new))
+            }
             10..12 => ("deleteMessage", about(json!({}))),
             12 => ("restoreMessage", about(json!({}))),
             13 => ("renameChat", json!({ "chatId": chat, "title": word })),
@@ -155,7 +171,26 @@ impl Actor {
                     json!({ "chatId": chat, "history": all }),
                 )
             }
-            18 if self.user.id == "alice" => ("deleteChat", json!({ "chatId": chat })),
+            18 | 19 => (
+                "forwardMessages",
+                json!({ "messageIds": [message], "chatIds": [chat] }),
+            ),
+            20..23 => {
+                let metadata = self.random.bool().then(|| json!({ "word": word }));
+                (
+                    "changeChatMetadata",
+                    json!({ "chatId": chat, "metadata": metadata }),
+                )
+            }
+            23..26 => {
+                let reference = json!({ "channelType": "task", "channelId": word });
+                let reference = self.random.bool().then_some(reference);
+                (
+                    "changeChatExternalReference",
+                    json!({ "chatId": chat, "externalReference": reference }),
+                )
+            }
+            26 if self.user.id == "alice" => ("deleteChat", json!({ "chatId": chat })),
             _ => ("restoreChat", json!({ "chatId": chat })),
         };
         self.user.mutate(mutation, "", input).await;
@@ -163,7 +198,15 @@ impl Actor {
 
     async fn sends(&mut self, reply_to: Option<String>) {
         let reply_to = reply_to.filter(|_| self.random.bool());
-        let input = json!({ "chatId": self.chat, "body": "hello", "replyToId": reply_to });
+        let files: Vec<&String> = self
+            .random
+            .bool()
+            .then_some(&self.file)
+            .into_iter()
+            .collect();
+        let subject = self.random.bool().then_some("about it");
+        let input = json!({ "chatId": self.chat, "body": "hello", "replyToId": reply_to, "subject": subject,
+            "attachmentIds": files });
         let payload = self
             .user
             .mutate("sendMessage", "message { id }", input)
@@ -173,17 +216,27 @@ impl Actor {
     }
 }
 
-/// Everybody acts at once, while Alice loads the chat again and again.
-async fn a_round(server: &Server, seed: u64) {
-    let people = PEOPLE.map(|id| server.user(id));
+/// Everybody acts at once on two servers, while Alice loads the chat again and again from either. The events she then gets
+/// from the other one.
+async fn a_round(servers: [&Server; 2], seed: u64) -> BTreeSet<String> {
+    let mut people = PEOPLE.map(|id| servers[0].user(id));
+    people[1] = people[1].at(servers[1]);
+    people[3] = people[3].at(servers[1]);
+    let alice = |n: usize| people[0].at(servers[n % 2]);
     let others: Vec<&User> = people[1..].iter().collect();
     let chat = people[0].group("Team", &others).await;
-    let busy = people.iter().zip(1..).map(|(user, n)| {
+    people[0].makes(&chat, &people[1], "ADMIN").await;
+    let mut files = Vec::new();
+    for user in &people {
+        files.push(user.uploads("a.txt", "text/plain", b"x").await);
+    }
+    let busy = people.iter().zip(files).zip(1..).map(|((user, file), n)| {
         let mut actor = Actor {
             user: user.clone(),
             chat: chat.clone(),
             random: Rng::with_seed(seed * 100 + n),
             sent: Vec::new(),
+            file,
         };
         async move {
             for _ in 0..20 {
@@ -193,30 +246,51 @@ async fn a_round(server: &Server, seed: u64) {
     });
     let loads = async {
         let mut loads = Vec::new();
-        for _ in 0..6 {
-            loads.push(State::load(&people[0], &chat).await);
+        for n in 0..6 {
+            loads.push(State::load(&alice(n), &chat).await);
             tokio::time::sleep(std::time::Duration::from_millis(30)).await;
         }
         loads
     };
     let (_, loads) = tokio::join!(futures_util::future::join_all(busy), loads);
     let (last, to) = State::load(&people[0], &chat).await;
-    for (mut state, at) in loads {
+    let mut kinds = BTreeSet::new();
+    for (n, (mut state, at)) in loads.into_iter().enumerate() {
         let from = seq_of(&at);
-        for event in between(&people[0], &chat, &at, &to).await {
+        for event in between(&alice(n + 1), &chat, &at, &to).await {
             state.apply(&event);
+            kinds.insert(event["__typename"].as_str().unwrap().to_owned());
         }
         assert_eq!(state, last, "seed {seed}, from {from}");
     }
+    kinds
 }
 
 #[test]
 fn a_snapshot_and_the_events_behind_it_are_the_later_snapshot() {
     run(async {
-        let server = Server::start().await;
+        let folder = tempfile::tempdir().unwrap();
+        let database = postgres::database().await;
+        let setup = || Setup {
+            attachments: in_folder(folder.path(), AttachmentRules::default()),
+            ..Setup::default()
+        };
+        let one = Server::with(database.clone(), setup()).await;
+        let other = Server::with(database, setup()).await;
         let first = fastrand::u64(..1 << 32);
+        let mut kinds = BTreeSet::new();
         for seed in first..first + 6 {
-            a_round(&server, seed).await;
+            kinds.append(&mut a_round([&one, &other], seed).await);
+        }
+        // They are more than chance would leave out.
+        for kind in [
+            "MessageSent",
+            "MessageEdited",
+            "MessageDeleted",
+            "ChatMetadataChanged",
+            "ChatExternalReferenceChanged",
+        ] {
+            assert!(kinds.contains(kind), "no {kind} in {kinds:?}");
         }
     });
 }

@@ -29,11 +29,7 @@ pub(super) async fn of_event(
     let Some(event) = event.filter(|event| event.seq == seq) else {
         return Ok(None);
     };
-    let attached = match event.change.message() {
-        Some(message) => attached(conn, tenant, message).await?,
-        None => Vec::new(),
-    };
-    Ok(Some(parcel(tenant, &event, &attached)))
+    Ok(Some(parcel(tenant, &event)))
 }
 
 /// The files of a message, as a reader sees them: none once it is deleted.
@@ -100,9 +96,9 @@ fn notification(notice: &Notice, digest: &Digest, attached: &[Attachment]) -> Pa
     }
 }
 
-fn parcel(tenant: &TenantId, event: &Event, attached: &[Attachment]) -> Parcel {
+fn parcel(tenant: &TenantId, event: &Event) -> Parcel {
     let id = event_id(event.chat_id, event.seq);
-    let (kind, members) = change(&event.change, attached);
+    let (kind, members) = change(&event.change, &event.attachments);
     let mut data = json!({
         "id": id,
         "tenantId": tenant.as_str(),

@@ -94,6 +94,23 @@ pub(super) const SAME_FOR_ALL: &[(&str, Fields)] = &[
             ("subject", None),
             ("metadata", None),
             ("forwardedFrom", Some("ForwardedFrom")),
+            ("attachments", Some("Attachment")),
+        ],
+    ),
+    // `downloadUrl` is the viewer's own.
+    (
+        "Attachment",
+        &[
+            ("id", None),
+            ("name", None),
+            ("contentType", None),
+            ("size", None),
+            ("checksum", None),
+            ("width", None),
+            ("height", None),
+            ("status", None),
+            ("createdAt", None),
+            ("uploader", Some("User")),
         ],
     ),
     // Its `message` is only for who sees the original.

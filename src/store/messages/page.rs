@@ -4,7 +4,7 @@ use diesel::dsl::exists;
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment};
-use diesel::sql_types::{BigInt, Bool, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 
 use super::{COLUMNS, MessageSql};
@@ -84,6 +84,70 @@ impl<const FROM_END: bool> QueryFragment<Pg> for MessagePage<'_, FROM_END> {
             " ORDER BY m.seq LIMIT "
         });
         out.push_bind_param::<BigInt, _>(&window.limit)
+    }
+}
+
+/// A chat, and the part of its log that somebody sees: from one entry up to another.
+pub type Part = (ChatId, i64, i64);
+
+/// The first or last messages of each of these parts, in the order in which a page of one is read.
+pub async fn of_chats(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    parts: &[Part],
+    page: &Page<()>,
+) -> QueryResult<Vec<Message>> {
+    let ends = Ends {
+        tenant,
+        chats: parts.iter().map(|(chat, ..)| *chat).collect(),
+        from: parts.iter().map(|(_, from, _)| *from).collect(),
+        heads: parts.iter().map(|(.., head)| *head).collect(),
+        limit: page.read_limit(),
+    };
+    if page.from_end {
+        OfChats::<true>(ends).load(conn).await
+    } else {
+        OfChats::<false>(ends).load(conn).await
+    }
+}
+
+#[derive(Debug)]
+struct Ends<'a> {
+    tenant: &'a TenantId,
+    chats: Vec<ChatId>,
+    from: Vec<i64>,
+    heads: Vec<i64>,
+    limit: i64,
+}
+
+#[derive(Debug)]
+struct OfChats<'a, const FROM_END: bool>(Ends<'a>);
+
+hot!(OfChats<'a, const FROM_END: bool> -> MessageSql);
+
+impl<const FROM_END: bool> QueryFragment<Pg> for OfChats<'_, FROM_END> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        let (ends, order) = (&self.0, if FROM_END { "seq DESC" } else { "seq" });
+        out.push_sql("SELECT ");
+        out.push_sql(COLUMNS);
+        out.push_sql(" FROM unnest(");
+        out.push_bind_param::<Array<SqlUuid>, _>(&ends.chats)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<BigInt>, _>(&ends.from)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<BigInt>, _>(&ends.heads)?;
+        out.push_sql(
+            ") AS want (chat_id, first, last) CROSS JOIN LATERAL (SELECT * FROM messages AS o \
+             WHERE o.chat_id = want.chat_id AND o.seq BETWEEN want.first AND want.last AND o.tenant_id = ",
+        );
+        out.push_bind_param::<Text, _>(ends.tenant)?;
+        out.push_sql(" ORDER BY o.");
+        out.push_sql(order);
+        out.push_sql(" LIMIT ");
+        out.push_bind_param::<BigInt, _>(&ends.limit)?;
+        out.push_sql(") AS m ORDER BY m.chat_id, m.");
+        out.push_sql(order);
+        Ok(())
     }
 }
 
