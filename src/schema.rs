@@ -57,7 +57,7 @@ diesel::table! {
         occurred_at -> Timestamptz,
         /// Who did it.
         actor_id -> Text,
-        /// 0 chat read, 1 message deleted, 2 message restored, 3 chat deleted, 4 chat restored, 5 participant removed, 6 role changed, 7 tokens revoked, 8 audit trail read.
+        /// 0 chat read, 1 message deleted, 2 message restored, 3 chat deleted, 4 chat restored, 5 participant removed, 6 role changed, 7 tokens revoked, 8 trail read, 9 dead letters read, 10 dead letters replayed, 11 log of downloads read.
         act -> Int2,
         /// The chat, for acts 0 to 6.
         chat_id -> Nullable<Uuid>,

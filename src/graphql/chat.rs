@@ -311,12 +311,11 @@ impl Chat {
             return Ok(MessageConnection::new(key, slice));
         }
         let visible = (self.visible_from(), self.row.last_seq);
-        let page = match plain(&args)?.filter(|_| self.is_listed) {
-            Some(page) => Box::pin(ctx.loaders()?.messages(id, visible, page)).await?,
-            None => {
-                let page = ctx.app()?.messages_page(ctx.actor()?, id, visible, &args);
-                page.await.map_err(to_graphql)?
-            }
+        let page = if let Some(page) = plain(&args)?.filter(|_| self.is_listed) {
+            Box::pin(ctx.loaders()?.messages(id, visible, page)).await?
+        } else {
+            let page = ctx.app()?.messages_page(ctx.actor()?, id, visible, &args);
+            page.await.map_err(to_graphql)?
         };
         let messages = page.map(Message::from);
         Ok(MessageConnection::new(key, messages))
@@ -359,12 +358,11 @@ impl Chat {
             return Ok(ParticipantConnection::new(key, Slice::empty()));
         }
         let args = page_args(first, after, last, before);
-        let page = match plain(&args)? {
-            Some(page) => Box::pin(ctx.loaders()?.participants(id, page)).await?,
-            None => {
-                let page = ctx.app()?.participants_page(ctx.actor()?, id, &args);
-                page.await.map_err(to_graphql)?
-            }
+        let page = if let Some(page) = plain(&args)? {
+            Box::pin(ctx.loaders()?.participants(id, page)).await?
+        } else {
+            let page = ctx.app()?.participants_page(ctx.actor()?, id, &args);
+            page.await.map_err(to_graphql)?
         };
         let participants = page.map(Participant::from);
         Ok(ParticipantConnection::new(key, participants))

@@ -166,12 +166,11 @@ impl Message {
             return Ok(Vec::new());
         }
         // An event has them with it, so that they are not read for each of its subscribers.
-        let attachments = match &self.shown_by {
-            Some(entry) => entry.event.attachments.clone(),
-            None => {
-                let (chat, seq) = (self.row.chat_id, self.row.seq);
-                Box::pin(ctx.loaders()?.attachments(chat, seq)).await?
-            }
+        let attachments = if let Some(entry) = &self.shown_by {
+            entry.event.attachments.clone()
+        } else {
+            let (chat, seq) = (self.row.chat_id, self.row.seq);
+            Box::pin(ctx.loaders()?.attachments(chat, seq)).await?
         };
         Ok(attachments.into_iter().map(Attachment::from).collect())
     }

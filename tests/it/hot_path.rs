@@ -375,6 +375,12 @@ const CROWD: &str = "
     INSERT INTO messages (chat_id, seq, id, tenant_id, sender_id, body, created_at)
         SELECT lpad(to_hex(n), 32, '0')::uuid, 10 + m, gen_random_uuid(), 'default', 'u' || m, 'hello', now()
         FROM generate_series(1, 2000) AS n, generate_series(1, 10) AS m;
+    INSERT INTO attachments (id, tenant_id, uploader_id, name, content_type, size, checksum, status, created_at, sent_at)
+        SELECT lpad(to_hex(n), 32, '0')::uuid, 'default', 'u1', 'a', 'text/plain', 1, sha256(''), 1, now(), now()
+        FROM generate_series(1, 2000) AS n;
+    INSERT INTO message_attachments (chat_id, seq, position, attachment_id, tenant_id)
+        SELECT lpad(to_hex(n), 32, '0')::uuid, 10 + m, 0, lpad(to_hex(n), 32, '0')::uuid, 'default'
+        FROM generate_series(1, 2000) AS n, generate_series(1, 10) AS m;
     INSERT INTO chat_events (chat_id, seq, tenant_id, kind, occurred_at, data)
         SELECT lpad(to_hex(n), 32, '0')::uuid, m, 'default', 4, now(), '{}'
         FROM generate_series(1, 2000) AS n, generate_series(1, 10) AS m;";

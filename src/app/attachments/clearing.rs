@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::attachments::Attachments;
 use crate::app::{App, Error};
-use crate::blobs::BlobError;
+use crate::blobs::{BlobError, Blobs};
 use crate::model::{Attachment, AttachmentId};
 use crate::store;
 
@@ -64,13 +64,8 @@ impl App {
                 store::attachments::give_up(&mut conn, before, TOGETHER).await?;
                 store::attachments::given_up(&mut conn, before, last.as_ref(), TOGETHER).await?
             };
-            let mut gone: Vec<AttachmentId> = Vec::with_capacity(given_up.len());
-            for attachment in &given_up {
-                match blobs.delete(attachment).await {
-                    Ok(()) => gone.push(attachment.id),
-                    Err(error) => failed = Some(error),
-                }
-            }
+            let (gone, refused) = remove(blobs, &given_up).await;
+            failed = refused.or(failed);
             if !gone.is_empty() {
                 let mut conn = self.connection().await?;
                 store::attachments::forget(&mut conn, &gone).await?;
@@ -85,4 +80,16 @@ impl App {
         }
         failed.map_or(Ok(()), |error| Err(error.into()))
     }
+}
+
+/// Removes the bytes of files: says of which they are gone, and why others stay.
+async fn remove(blobs: &Blobs, files: &[Attachment]) -> (Vec<AttachmentId>, Option<BlobError>) {
+    let (mut gone, mut failed) = (Vec::with_capacity(files.len()), None);
+    for file in files {
+        match blobs.delete(file).await {
+            Ok(()) => gone.push(file.id),
+            Err(error) => failed = Some(error),
+        }
+    }
+    (gone, failed)
 }

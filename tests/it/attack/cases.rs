@@ -44,6 +44,7 @@ pub(super) const TEXTS: &[&str] = &[
     "Mutation.updateNotificationSettings.input.quietHours.timeZone",
     // A token's name means something together with its bearer alone.
     "Mutation.revokeTokens.input.tokenId",
+    "Query.auditRecords.filter.tokenId",
 ];
 
 /// Where a person may be named whom the attacker need not share a chat with: it makes the person exist for the

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
 use crate::support::binary::Binary;
 use crate::support::receiver::{Receiver, Reply, write_sinks};
-use crate::support::{Server, postgres, run};
+use crate::support::{Server, User, postgres, run, until};
 
 /// How many chats are written to.
 const CHATS: usize = 4;
@@ -96,6 +97,8 @@ fn what_a_killed_server_was_delivering_arrives_by_another() {
             let id = ids.entry(place).or_insert_with(|| one.id.clone());
             assert_eq!(*id, one.id);
         }
+        // Some was taken twice: so a server died between that and its note of it.
+        assert!(receiver.taken().len() > ids.len(), "no kill hit a delivery");
         println!(
             "{} tries for {} events",
             receiver.received().len(),
@@ -104,5 +107,75 @@ fn what_a_killed_server_was_delivering_arrives_by_another() {
         for server in &mut servers {
             server.is_sound();
         }
+    });
+}
+
+/// Whoever is away is told of the last message at last, whatever servers die: each notification under one id.
+#[test]
+fn notifications_outlive_the_servers_that_send_them() {
+    const PEOPLE: usize = 6;
+    run(async {
+        let receiver = Receiver::start().await;
+        receiver.answers(|_| Reply {
+            status: 200,
+            after: Duration::from_millis(fastrand::u64(100..300)),
+        });
+        let database = postgres::database().await;
+        let folder = TempDir::new().unwrap();
+        let mut webhook = receiver.webhook("push");
+        webhook["feeds"] = json!(["notifications"]);
+        let file = write_sinks(folder.path(), &[webhook]);
+        let arguments = [
+            "--sinks-file",
+            &file,
+            "--delivery-timeout",
+            "500ms",
+            "--notify-after",
+            "100ms",
+        ];
+        let judge = Server::on(database.clone()).await;
+        let mut server = Binary::serve(&database, &arguments).await;
+        let people: Vec<User> = (0..PEOPLE).map(|n| judge.user(&format!("p{n}"))).collect();
+        let alice = judge.user("alice");
+        let others: Vec<&User> = people.iter().collect();
+        let chat = alice.group("Team", &others).await;
+        for n in 0..KILLS {
+            alice.sends(&chat, &format!("{n}")).await;
+            // Amid the tries: each takes a while, and four are under way at a time.
+            let before = receiver.received().len();
+            until("a notification is under way", || {
+                receiver.received().len() > before
+            })
+            .await;
+            drop(server);
+            server = Binary::serve(&database, &arguments).await;
+        }
+        let last = format!("{}", KILLS - 1);
+        let told = || -> HashSet<String> {
+            let taken = receiver.taken().into_iter();
+            let of_last = taken.filter(|one| one.body["data"]["lastMessage"]["body"] == last);
+            of_last
+                .map(|one| one.body["data"]["recipientId"].as_str().unwrap().to_owned())
+                .collect()
+        };
+        for _ in 0..1200 {
+            if told().len() == PEOPLE {
+                break;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(told().len(), PEOPLE);
+        let mut ids: HashMap<(String, String), String> = HashMap::new();
+        for one in receiver.received() {
+            let data = &one.body["data"];
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            let about = (
+                text(&data["recipientId"]),
+                text(&data["lastMessage"]["body"]),
+            );
+            let id = ids.entry(about).or_insert_with(|| one.id.clone());
+            assert_eq!(*id, one.id);
+        }
+        server.is_sound();
     });
 }
