@@ -90,6 +90,7 @@ for (const [way, connect] of Object.entries(ways)) {
         ["edit_message", { messageId, body: "uno" }],
         ["send_message", { chatId, body: "reply", replyToId: messageId }],
         ["get_message", { messageId }],
+        ["search_messages", { chatId, hasAttachments: true }],
         ["forward_messages", { messageIds: [messageId], chatIds: [chatId] }],
         ["delete_message", { messageId }],
         ["get_message", { messageId }],

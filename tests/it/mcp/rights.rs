@@ -16,6 +16,8 @@ fn what_its_user_may_not_see_does_not_exist() {
         let (alice, bob) = (server.user("alice"), server.user("bob"));
         let chat = alice.group("Plans", &[&bob]).await;
         let message = alice.sends(&chat, "a secret").await;
+        let file = alice.uploads("secret.txt", "text/plain", b"x").await;
+        alice.sends_files(&chat, "a secret, too", &[&file]).await;
         let cursor = alice.event_cursor(&chat).await;
         for outsider in [server.user("mallory"), server.user_of("other", "alice")] {
             let mut agent = Agent::of(&outsider, way).await;
@@ -28,6 +30,7 @@ fn what_its_user_may_not_see_does_not_exist() {
                 ),
                 ("list_participants", json!({ "chatId": chat })),
                 ("get_message", json!({ "messageId": message })),
+                ("get_attachment", json!({ "attachmentId": file })),
                 (
                     "wait_for_messages",
                     json!({ "chatId": chat, "after": cursor }),
@@ -65,8 +68,8 @@ fn what_its_user_may_not_see_does_not_exist() {
             assert_eq!(chats["nodes"], json!([]));
         }
         let seen = bob.chat(&chat, "title messages { nodes { body } }").await;
-        let untouched =
-            json!({ "title": "Plans", "messages": { "nodes": [{ "body": "a secret" }] } });
+        let untouched = json!({ "title": "Plans", "messages": { "nodes": [
+                { "body": "a secret" }, { "body": "a secret, too" }] } });
         assert_eq!(seen, untouched);
     });
 }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::agent::{Agent, each_way};
 use crate::support::Server;
+use crate::support::files::get;
 
 #[test]
 fn tools_are_listed_with_what_they_take_and_answer() {
@@ -93,6 +94,53 @@ fn what_is_left_out_stays_and_null_takes_it_off() {
         assert_eq!(edited["message"]["subject"], Value::Null);
         let read = agent.does("get_message", json!({ "messageId": id })).await;
         assert_eq!(read["metadata"], json!({ "x": [1] }));
+    });
+}
+
+/// An agent sees which files there are wherever it reads a message, and is given a URL where it asks for one: that alone is
+/// written down.
+#[test]
+fn files_are_seen_and_downloaded() {
+    each_way(async |way| {
+        let server = Server::start().await;
+        let (alice, bob) = (server.user("alice"), server.user("bob"));
+        let root = server.user("root").permitted(&["colloquy:admin"]);
+        let chat = alice.direct(&bob).await;
+        let start = alice.event_cursor(&chat).await;
+        alice.sends(&chat, "words").await;
+        let file = alice.uploads("Plan.txt", "text/plain", b"plan").await;
+        let message = alice.sends_files(&chat, "", &[&file]).await;
+        let mut agent = Agent::of(&bob, way).await;
+        let seen =
+            json!([{ "id": file, "name": "Plan.txt", "contentType": "text/plain", "size": 4 }]);
+        let found = json!({ "chatId": chat, "hasAttachments": true });
+        let found = agent.does("search_messages", found).await;
+        let nodes = found["messages"]["nodes"].as_array().unwrap();
+        assert_eq!((nodes.len(), &nodes[0]["attachments"]), (1, &seen));
+        let read = agent
+            .does("get_message", json!({ "messageId": message }))
+            .await;
+        assert_eq!(read["attachments"], seen);
+        let waited = json!({ "chatId": chat, "after": start });
+        let waited = agent.does("wait_for_messages", waited).await;
+        assert_eq!(waited["events"][1]["message"]["attachments"], seen);
+        let log = "{ attachmentDownloads { nodes { user { id } } } }";
+        let written =
+            async || root.ask(log, json!({})).await["attachmentDownloads"]["nodes"].clone();
+        assert_eq!(written().await, json!([]));
+        let given = agent
+            .does("get_attachment", json!({ "attachmentId": file }))
+            .await;
+        let url = given["downloadUrl"].as_str().unwrap();
+        assert_eq!(get(url, &[]).await.body, b"plan");
+        assert_eq!(written().await, json!([{ "user": { "id": "bob" } }]));
+        // What the chat belongs to is told with its values.
+        let metadata = json!({ "chatId": chat, "metadata": { "a": 1 } });
+        alice.does("changeChatMetadata", "", metadata).await;
+        let after = waited["events"].as_array().unwrap().last().unwrap()["cursor"].clone();
+        let waited = json!({ "chatId": chat, "after": after });
+        let waited = agent.does("wait_for_messages", waited).await;
+        assert_eq!(waited["events"][0]["metadata"], json!({ "a": 1 }));
     });
 }
 
