@@ -274,6 +274,9 @@ pub struct TokenArgs {
     /// The address of the user's picture.
     #[arg(long, value_name = "URL")]
     pub picture: Option<String>,
+    /// A permission that the token gives, such as `colloquy:admin`. It may be given several times.
+    #[arg(long = "permission", value_name = "NAME")]
+    pub permissions: Vec<String>,
     /// How long the token is valid, such as 90s, 30m, 1h or 7d.
     #[arg(long, default_value = "1h", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub expires_in: Duration,

@@ -181,6 +181,7 @@ fn token(args: TokenArgs) -> anyhow::Result<String> {
         tenant: tenant.map(|tenant| tenant.as_str().to_owned()),
         name: args.name,
         picture: args.picture,
+        permissions: args.permissions,
         ..Claims::new(&user, Clock.now(), args.expires_in)
     };
     Ok(Tokens::new(&secret, Duration::ZERO).make(&claims)?)

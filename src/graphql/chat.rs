@@ -311,13 +311,13 @@ impl Chat {
             return Ok(MessageConnection::new(key, slice));
         }
         let visible = (self.visible_from(), self.row.last_seq);
-        let page = if let Some(page) = plain(&args)?.filter(|_| self.is_listed) {
-            Box::pin(ctx.loaders()?.messages(id, visible, page)).await?
-        } else {
-            let page = ctx.app()?.messages_page(ctx.actor()?, id, visible, &args);
-            page.await.map_err(to_graphql)?
-        };
-        let messages = page.map(Message::from);
+        if let Some(page) = plain(&args)?.filter(|_| self.is_listed)
+            && let Some(found) = Box::pin(ctx.loaders()?.messages(id, visible, page)).await?
+        {
+            return Ok(MessageConnection::new(key, found.map(Message::from)));
+        }
+        let page = ctx.app()?.messages_page(ctx.actor()?, id, visible, &args);
+        let messages = page.await.map_err(to_graphql)?.map(Message::from);
         Ok(MessageConnection::new(key, messages))
     }
 

@@ -32,9 +32,9 @@ pub struct RequestContext {
     deadline: Option<Instant>,
     feed: Feed,
     /// The bytes of the texts that were told so far.
-    texts: AtomicUsize,
+    texts: Arc<AtomicUsize>,
     /// How many filtered pages were asked for so far.
-    searches: AtomicUsize,
+    searches: Arc<AtomicUsize>,
 }
 
 impl fmt::Debug for RequestContext {
@@ -72,8 +72,8 @@ impl RequestContext {
             resume: None,
             deadline: None,
             feed: Feed::Absent,
-            texts: AtomicUsize::new(0),
-            searches: AtomicUsize::new(0),
+            texts: Arc::default(),
+            searches: Arc::default(),
         }
     }
 
@@ -98,7 +98,8 @@ impl RequestContext {
         self
     }
 
-    /// The context of an execution beside this one, in the same turns: what both look up is read together.
+    /// The context of an execution beside this one, in the same turns: what both look up is read together, and what one
+    /// execution may cost, they may together.
     pub(super) fn beside(&self, feed: Feed) -> Self {
         Self {
             app: Arc::clone(&self.app),
@@ -108,8 +109,8 @@ impl RequestContext {
             resume: None,
             deadline: self.deadline,
             feed,
-            texts: AtomicUsize::new(0),
-            searches: AtomicUsize::new(0),
+            texts: Arc::clone(&self.texts),
+            searches: Arc::clone(&self.searches),
         }
     }
 

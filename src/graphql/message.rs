@@ -18,6 +18,7 @@ use super::connection::{
 use super::context::{ContextExt as _, nullable};
 use super::error::to_graphql;
 use super::event::Entry;
+use super::feed::Feed;
 use super::forward::ForwardedFrom;
 use super::receipt::MessageReceipt;
 use super::revision::MessageRevision;
@@ -169,8 +170,14 @@ impl Message {
         let attachments = if let Some(entry) = &self.shown_by {
             entry.event.attachments.clone()
         } else {
-            let (chat, seq) = (self.row.chat_id, self.row.seq);
-            Box::pin(ctx.loaders()?.attachments(chat, seq)).await?
+            let (loaders, chat, seq) = (ctx.loaders()?, self.row.chat_id, self.row.seq);
+            let found = Box::pin(loaders.attachments(chat, seq)).await?;
+            // Others may get an event's answer: it must not look as if there were none to who was removed meanwhile.
+            let is_shared = matches!(ctx.feed()?, Feed::Items(_));
+            if is_shared && found.is_empty() && loaders.chat(chat).await?.is_none() {
+                return Err(to_graphql(Error::NotFound("The chat")));
+            }
+            found
         };
         Ok(attachments.into_iter().map(Attachment::from).collect())
     }

@@ -57,6 +57,15 @@ fn is_too_large(request: &Prepared) -> bool {
     size.saturating_add(request.text().len()) > REQUEST_MAX
 }
 
+/// How many fields the answers have at most that are executed beside each other. Of a document with long lists it is one event.
+const BESIDE_FIELDS: u64 = 2_000;
+
+/// How many events a subscription of this cost executes beside each other.
+fn beside(cost: u64) -> usize {
+    let together = BESIDE_FIELDS / cost.max(1);
+    usize::try_from(together).map_or(HANDFUL, |together| together.clamp(1, HANDFUL))
+}
+
 /// How far a subscription is.
 enum State {
     Opening(Box<(Schema, Prepared, RequestContext)>),
@@ -107,6 +116,7 @@ async fn open(
         None => None,
     };
     let document = Document::of(&request);
+    let together = beside(request.cost());
     let (app, actor) = (context.app(), context.viewer());
     let slot = Arc::default();
     let context = context.feeding(Feed::Opening(Arc::clone(&slot)));
@@ -134,6 +144,7 @@ async fn open(
     let is_own = analysis.attachments && actor.grants.lacking(Operation::Attachment).is_some();
     Ok(Subscription {
         is_own,
+        together,
         cohort: cohorts.join(log, document, &analysis),
         cohorts: Arc::clone(&cohorts),
         schema,
@@ -154,6 +165,8 @@ struct Subscription {
     actor: Actor,
     /// Whether the answers are not those of others with the same document: the token does not permit all of it.
     is_own: bool,
+    /// How many of its events are executed at the same time, where the answers are its own.
+    together: usize,
     source: Source,
     /// Events that are not executed yet.
     waiting: Option<EventBatch>,
@@ -295,13 +308,19 @@ impl Subscription {
     async fn respond(&self, context: RequestContext, items: Vec<Item>) -> Vec<Response> {
         let request = || self.cohort.request(&self.schema);
         let are_events = items.iter().all(|item| matches!(item, Item::Event(_)));
-        if self.cohort.shares_nothing() && are_events && items.len() > 1 {
-            // What is the viewer's own is looked up for all of them together.
-            let each = items.into_iter().map(|item| {
-                let context = context.beside(Feed::of(vec![item]));
-                (request(), context)
-            });
-            return execute_beside(&self.schema, each.collect()).await;
+        if self.cohort.shares_nothing() && are_events && items.len() > 1 && self.together > 1 {
+            // What is the viewer's own is looked up for some of them together.
+            let mut responses = Vec::with_capacity(items.len());
+            let mut items = items.into_iter().peekable();
+            while items.peek().is_some() {
+                let some = items.by_ref().take(self.together);
+                let each = some.map(|item| {
+                    let context = context.beside(Feed::of(vec![item]));
+                    (request(), context)
+                });
+                responses.extend(execute_beside(&self.schema, each.collect()).await);
+            }
+            return responses;
         }
         let context = context.feeding(Feed::of(items));
         execute_stream(&self.schema, request(), context)

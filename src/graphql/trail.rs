@@ -145,8 +145,8 @@ impl AuditRecord {
         self.0.deed.into()
     }
 
-    /// Whether it rests on the right of an administrator, and on no role. What changes something in a chat has an entry of
-    /// the chat's log beside it.
+    /// Whether it tells of the use of an administrator's right. What such a use changes in a chat has another entry, which
+    /// is the chat's own, as everybody in it sees it: there it is false.
     async fn as_administrator(&self) -> bool {
         matches!(self.0.deed, Deed::Act(_))
     }
@@ -207,7 +207,8 @@ impl AuditRecord {
     }
 }
 
-/// What a change replaced, or put there. Each field is null where that did not change, and where there was nothing.
+/// What a change replaced, or put there. Of a message's edit it is what stood before, changed or not. Else a field is null
+/// where that did not change, and where there was nothing.
 #[derive(Debug, Default, PartialEq, SimpleObject)]
 struct AuditedValues {
     /// The line above a message's text.

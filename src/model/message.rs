@@ -143,6 +143,12 @@ impl Body {
         Self(message.body.clone())
     }
 
+    /// Whether it says nothing.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        is_blank(&self.0)
+    }
+
     /// The body as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

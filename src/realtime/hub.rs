@@ -95,9 +95,10 @@ impl Entry for Event {
     }
 
     fn amended_by(&self, later: &Self) -> Option<Self> {
-        let (own, later) = (self.change.message()?, later.change.message()?);
-        (own.seq == later.seq).then(|| Self {
-            change: self.change.with_message(later),
+        let (own, now) = (self.change.message()?, later.change.message()?);
+        (own.seq == now.seq).then(|| Self {
+            change: self.change.with_message(now),
+            attachments: later.attachments.clone(),
             ..self.clone()
         })
     }

@@ -28,7 +28,7 @@ const AT_ONCE_MAX: u16 = 256;
 #[derive(Debug, thiserror::Error)]
 pub enum SinksError {
     /// It cannot be read.
-    #[error("{0}: {1}")]
+    #[error("{0} cannot be read")]
     Unreadable(PathBuf, #[source] std::io::Error),
     /// It is no JSON of the right form.
     #[error(
@@ -187,7 +187,7 @@ fn typed<T: DeserializeOwned>(members: Map<String, Value>) -> Result<T, String> 
         let text = error.to_string();
         let harmless = ["unknown field", "missing field"];
         if harmless.iter().any(|beginning| text.starts_with(beginning)) {
-            text
+            format!("{text} (every sink has {})", COMMON.join(", "))
         } else {
             "a member has a value of the wrong form".to_owned()
         }

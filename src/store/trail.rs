@@ -139,6 +139,16 @@ impl<const OLDEST_FIRST: bool> Query for Trail<'_, OLDEST_FIRST> {
     );
 }
 
+/// What a message `m` said at the time of an entry `t`, where it was edited afterwards: it stands in the next edit. What an
+/// administrator deleted has its place in the log in the deletion that is nearest in time. The kinds stand here as
+/// numbers, because the index is of one of them.
+const SAID_THEN: &str = "SELECT n.data->>'previous' AS previous FROM chat_events AS n \
+     WHERE n.chat_id = t.chat_id AND n.message_seq = m.seq AND n.tenant_id = $1 AND n.kind = 1 \
+     AND n.seq > CASE WHEN t.is_act THEN (SELECT d.seq FROM chat_events AS d WHERE d.chat_id = t.chat_id \
+     AND d.message_seq = m.seq AND d.tenant_id = $1 AND d.kind = 2 AND d.seq > m.seq \
+     ORDER BY abs(extract(epoch FROM d.occurred_at - t.occurred_at)), d.seq LIMIT 1) ELSE t.seq END \
+     ORDER BY n.seq LIMIT 1";
+
 /// What stands for the chat of what administrators did, in its place.
 const NO_CHAT: &str = "'00000000-0000-0000-0000-000000000000'::uuid";
 
@@ -182,15 +192,10 @@ impl<const OLDEST_FIRST: bool> QueryFragment<Pg> for Trail<'_, OLDEST_FIRST> {
             " LIMIT $12) AS t LEFT JOIN LATERAL ((SELECT o.id, o.seq, o.body FROM messages AS o WHERE o.chat_id = t.chat_id \
              AND o.seq = t.message_seq AND o.tenant_id = $1) UNION ALL (SELECT o.id, o.seq, o.body FROM messages AS o \
              WHERE o.id = t.message_id AND o.tenant_id = $1)) AS m ON true \
-             LEFT JOIN LATERAL (SELECT n.data->>'previous' AS previous FROM chat_events AS n \
-             WHERE n.chat_id = t.chat_id AND n.message_seq = m.seq AND n.tenant_id = $1 AND n.kind = ",
+             LEFT JOIN LATERAL (",
         );
-        // What a message said at the time stands in the next edit, where one followed.
-        out.push_bind_param::<SmallInt, _>(&EventKind::MessageEdited)?;
-        out.push_sql(
-            " AND CASE WHEN t.is_act THEN n.occurred_at > t.occurred_at ELSE n.seq > t.seq END \
-             ORDER BY n.seq LIMIT 1) AS x ON true",
-        );
+        out.push_sql(SAID_THEN);
+        out.push_sql(") AS x ON true");
         let place = ["t.occurred_at", "t.place_chat", "t.seq"];
         push_order(&mut out, &place, OLDEST_FIRST);
         Ok(())

@@ -64,6 +64,9 @@ impl App {
         id: MessageId,
         edit: &EditMessage,
     ) -> Result<Message, Error> {
+        if edit.body.is_blank() {
+            self.may_be_blank(actor, id).await?;
+        }
         self.amend(actor, id, |message| {
             let action = if message.sender_id == actor.user {
                 Action::EditOwnMessage
@@ -92,5 +95,20 @@ impl App {
             (action, change())
         })
         .await
+    }
+
+    /// Refuses to leave a message without anything to see. Whether it is there is asked for anyway.
+    async fn may_be_blank(&self, actor: &Actor, id: MessageId) -> Result<(), Error> {
+        let found = self.messages_by_ids(actor, &[id]).await?;
+        let Some(message) = found.first() else {
+            return Ok(());
+        };
+        let place = (message.chat_id, message.seq);
+        if self.message_attachments(actor, &[place]).await?.is_empty() {
+            return Err(Refusal::invalid("A body cannot be blank.")
+                .at("body")
+                .into());
+        }
+        Ok(())
     }
 }

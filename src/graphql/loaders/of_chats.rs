@@ -1,6 +1,7 @@
 //! Look-ups of what hangs on chats: the first or last of their lists.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use async_graphql::Result;
 use async_graphql::dataloader::Loader;
@@ -33,15 +34,16 @@ impl Loaders {
         Ok(found.map_err(shared)?.unwrap_or_else(Slice::empty))
     }
 
-    /// The first or last messages of a chat, of that part of its log which the viewer sees.
+    /// The first or last messages of a chat, of that part of its log which the viewer sees. `None` where they are to be read by
+    /// themselves, since those of others are long.
     pub(in crate::graphql) async fn messages(
         &self,
         id: ChatId,
         visible: (i64, i64),
         page: Page<()>,
-    ) -> Result<Slice<Message>> {
+    ) -> Result<Option<Slice<Arc<Message>>>> {
         let found = self.0.load_one(MessagesOf(id, visible, page)).await;
-        Ok(found.map_err(shared)?.unwrap_or_else(Slice::empty))
+        found.map_err(shared)
     }
 }
 
@@ -66,15 +68,14 @@ impl Loader<ParticipantsOf> for Batch {
         for (page, keys) in by_page(keys, |key| key.1) {
             let chats: Vec<ChatId> = keys.iter().map(|key| key.0).collect();
             let found = self.app.participants_of_chats(&self.actor, &chats, &page);
-            let found = found.await?.into_iter();
-            slices.extend(found.map(|(chat, slice)| (ParticipantsOf(chat, page), slice)));
+            slices.extend(keys.into_iter().zip(found.await?));
         }
         Ok(slices)
     }
 }
 
 impl Loader<MessagesOf> for Batch {
-    type Value = Slice<Message>;
+    type Value = Slice<Arc<Message>>;
     type Error = SharedError;
 
     async fn load(
@@ -87,15 +88,8 @@ impl Loader<MessagesOf> for Batch {
                 .iter()
                 .map(|MessagesOf(chat, (from, head), _)| (*chat, *from, *head));
             let parts: Vec<_> = parts.collect();
-            let mut found = self
-                .app
-                .messages_of_chats(&self.actor, &parts, &page)
-                .await?;
-            // One request sees a chat at one head.
-            let found = keys
-                .iter()
-                .filter_map(|key| Some((*key, found.remove(&key.0)?)));
-            slices.extend(found);
+            let found = self.app.messages_of_chats(&self.actor, &parts, &page);
+            slices.extend(keys.into_iter().zip(found.await?));
         }
         Ok(slices)
     }

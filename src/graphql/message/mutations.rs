@@ -41,7 +41,7 @@ struct SendMessageInput {
 struct EditMessageInput {
     /// The message, one of the viewer's own.
     message_id: ID,
-    /// The new text: 1 to 10000 characters, not blank.
+    /// The new text: up to 10000 characters, blank only where the message has attachments.
     body: String,
     /// The new line above the text: 1 to 200 characters, trimmed. Null takes it off; absent, it stays.
     subject: MaybeUndefined<String>,
@@ -156,7 +156,9 @@ impl MessageMutation {
             let (app, actor) = ctx.fresh(Operation::EditMessage)?;
             let edit = async {
                 let edit = EditMessage {
-                    body: Body::new(input.body).map_err(|refusal| refusal.at("body"))?,
+                    // What has attachments need not say anything.
+                    body: Body::beside_attachments(input.body)
+                        .map_err(|refusal| refusal.at("body"))?,
                     subject: patch(input.subject, subject)?,
                     metadata: patch(input.metadata, JsonObject::checked)?,
                 };

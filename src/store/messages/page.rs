@@ -90,13 +90,14 @@ impl<const FROM_END: bool> QueryFragment<Pg> for MessagePage<'_, FROM_END> {
 /// A chat, and the part of its log that somebody sees: from one entry up to another.
 pub type Part = (ChatId, i64, i64);
 
-/// The first or last messages of each of these parts, in the order in which a page of one is read.
+/// The first or last messages of each of these parts, in the order in which a page of one is read, each with the number of
+/// its part, from 1 on.
 pub async fn of_chats(
     conn: &mut Connection,
     tenant: &TenantId,
     parts: &[Part],
     page: &Page<()>,
-) -> QueryResult<Vec<Message>> {
+) -> QueryResult<Vec<(i64, Message)>> {
     let ends = Ends {
         tenant,
         chats: parts.iter().map(|(chat, ..)| *chat).collect(),
@@ -123,12 +124,12 @@ struct Ends<'a> {
 #[derive(Debug)]
 struct OfChats<'a, const FROM_END: bool>(Ends<'a>);
 
-hot!(OfChats<'a, const FROM_END: bool> -> MessageSql);
+hot!(OfChats<'a, const FROM_END: bool> -> (BigInt, MessageSql));
 
 impl<const FROM_END: bool> QueryFragment<Pg> for OfChats<'_, FROM_END> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         let (ends, order) = (&self.0, if FROM_END { "seq DESC" } else { "seq" });
-        out.push_sql("SELECT ");
+        out.push_sql("SELECT want.place, ");
         out.push_sql(COLUMNS);
         out.push_sql(" FROM unnest(");
         out.push_bind_param::<Array<SqlUuid>, _>(&ends.chats)?;
@@ -137,7 +138,7 @@ impl<const FROM_END: bool> QueryFragment<Pg> for OfChats<'_, FROM_END> {
         out.push_sql(", ");
         out.push_bind_param::<Array<BigInt>, _>(&ends.heads)?;
         out.push_sql(
-            ") AS want (chat_id, first, last) CROSS JOIN LATERAL (SELECT * FROM messages AS o \
+            ") WITH ORDINALITY AS want (chat_id, first, last, place) CROSS JOIN LATERAL (SELECT * FROM messages AS o \
              WHERE o.chat_id = want.chat_id AND o.seq BETWEEN want.first AND want.last AND o.tenant_id = ",
         );
         out.push_bind_param::<Text, _>(ends.tenant)?;
@@ -145,7 +146,7 @@ impl<const FROM_END: bool> QueryFragment<Pg> for OfChats<'_, FROM_END> {
         out.push_sql(order);
         out.push_sql(" LIMIT ");
         out.push_bind_param::<BigInt, _>(&ends.limit)?;
-        out.push_sql(") AS m ORDER BY m.chat_id, m.");
+        out.push_sql(") AS m ORDER BY want.place, m.");
         out.push_sql(order);
         Ok(())
     }

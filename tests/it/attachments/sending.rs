@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{files, server_with};
 use crate::support::files::{PNG, get, intent};
 use crate::support::rows::lines;
+use crate::support::socket::Socket;
 use crate::support::{Server, User, at_once, run};
 
 impl User {
@@ -348,5 +349,72 @@ fn administrators_see_what_was_sent_and_that_is_written_down() {
         assert_eq!(root.attached(&message).await, ["a.txt"]);
         alice.deletes(&message).await;
         assert_eq!(root.attachment(&file, "id").await, Value::Null);
+    });
+}
+
+#[test]
+fn the_words_beside_files_can_be_taken_off() {
+    run(async {
+        let server = Server::start().await;
+        let (alice, bob) = (server.user("alice"), server.user("bob"));
+        let chat = alice.direct(&bob).await;
+        let file = alice.uploads("a.txt", "text/plain", b"x").await;
+        let message = alice.sends_files(&chat, "look", &[&file]).await;
+        let edit = json!({ "messageId": message, "body": "", "subject": "Plan" });
+        let edited = alice
+            .does("editMessage", "message { body subject }", edit.clone())
+            .await;
+        assert_eq!(edited["message"], json!({ "body": "", "subject": "Plan" }));
+        assert_eq!(bob.attached(&message).await, ["a.txt"]);
+        // What has none has to say something, and who may not edit it is told so and no more.
+        let words = alice.sends(&chat, "words").await;
+        let edit_words = json!({ "messageId": words, "body": " " });
+        let refused = alice.refused("editMessage", edit_words).await;
+        assert_eq!(refused, ("INVALID".to_owned(), json!(["input", "body"])));
+        assert_eq!(
+            bob.refused("editMessage", edit.clone()).await.0,
+            "FORBIDDEN"
+        );
+        let stranger = server.user("stranger");
+        assert_eq!(stranger.refused("editMessage", edit).await.0, "NOT_FOUND");
+    });
+}
+
+/// The files are there again where the message is, for who hears of it and for who reads of it later.
+#[test]
+fn a_restored_message_has_its_files_in_every_event() {
+    run(async {
+        let server = Server::start().await;
+        let (alice, bob) = (server.user("alice"), server.user("bob"));
+        let chat = alice.group("Team", &[&bob]).await;
+        let start = alice.event_cursor(&chat).await;
+        let file = alice.uploads("a.txt", "text/plain", b"x").await;
+        let message = alice.sends_files(&chat, "look", &[&file]).await;
+        let query = "subscription ($chat: ID!, $after: String) { chatEvents(chatId: $chat, after: $after) { \
+            ... on MessageSent { message { attachments { name } } } \
+            ... on MessageDeleted { message { attachments { name } } } \
+            ... on MessageRestored { message { attachments { name } } } } }";
+        let variables = json!({ "chat": chat, "after": start });
+        let mut live = Socket::open(&bob).await;
+        live.subscribe("s", query, variables.clone()).await;
+        let files = async |socket: &mut Socket| {
+            let said = socket.hear().await;
+            let event = said["payload"]["data"]["chatEvents"].clone();
+            event["message"]["attachments"].as_array().unwrap().len()
+        };
+        assert_eq!(files(&mut live).await, 1);
+        alice.deletes(&message).await;
+        assert_eq!(files(&mut live).await, 0);
+        alice
+            .does("restoreMessage", "", json!({ "messageId": message }))
+            .await;
+        assert_eq!(files(&mut live).await, 1);
+        for user in [&alice, &bob] {
+            let mut later = Socket::open(user).await;
+            later.subscribe("s", query, variables.clone()).await;
+            for _ in 0..3 {
+                assert_eq!(files(&mut later).await, 1);
+            }
+        }
     });
 }

@@ -31,7 +31,7 @@ fn what_a_killed_server_was_delivering_arrives_by_another() {
             let fails = one.seq() % 9 == 0 && failed.lock().unwrap().insert(one.id.clone());
             Reply {
                 status: if fails { 500 } else { 200 },
-                after: Duration::from_millis(fastrand::u64(5..60)),
+                after: Duration::from_millis(fastrand::u64(60..200)),
             }
         });
         let database = postgres::database().await;
@@ -57,6 +57,12 @@ fn what_a_killed_server_was_delivering_arrives_by_another() {
                     alice.sends(chat, &"x".repeat(1 + n)).await;
                 }
             }
+            // Both have tries under way, since each takes a while.
+            let before = receiver.received().len();
+            until("some are under way", || {
+                receiver.received().len() > before + 1
+            })
+            .await;
             // Dropped first, which kills it, and then replaced.
             let dead = servers.into_iter();
             let (mut left, gone): (Vec<_>, Vec<_>) =
