@@ -43,12 +43,15 @@ hot!(OfChats<'a, const FROM_END: bool> -> (SqlUuid, Text, SmallInt, Timestamptz,
 
 impl<const FROM_END: bool> QueryFragment<Pg> for OfChats<'_, FROM_END> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        let (order, ends) = if FROM_END {
-            ("joined_at DESC, {}user_id DESC", &self.0)
+        let ends = &self.0;
+        let (of_each, of_all) = if FROM_END {
+            (
+                "q.joined_at DESC, q.user_id DESC",
+                "p.joined_at DESC, p.user_id DESC",
+            )
         } else {
-            ("joined_at, {}user_id", &self.0)
+            ("q.joined_at, q.user_id", "p.joined_at, p.user_id")
         };
-        let order = |table: &str| format!("{table}{}", order.replace("{}", table));
         out.push_sql(
             "SELECT p.chat_id, p.user_id, p.role, p.joined_at, p.joined_seq, p.read_seq, p.delivered_seq FROM unnest(",
         );
@@ -59,11 +62,11 @@ impl<const FROM_END: bool> QueryFragment<Pg> for OfChats<'_, FROM_END> {
         );
         out.push_bind_param::<Text, _>(ends.tenant)?;
         out.push_sql(" ORDER BY ");
-        out.push_sql(&order("q."));
+        out.push_sql(of_each);
         out.push_sql(" LIMIT ");
         out.push_bind_param::<BigInt, _>(&ends.limit)?;
         out.push_sql(") AS p ORDER BY p.chat_id, ");
-        out.push_sql(&order("p."));
+        out.push_sql(of_all);
         Ok(())
     }
 }
