@@ -6,7 +6,9 @@ use futures_util::FutureExt as _;
 use uuid::Uuid;
 
 use super::*;
-use crate::model::UserId;
+use crate::model::{
+    Attachment, AttachmentId, AttachmentStatus, Change, Checksum, Message, MessageId, UserId,
+};
 use crate::realtime::Feed;
 use crate::store::{Database, PoolOptions};
 
@@ -148,4 +150,59 @@ async fn what_nobody_subscribes_to_is_forgotten() {
     hub.unwatch(CHAT);
     assert_eq!(hub.watched_chats(), 0);
     assert!(!hub.grew(CHAT, 1));
+}
+
+/// An entry that is kept shows a message as a later one found it, with the files that it has then.
+#[test]
+fn what_is_restored_has_its_files_again() {
+    let now = chrono::DateTime::UNIX_EPOCH;
+    let alice = || UserId::new("alice").unwrap();
+    let message = |is_deleted: bool| Message {
+        chat_id: CHAT,
+        seq: 1,
+        id: MessageId(Uuid::nil()),
+        sender_id: alice(),
+        body: "look".to_owned(),
+        reply_to_seq: None,
+        created_at: now,
+        edited_at: None,
+        deleted_at: is_deleted.then_some(now),
+        deleted_by: is_deleted.then(alice),
+        subject: None,
+        metadata: None,
+        forwarded_from: None,
+    };
+    let file = Attachment {
+        id: AttachmentId(Uuid::nil()),
+        tenant_id: TenantId::default(),
+        uploader_id: alice(),
+        name: "a.txt".to_owned(),
+        content_type: "text/plain".to_owned(),
+        size: 1,
+        checksum: Checksum::of([0; 32]),
+        status: AttachmentStatus::Ready,
+        width: None,
+        height: None,
+        created_at: now,
+        sent_at: Some(now),
+    };
+    let event = |seq: i64, change: Change, attachments: Vec<Attachment>| Event {
+        chat_id: CHAT,
+        seq,
+        occurred_at: now,
+        actor: None,
+        change,
+        attachments,
+    };
+    let deleted = event(
+        2,
+        Change::MessageDeleted(Box::new(message(true))),
+        Vec::new(),
+    );
+    let restored = Change::MessageRestored(Box::new(message(false)));
+    let restored = event(3, restored, vec![file.clone()]);
+    let amended = deleted.amended_by(&restored).unwrap();
+    assert_eq!((amended.seq, amended.attachments), (2, vec![file]));
+    let amended = restored.amended_by(&deleted).unwrap();
+    assert_eq!(amended.attachments, []);
 }
